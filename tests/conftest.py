@@ -1,7 +1,7 @@
 """What every test is held to: nothing leaks, nothing warns, nothing hangs.
 
-Warnings are errors (pyproject.toml), ResourceWarning and exceptions in threads and finalizers included. A
-leak is reported by the test that made it, not by the fiftieth test after it that runs out of file descriptors.
+Warnings are errors (pyproject.toml), ResourceWarning and exceptions in threads and finalizers included.
+A leak is reported by the test that made it, not by the fiftieth test after it, which finds no descriptor.
 """
 
 import gc
@@ -23,7 +23,7 @@ STRESS_SWITCH_INTERVAL = 1e-6
 DESCRIPTORS = Path("/proc/self/fd")
 """Where there is no such folder, descriptors are not checked."""
 
-# A deadline would assert a time. In CI the examples are the same each time: it judges the change, not its luck.
+# A deadline would assert a time. In CI the examples are always the same: it judges the change, not its luck.
 IN_CI = bool(os.environ.get("CI"))
 settings.register_profile("potok", deadline=None, print_blob=True, derandomize=IN_CI)
 settings.register_profile("stress", deadline=None, print_blob=True, max_examples=2000)
