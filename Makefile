@@ -25,7 +25,7 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/pip install -q -e '.[bench]'
-	$(BIN)/python -m benchmarks
+	for script in $$(grep -l '^if __name__' benchmarks/*.py); do $(BIN)/python $$script || exit; done
 
 clean:
 	rm -rf build dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
