@@ -39,6 +39,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 GIVE_UP_AFTER = 2
 _ANSWER = "BENCHMARK_ANSWER"  # the environment variable that names a child's answer file
@@ -46,10 +47,10 @@ _ANSWER = "BENCHMARK_ANSWER"  # the environment variable that names a child's an
 
 @dataclass(frozen=True)
 class Row:
-    """One peer of a table: `measure` returns one number, in the unit of the table."""
+    """One peer of a table: `measure` returns a number in the table's unit, or calls `answer` with it."""
 
     name: str
-    measure: Callable[[], float]
+    measure: Callable[[], float | None]
     modules: Sequence[str] = ()
     tool: str = ""
     time_limit: float = 60.0
@@ -115,7 +116,7 @@ class Runs:
 # ---------------------------------------------------------------- the child's side
 
 
-def answer(number: float) -> None:
+def answer(number: float) -> NoReturn:
     """Hand the number to the parent and end this process at once.
 
     A measurement may call it itself, from any thread, when its peer is known to hang while it shuts down.
@@ -130,7 +131,10 @@ def answer(number: float) -> None:
 def _be_the_child(tables: Sequence[Table], key: str) -> None:
     """Measure the row that `key` names, and answer."""
     (row,) = [row for table in tables for row in table.rows if table.key(row) == key]
-    answer(row.measure())
+    number = row.measure()
+    if number is None:
+        raise RuntimeError(f"{key} ended without a number")
+    answer(number)
 
 
 # ---------------------------------------------------------------- the parent's side

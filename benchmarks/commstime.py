@@ -133,32 +133,32 @@ def potok_ends(*, awaiting: bool = False) -> Ends:
     return Ends(tx.asend, rx.arecv) if awaiting else Ends(tx.send, rx.recv)
 
 
-def potok_def(executor: str, rounds: int) -> float:
-    """CommsTime in plain functions, on an executor of potok."""
+def potok_def(executor: str, rounds: int, finish: Callable[[float], object] = alternate.answer) -> None:
+    """CommsTime in plain functions, on an executor of potok; `finish` gets the cost, and does not return."""
     import potok
 
-    def main() -> float:
+    def main() -> None:
         channels = [potok_ends() for _ in range(4)]
         with potok.scope() as scope:
             for process in ring(channels):
                 scope.start(*process)
-            alternate.answer(consume(channels[3].get, rounds))
+            finish(consume(channels[3].get, rounds))
 
-    return potok.run(main, on=executor)
+    potok.run(main, on=executor)
 
 
-def potok_async(rounds: int) -> float:
-    """CommsTime in coroutine functions, on potok's coroutines."""
+def potok_async(rounds: int, finish: Callable[[float], object] = alternate.answer) -> None:
+    """CommsTime in coroutine functions, on potok's coroutines; `finish` as above."""
     import potok
 
-    async def main() -> float:
+    async def main() -> None:
         channels = [potok_ends(awaiting=True) for _ in range(4)]
         async with potok.scope() as scope:
             for process in aring(channels):
                 scope.start(*process)
-            alternate.answer(await aconsume(channels[3].get, rounds))
+            finish(await aconsume(channels[3].get, rounds))
 
-    return potok.run(main, on="coroutines")
+    potok.run(main, on="coroutines")
 
 
 # ---------------------------------------------------------------- the peers
