@@ -1,0 +1,37 @@
+"""potok: one programming model for every way that Python can run concurrent programs.
+
+The map of the public names. Layers, from below: `machines` (pure state machines), `kernel` (the seam), `executors`
+(what carries tasks), `primitives` (what users call: scopes, channels, select, locks, queues), then the vocabularies
+and tools over them (`dataflow`, the command line).
+"""
+
+from potok.errors import (
+    BadItem,
+    BlockingCallError,
+    BrokenBarrierError,
+    Cancelled,
+    ClosedError,
+    DeadlockError,
+    Lagged,
+    PotokError,
+    ScopeError,
+    TaskCancelled,
+    WouldBlock,
+)
+from potok.kernel.task import Task
+from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
+from potok.primitives.choice import after, apri_select, aselect, pri_select, select
+from potok.primitives.executors import coroutines, threads
+from potok.primitives.scopes import scope, shield, timeout
+from potok.primitives.tasks import (
+    asleep,
+    await_,
+    checkpoint,
+    current_scope,
+    current_task,
+    dump_on,
+    run,
+    sleep,
+    start,
+    tasks,
+)

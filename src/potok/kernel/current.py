@@ -1,0 +1,80 @@
+"""Which task is this? A look-up that costs one C call, in every thread, greenlet and asyncio task.
+
+The task hangs on the current greenlet (every thread has one, whether it knows or not); where greenlet can't be
+loaded, as in sub-interpreters, on a thread-local object instead. Code that potok did not start (a plain thread, an
+asyncio task of somebody's loop) is adopted when it first asks: it gets an implicit task of the root.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from potok.kernel.carrier import Carrier
+from potok.kernel.task import Task
+
+__all__ = ["HAVE_GREENLET", "carrier", "current", "current_awaiting", "getcurrent", "running_loop"]
+
+try:
+    import greenlet as _greenlet
+
+    HAVE_GREENLET = True
+    getcurrent: Callable[[], Any] = _greenlet.getcurrent
+except ImportError:  # in a sub-interpreter
+    HAVE_GREENLET = False
+    _local = threading.local()
+
+    def getcurrent() -> Any:
+        """What the current task hangs on."""
+        return _local
+
+
+_threads = threading.local()
+
+
+def carrier() -> Carrier:
+    """This OS thread's."""
+    try:
+        return _threads.carrier  # type: ignore[no-any-return]
+    except AttributeError:
+        made = _threads.carrier = Carrier()
+        return made
+
+
+def current() -> Task[Any]:
+    """The task that runs here; adopts the thread if it is not one of potok's."""
+    try:
+        return getcurrent().task  # type: ignore[no-any-return]
+    except AttributeError:
+        return adopt()
+
+
+def adopt() -> Task[Any]:
+    """An implicit task for this thread's own code, or for the loop that a hub runs in it."""
+    from potok.kernel.root import implicit_task
+
+    here = getcurrent()
+    here.task = implicit_task(carrier())
+    return here.task  # type: ignore[no-any-return]
+
+
+def running_loop() -> Any:
+    """The asyncio loop that runs in this thread, or None; without importing asyncio."""
+    import sys
+
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+def current_awaiting() -> Task[Any]:
+    """The task of the running coroutine: one of potok's, or an asyncio task that is adopted now.
+
+    Raises RuntimeError where there is neither: somebody steps a coroutine by hand.
+    """
+    task: Task[Any] | None = getattr(getcurrent(), "task", None)
+    if task is not None and task.driven:
+        return task
+    from potok.kernel.looping import adopted_task
+
+    return adopted_task()

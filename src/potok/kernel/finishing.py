@@ -1,0 +1,76 @@
+"""The life of a task's function, on whatever carries it, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from potok.errors import Cancelled
+from potok.kernel import events
+from potok.kernel.cancelling import cancel_scope
+from potok.kernel.ends import close_end
+from potok.kernel.root import report_failure, root
+from potok.kernel.task import ASYNC, Task
+
+__all__ = ["finish", "run_task"]
+
+
+def run_task(task: Task[Any], drive: Callable[[Task[Any]], Any] | None = None) -> None:
+    """Run the task's function here to its end; never raises. `drive` runs a coroutine some other way than stepping."""
+    task.started = True
+    if events.sinks:
+        events.emit("Started", task)
+    try:
+        if task.base_trap & ASYNC:
+            task.value = task.context.run(drive or _stepping(), task)
+        else:
+            task.value = task.context.run(task.fn, *task.args)
+    except BaseException as error:
+        task.error = error
+    finish(task)
+
+
+def _stepping() -> Callable[[Task[Any]], Any]:
+    from potok.kernel.looping import drive
+
+    return drive
+
+
+def finish(task: Task[Any]) -> None:
+    """Record the end: close what was handed over, tell the siblings of a failure, wake who waits for it."""
+    error = task.error
+    if error is not None:
+        error = task.error = _own_cancellation(error)
+    if task.ends is not None:
+        for end in task.ends:
+            close_end(task.carrier, end, error, f"its task {task.name} has ended")
+        task.ends = None
+    home = task.home
+    failed = error is not None and not isinstance(error, Cancelled)
+    if failed:
+        if home is root:
+            _report_unless_asked(task)
+        else:
+            home.errors.append(error)
+            if not home.collects:
+                cancel_scope(home, f"task {task.name} failed: {type(error).__name__}: {error}")
+    task.context = task.greenlet = None
+    task.args = ()
+    if events.sinks:
+        events.emit("Ended", task, None, error)
+    home.guard.run(task.carrier, home.remove, task)
+
+
+def _own_cancellation(error: BaseException) -> BaseException:
+    """asyncio's CancelledError, thrown at a foreign await, is a cancellation like any other once the task has ended."""
+    if type(error).__name__ == "CancelledError" and type(error).__module__ == "asyncio.exceptions":
+        told = Cancelled(error.args[0] if error.args else "")
+        told.__cause__ = error
+        return told
+    return error
+
+
+def _report_unless_asked(task: Task[Any]) -> None:
+    error = task.error
+    if error is not None and task.joiners is None and not task.asked:
+        report_failure(task, error)

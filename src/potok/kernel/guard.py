@@ -1,0 +1,197 @@
+"""The short mutex around a machine, its owner's short cut, and what happens when a thread meets itself inside.
+
+Nobody waits while it holds a guard, and no user code runs inside one but what interrupts it: a signal handler, a
+finalizer, a weakref callback. Those may come back to a machine that their own thread is in the middle of. So:
+
+    A thread that is inside no machine may block on a guard: whoever holds it leaves at once.
+    A thread that is inside one already never blocks: where it can't enter, the operation is *deferred*, that is
+    queued and run by whoever leaves that guard. Only operations whose result nobody needs at once may come
+    this way (close, cancel, set, release, send_nowait: `post`); they then answer None.
+
+With a GIL, a guard belongs to the first thread that enters, which from then on only marks `inside` (its own, so
+nobody else writes it): an uncontended lock costs more than the rest of a buffered send. The first other thread
+ends the privilege for good: it takes the mutex, clears `owner`, and waits until the old owner is not inside. The
+owner marks first and checks `owner` after, so one of the two sees the other. Without a GIL the mutex is always taken.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from potok.errors import WouldBlock
+from potok.kernel.build import FREE_THREADED
+from potok.kernel.carrier import Carrier
+
+__all__ = ["Guard", "guarded_together"]
+
+
+class Guard:
+    """Mutual exclusion for one machine. See the module's text for the rules."""
+
+    __slots__ = ("_former", "_mark", "deferred", "mutex", "owner")
+
+    def __init__(self, owner: Carrier | None) -> None:
+        self.owner = None if FREE_THREADED else owner
+        self.mutex = threading.Lock()
+        self.deferred: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._former: Carrier | None = None
+        self._mark = (self,)  # `inside` of a thread that holds the mutex: not the same object as the guard
+
+    def run(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
+        """Run `op(*args)` alone in the machine, then what was deferred meanwhile. Raises what `op` raises.
+
+        Raises WouldBlock, with nothing done, where this thread was interrupted inside a machine and can't enter.
+        """
+        if self.owner is me and me.inside is None:
+            me.inside = self
+            try:
+                if self.owner is me:
+                    return op(*args)
+            finally:
+                me.inside = None
+                if self.deferred:
+                    self._run_deferred(me)
+        if me.inside is None:
+            return self._run_shared(me, op, args)
+        if not self._enter_at_once(me):
+            raise WouldBlock("called from a signal handler or finalizer that interrupted potok inside this very object")
+        return self._run_nested(me, op, args)
+
+    def post(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
+        """As `run`, for operations whose result can be done without: deferred where `run` would raise WouldBlock."""
+        if me.inside is None:
+            return self.run(me, op, *args)
+        if self._enter_at_once(me):
+            return self._run_nested(me, op, args)
+        self.deferred.append((op, args))
+        self._drain_nested(me)  # it may have been left in between, by one who did not see ours
+        return None
+
+    def _run_shared(self, me: Carrier, op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        me.inside = self._mark
+        try:
+            self.mutex.acquire()
+            try:
+                self._end_privilege()
+                return op(*args)
+            finally:
+                self.mutex.release()
+        finally:
+            me.inside = None
+            if self.deferred:
+                self._run_deferred(me)
+
+    def _run_nested(self, me: Carrier, op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Run in a thread that is inside another machine, the mutex taken."""
+        outer, me.inside = me.inside, (self._mark, me.inside)
+        try:
+            return op(*args)
+        finally:
+            me.inside = outer
+            self.mutex.release()
+            self._drain_nested(me)
+
+    def _drain_nested(self, me: Carrier) -> None:
+        while self.deferred and self._enter_at_once(me):
+            self._run_nested(me, self._pop_deferred, ())
+
+    def _enter_at_once(self, me: Carrier) -> bool:
+        """Take the mutex if that takes no waiting, also not for an owner with the short cut."""
+        if not self.mutex.acquire(False):
+            return False
+        owner = self.owner
+        if owner is not None:
+            self.owner, self._former = None, owner
+        former = self._former
+        if former is not None and _is_inside(former, self):
+            self.mutex.release()
+            return False
+        self._former = None
+        return True
+
+    def _end_privilege(self) -> None:
+        """With the mutex held: let no owner take the short cut any more, and wait until the last one is out."""
+        if self.owner is not None:
+            self.owner, self._former = None, self.owner
+        while self._former is not None:
+            if _is_inside(self._former, self):
+                time.sleep(0)
+            else:
+                self._former = None
+
+    def _run_deferred(self, me: Carrier) -> None:
+        """Run what was deferred, as the thread that leaves; again until nothing is left."""
+        if me.inside is None:
+            while self.deferred:
+                self._run_shared(me, self._pop_deferred, ())
+
+    def _pop_deferred(self) -> None:
+        while self.deferred:
+            try:
+                op, args = self.deferred.popleft()
+            except IndexError:
+                return
+            try:
+                op(*args)
+            except Exception:
+                _log_deferred(op)
+
+
+def _is_inside(carrier: Carrier, guard: Guard) -> bool:
+    inside = carrier.inside
+    while type(inside) is tuple and len(inside) == 2:
+        inside = inside[1]
+    return inside is guard or (type(inside) is frozenset and guard in inside)
+
+
+def _log_deferred(op: Callable[..., Any]) -> None:
+    """An operation that a signal handler or finalizer asked for failed after that had returned: say so."""
+    import logging
+
+    name = getattr(op, "__name__", repr(op))
+    logging.getLogger("potok").warning("%s, asked for from a signal handler or finalizer, failed", name, exc_info=True)
+
+
+def guarded_together(me: Carrier, guards: list[Guard], op: Callable[[], Any]) -> Any:
+    """Run `op()` alone in all these machines (a select). Guards are taken in the order of their ids."""
+    if len(guards) == 1:
+        return guards[0].run(me, op)
+    if me.inside is not None:
+        raise RuntimeError("select can't be called from a signal handler or finalizer that interrupted potok")
+    ordered = sorted(set(guards), key=id)
+    everything = frozenset(ordered)
+    if all(guard.owner is me for guard in ordered):
+        me.inside = everything
+        try:
+            if all(guard.owner is me for guard in ordered):
+                return op()
+        finally:
+            me.inside = None
+            _leave(me, ordered)
+    return _locked_together(me, ordered, op)
+
+
+def _locked_together(me: Carrier, ordered: list[Guard], op: Callable[[], Any]) -> Any:
+    me.inside = tuple(guard._mark for guard in ordered)
+    taken = []
+    try:
+        for guard in ordered:
+            guard.mutex.acquire()
+            taken.append(guard)
+            guard._end_privilege()
+        return op()
+    finally:
+        for guard in taken:
+            guard.mutex.release()
+        me.inside = None
+        _leave(me, ordered)
+
+
+def _leave(me: Carrier, guards: list[Guard]) -> None:
+    for guard in guards:
+        if guard.deferred:
+            guard._run_deferred(me)

@@ -1,0 +1,303 @@
+"""The hub: one OS thread's run queue of greenlets, with or without an event loop behind it.
+
+    ready:  greenlets to go on, tasks to begin            ◀── wake, start (any thread)
+    a task that parks switches to the next of `ready` itself; only when there is none, or for fairness, to the hub
+    the hub: fires timers, settles asyncio futures, sleeps (on a lock, or in the event loop)
+
+Who drives it
+    bare     plain code opened the scope: the hub is a greenlet beside the thread's own, and runs while that parks
+    own loop the same, once an `async def` task or `await_` needs a loop: the hub's greenlet runs `run_forever`
+    guest    `async with` in somebody's loop: the hub is a callback of that loop
+
+Both colours are greenlets here. An `async def` task's coroutine is stepped inside one (`potok.kernel.looping`), so
+an awaitable potok operation parks in place, by a switch, and does not unwind the coroutine.
+
+Invariants
+    `ready` holds each parked greenlet at most once: its waiter is woken once.
+    Whoever appends looks at `sleeping` after; the hub sets `sleeping`, then looks at `ready`. One sees the other.
+    A finished task's greenlet takes the next new task itself, or waits in `idle` for one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any
+
+from greenlet import greenlet
+
+from potok.kernel.build import FREE_THREADED
+from potok.kernel.carrier import Carrier
+from potok.kernel.choices import choose
+from potok.kernel.current import getcurrent
+from potok.kernel.finishing import run_task
+from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
+from potok.kernel.task import ASYNC, Task
+from potok.machines.waiting import Waiter
+
+__all__ = ["GreenletWaiter", "Hub"]
+
+TURN = 64  # hand-overs between two looks at timers and the event loop
+IDLE = 1000  # greenlets kept for later tasks: making one costs five times as much as reusing it
+
+
+class GreenletWaiter(Waiter):
+    """A task parked on a hub."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        task = self.task
+        hub = task.kernel
+        hub.ready.append(task.greenlet)
+        if hub.sleeping or FREE_THREADED:
+            hub.rouse()
+
+
+class Strand(greenlet):  # type: ignore[misc]
+    """A pooled greenlet that runs one task after another."""
+
+    __slots__ = ("task",)
+
+
+class Hub:
+    """The kernel of *coroutines* in one thread."""
+
+    waiter_type: type[Waiter] = GreenletWaiter
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.carrier = carrier
+        self.ready: deque[Any] = deque()
+        self.sleeping = False
+        self.idle: list[Strand] = []
+        self.main = getcurrent()  # the thread's own greenlet, or whichever made the hub
+        self.greenlet: Any = None  # where to go when nothing is ready
+        self.binding: Any = None  # to an event loop, see `looping`
+        self.timers: list[tuple[float, int, Waiter]] = []
+        self.watch = False  # timers or a loop want a look from time to time
+        self.budget = TURN
+        self.tick = time.monotonic()
+        self.users = 0  # scopes that are open on this hub
+        self.lent: Any = None  # to whom, while plain code's scope is open on it
+        self.loop_factory: Any = None
+        self._serial = count()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    # ── the seam ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, task: Task[Any]) -> None:
+        task.kernel = self
+        task.carrier = self.carrier
+        task.waiter_type = self.waiter_type
+        self.ready.append(task)
+        if self.sleeping or FREE_THREADED:
+            self.rouse()
+
+    def park(self, task: Task[Any], waiter: Waiter, deadline: float | None) -> None:
+        waiter.since = self.tick
+        if deadline is not None:
+            self.at(deadline, waiter)
+        ready = self.ready
+        if task.greenlet is self.main:
+            self._park_main(waiter)
+        elif ready and (not self.watch or self._go_on()):
+            ready.popleft().switch()
+        else:
+            self.greenlet.switch()
+
+    def pause(self, task: Task[Any]) -> None:
+        if self.ready or self.watch:
+            self.ready.append(task.greenlet)
+            if task.greenlet is self.main:
+                self._leave_main()
+            elif self._go_on():
+                self.ready.popleft().switch()
+            else:
+                self.greenlet.switch()
+
+    def interrupt(self, task: Task[Any]) -> None:
+        """A task that is not parked here is running or ready: it will look at its trap by itself."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def choose(self, n: int) -> int:
+        return choose(n)
+
+    # ── parking the thread's own code ───────────────────────────────────────────────────────────────────────
+
+    def _park_main(self, waiter: Waiter) -> None:
+        """The code that opened the scope waits: now its tasks run. Woken, or thrown at (Ctrl-C), it goes on."""
+        while True:
+            try:
+                self._leave_main()
+                return
+            except BaseException as error:
+                revoke(self.carrier, waiter, INTERRUPTED)
+                if waiter.error is INTERRUPTED:
+                    self._forget_main()
+                    raise
+                if waiter.task.pending is None:
+                    waiter.task.pending = error
+                if self._forget_main():
+                    return  # a hand-over had won: its outcome first, the error at the next park point
+
+    def _leave_main(self) -> None:
+        if self.greenlet is None:
+            self.greenlet = greenlet(self.serve, parent=self.main)
+        if self.binding is not None:
+            self.binding.show(True)
+        try:
+            self.greenlet.switch()
+        finally:
+            if self.binding is not None:
+                self.binding.show(False)
+
+    def _forget_main(self) -> bool:
+        """Take the thread's own greenlet out of the run queue; whether it was in it."""
+        try:
+            self.ready.remove(self.main)
+        except ValueError:
+            return False
+        return True
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def launch(self, task: Task[Any]) -> None:
+        """Begin a task in a greenlet of the pool; returns when the caller is switched to again."""
+        if self.idle:
+            strand = self.idle.pop()
+        else:
+            strand = Strand(self._work, parent=self.greenlet or self.main)
+        strand.task = task
+        strand.switch()
+
+    def _work(self) -> None:
+        """The life of a pooled greenlet: tasks, without a switch in between where the next one is new."""
+        me = getcurrent()
+        ready = self.ready
+        while True:
+            task = me.task
+            task.greenlet = me
+            if task.base_trap & ASYNC and self.binding is None:
+                self.need_loop()
+            run_task(task)
+            me.task = task = None
+            while True:
+                entry = ready.popleft() if ready and (not self.watch or self._go_on()) else self.greenlet
+                if type(entry) is Task:
+                    me.task = entry
+                    break
+                if len(self.idle) >= IDLE:
+                    me.parent = self.greenlet
+                    if entry is not self.greenlet:
+                        ready.appendleft(entry)
+                    return
+                self.idle.append(me)
+                entry.switch()
+                if me.task is not None:
+                    break
+
+    def _go_on(self) -> bool:
+        """Whether it is not yet time for a look at timers and loop."""
+        self.budget -= 1
+        return self.budget > 0
+
+    def turn(self) -> bool:
+        """Run what is ready, for one turn at most, then fire what is due. False when nothing is left to run."""
+        self.budget = TURN
+        self.tick = time.monotonic()
+        ready = self.ready
+        while ready and self.budget > 0:
+            self.budget -= 1
+            ready.popleft().switch()
+        if self.timers:
+            self._fire()
+        return bool(ready)
+
+    def serve(self) -> None:
+        """The body of the hub's greenlet: bare until somebody binds a loop, then in the loop, then bare again."""
+        while True:
+            try:
+                if self.binding is not None:
+                    self.binding.run()
+                elif not self.turn():
+                    self._sleep()
+            except BaseException as error:
+                if self.main is None:
+                    raise
+                self.sleeping = False
+                self.main.throw(error)  # a signal handler raised while nobody else was running
+
+    def _sleep(self) -> None:
+        self.sleeping = True
+        if not self.ready:
+            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else -1.0
+            self._bell.acquire(timeout=min(wait, threading.TIMEOUT_MAX))
+        self.sleeping = False
+
+    def rouse(self) -> None:
+        """Called after something was appended to `ready`, from any thread, when the hub may be asleep."""
+        if self.binding is not None:
+            self.binding.rouse()
+            return
+        self.sleeping = False
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass  # rung already
+
+    # ── timers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def at(self, deadline: float, waiter: Waiter) -> None:
+        """Revoke the waiter at that time."""
+        timers = self.timers
+        if len(timers) > 256 and sum(entry[2].claimed for entry in timers) * 2 > len(timers):
+            timers[:] = [entry for entry in timers if not entry[2].claimed]
+            heapify(timers)
+        heappush(timers, (deadline, next(self._serial), waiter))
+        self.watch = True
+        if self.binding is not None:
+            self.binding.alarm(timers[0][0])
+
+    def _fire(self) -> None:
+        timers, now = self.timers, self.now()
+        while timers and (timers[0][2].claimed or timers[0][0] <= now):
+            waiter = heappop(timers)[2]
+            if not waiter.claimed:
+                revoke(self.carrier, waiter, TIMED_OUT)
+        self.watch = bool(timers) or self.binding is not None
+
+    # ── an event loop behind it ─────────────────────────────────────────────────────────────────────────────
+
+    def need_loop(self) -> None:
+        """From a greenlet of this hub: go on inside an event loop."""
+        if self.binding is None:
+            from potok.kernel.looping import give_loop
+
+            give_loop(self, self.loop_factory)
+            self.ready.append(getcurrent())
+            self.budget = 0
+            self.greenlet.switch()
+
+    def bind(self, binding: Any) -> None:
+        """Use an event loop for sleeping from now on."""
+        self.binding = binding
+        self.watch = True
+        self._ring()
+
+    def unbind(self) -> None:
+        """Sleep without a loop again."""
+        self.binding = None
+        self.watch = bool(self.timers)
+
+    def _ring(self) -> None:
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass
+

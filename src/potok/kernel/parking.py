@@ -1,0 +1,251 @@
+"""How an operation parks, and all the ways it comes back. Every blocking primitive goes through here.
+
+    look at the trap ─▶ run the machine's operation ─▶ done
+                                   │ PARKED
+                                   ▼
+                      kernel.park ─▶ woken with value ─▶ done
+                                   ├ woken with error ─▶ raise
+                                   ├ TIMED_OUT ────────▶ a scope's deadline? cancel it; else TimeoutError
+                                   └ INTERRUPTED ──────▶ cancelled? raise Cancelled; else try again
+
+The hand-shake with a canceller: it records the reason, sets `trap`, then looks for `waiter`; we queue the waiter,
+then look at `trap`. So one of the two sees the other, and the machine decides between the cancellation and a
+hand-over that came first: `revoke` wins only if nobody claimed the waiter. An item is never lost between two tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from potok.errors import BlockingCallError, Cancelled, ClosedError
+from potok.kernel import events
+from potok.kernel.build import FREE_THREADED, fence
+from potok.kernel.carrier import Carrier
+from potok.kernel.current import current, current_awaiting
+from potok.kernel.task import ASYNC, ATTEND, DUE, PREEMPT, YIELDS, Task
+from potok.machines.waiting import PARKED, Machine, Waiter
+
+__all__ = [
+    "INTERRUPTED",
+    "RETRY",
+    "TIMED_OUT",
+    "aperform",
+    "attend",
+    "await_woken",
+    "check_timeout",
+    "masked",
+    "perform",
+    "revoke",
+    "wait",
+]
+
+
+class _Mark:
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+TIMED_OUT: Final = _Mark("TIMED_OUT")
+INTERRUPTED: Final = _Mark("INTERRUPTED")
+RETRY: Final = _Mark("RETRY")
+
+
+def revoke(me: Carrier, waiter: Waiter, why: Any) -> None:
+    """Take the waiter back and wake it with `why`, unless a hand-over has won. Safe from anywhere."""
+    waiter.machine.guard.post(me, _revoke, waiter, why)
+
+
+def _revoke(waiter: Waiter, why: Any) -> None:
+    if waiter.machine.withdraw(waiter):
+        waiter.error = why
+        waiter.wake()
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise for what can't be a number of seconds to wait."""
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+        raise ValueError(f"timeout must be None or a number of seconds >= 0, not {timeout!r}")
+
+
+def attend(task: Task[Any], call: str = "", instead: str = "") -> None:
+    """The slow path at the head of an operation: everything a set trap may stand for.
+
+    `call` is the blocking spelling that was used, if it was one, and `instead` the awaitable one.
+    """
+    base = task.base_trap
+    if call and base & ASYNC:
+        raise BlockingCallError(
+            f"{call} would block the loop that runs the async def task {task.name}; write `await {instead}` there"
+        )
+    task.trap = base
+    if task.pending is not None:
+        error, task.pending = task.pending, None
+        raise error
+    if not task.masked:
+        if base & YIELDS:
+            _check_generators(task)
+        if base & DUE:
+            _check_deadline(task)
+        raise_if_cancelled(task)
+    if base & PREEMPT:
+        task.kernel.pause(task)
+        if task.trap == ATTEND and not task.masked:
+            raise_if_cancelled(task)
+
+
+def raise_if_cancelled(task: Task[Any]) -> None:
+    """Raise Cancelled, with the reason, if the task or a scope around it was cancelled and no shield is between."""
+    from potok.kernel.cancelling import effective
+
+    reason = effective(task)
+    if reason is not None:
+        task.trap = ATTEND
+        if events.sinks:
+            events.emit("Cancelled", task, None, reason[0])
+        raise Cancelled(reason[0])
+
+
+def _check_deadline(task: Task[Any]) -> None:
+    if task.deadline is not None and task.kernel.now() >= task.deadline:
+        from potok.kernel.cancelling import expire
+
+        expire(task)
+
+
+def _check_generators(task: Task[Any]) -> None:
+    from potok.kernel.scoping import check_generators
+
+    check_generators(task)
+
+
+def deadline_after(task: Task[Any], timeout: float | None) -> float | None:
+    """The absolute time `timeout` seconds from now on the task's clock."""
+    return None if timeout is None else task.kernel.now() + timeout
+
+
+def wait(task: Task[Any], deadline: float | None) -> Any:
+    """Park the current task, whose waiter stands in a machine; its outcome, or RETRY after a false alarm.
+
+    Raises: what the machine answered with; Cancelled; TimeoutError. In the last two cases nothing was handed over.
+    """
+    waiter = task.waiter
+    if task.trap or FREE_THREADED:
+        _recheck(task, waiter)
+    due = deadline
+    if task.deadline is not None and not task.masked:
+        due = task.deadline if due is None else min(due, task.deadline)
+    if events.sinks:
+        events.emit("Parked", task, waiter)
+    task.kernel.park(task, waiter, due)
+    task.waiter = None
+    if events.sinks:
+        events.emit("Woken", task, waiter)
+    if waiter.error is None:
+        return waiter.value
+    return _unlucky(task, waiter, deadline)
+
+
+def _recheck(task: Task[Any], waiter: Waiter) -> None:
+    """Our half of the hand-shake: a canceller that came before the waiter was visible has set the trap."""
+    fence()
+    if task.trap == ATTEND and not task.masked:
+        revoke(task.carrier, waiter, INTERRUPTED)
+
+
+def _unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
+    """Woken with an error: raise it, or find out that there was none."""
+    error = waiter.error
+    if error is INTERRUPTED:
+        task.trap = task.base_trap
+        if task.pending is not None:
+            pending, task.pending = task.pending, None
+            raise pending
+        raise_if_cancelled(task)
+        return RETRY
+    if error is TIMED_OUT:
+        if not task.masked:
+            _check_deadline(task)
+            raise_if_cancelled(task)
+        if deadline is not None and task.kernel.now() >= deadline:
+            raise TimeoutError(f"{waiter.op} on {waiter.machine.describe()} timed out in task {task.name}")
+        return RETRY
+    raise error
+
+
+def perform(machine: Machine, op: Callable[..., Any], *args: Any, timeout: float | None = None, call: str) -> Any:
+    """Run a machine's operation in the current task, waiting for it if need be. `call` names the public spelling."""
+    task = current()
+    if timeout is not None:
+        check_timeout(timeout)
+    if task.trap:
+        attend(task, f"{call}()", f"a{call}()")
+    deadline = None if timeout is None else task.kernel.now() + timeout
+    while True:
+        got = machine.guard.run(task.carrier, op, task, *args)
+        if got is not PARKED:
+            return got
+        got = wait(task, deadline)
+        if got is not RETRY:
+            return got
+
+
+async def aperform(machine: Machine, op: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
+    """The awaitable spelling of `perform`."""
+    task = current_awaiting()
+    if timeout is not None:
+        check_timeout(timeout)
+    if task.trap:
+        attend(task)
+    deadline = None if timeout is None else task.kernel.now() + timeout
+    while True:
+        got = machine.guard.run(task.carrier, op, task, *args)
+        if got is not PARKED:
+            return got
+        got = await await_woken(task, deadline)
+        if got is not RETRY:
+            return got
+
+
+async def await_woken(task: Task[Any], deadline: float | None) -> Any:
+    """As `wait`, for a coroutine: one that potok drives parks right here, one of a foreign loop awaits a future."""
+    if not task.driven:
+        from potok.kernel.looping import await_future
+
+        return await await_future(task, deadline)
+    face = task.face
+    if face is None:
+        return wait(task, deadline)
+    face.leave()
+    try:
+        return wait(task, deadline)
+    finally:
+        face.enter()
+
+
+class masked:  # noqa: N801 - a context manager
+    """Let neither cancellation nor deadline into the park points of this block (`Condition.wait`'s re-acquire)."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task[Any]) -> None:
+        self.task = task
+
+    def __enter__(self) -> None:
+        self.task.masked += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.task.masked -= 1
+        if not self.task.masked:
+            self.task.trap = ATTEND
+
+
+def closed_with_arm(error: ClosedError, arm: Any) -> ClosedError:
+    """The same error, naming the arm of a select that met it."""
+    error.arm = arm
+    return error

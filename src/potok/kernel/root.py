@@ -1,0 +1,64 @@
+"""The root of everything that runs in this process: a supervisor that never ends.
+
+A task of the root (`potok.start`) that fails is reported to an except hook and its siblings live on. Code that potok
+did not start is a task of the root too, its implicit one.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+from weakref import WeakSet
+
+from potok.kernel.carrier import Carrier
+from potok.kernel.guard import Guard
+from potok.kernel.task import Task
+from potok.kernel.threadkernel import ThreadKernel, seat
+from potok.machines.scope import ScopeMachine
+
+__all__ = ["implicit", "implicit_task", "new_machine", "report_failure", "root"]
+
+root = ScopeMachine(None, None, kind="root")
+root.guard = Guard(None)
+
+implicit: WeakSet[Task[Any]] = WeakSet()
+
+_thread_kernel = ThreadKernel()
+
+
+def new_machine(machine: Any, carrier: Carrier | None) -> Any:
+    """Give a machine its guard: it is at home here now, its short cut the given thread's."""
+    machine.guard = Guard(carrier)
+    return machine
+
+
+def implicit_task(carrier: Carrier) -> Task[Any]:
+    """A task that stands for a thread's own code, or for a greenlet of its that potok does not know."""
+    task: Task[Any] = Task(_own_code, (), root, name=carrier.name)
+    task.kernel = _thread_kernel
+    task.executor = "threads"
+    task.started = True
+    seat(task)
+    implicit.add(task)
+    return task
+
+
+def _own_code() -> None:
+    """What the implicit task of a thread is said to run."""
+
+
+def report_failure(task: Task[Any], error: BaseException) -> None:
+    """A task that nobody waits for failed: tell the log and stderr, once."""
+    hook = except_hook
+    hook(task, error)
+
+
+def print_failure(task: Task[Any], error: BaseException) -> None:
+    """The default hook: the traceback on stderr, as for a thread."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    print(f"Exception in potok task {task.name} (started with potok.start):", file=sys.stderr)
+    print("".join(lines), end="", file=sys.stderr)
+
+
+except_hook: Any = print_failure

@@ -1,0 +1,132 @@
+"""Entering and leaving scopes, time-outs and shields: the tree and the task's place in it, kept together.
+
+A scope is entered and left by one task, in order. A `yield` between the two would let other code run inside it, so
+it is found out: scopes opened in a generator remember its frame, and an operation while that frame is not running
+raises ScopeError. (Generators run by `contextlib` are fine: they are left in order.)
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import FrameType
+from typing import Any
+
+from potok.errors import Cancelled, ScopeError
+from potok.kernel.cancelling import effective_above
+from potok.kernel.guard import Guard
+from potok.kernel.task import ASYNC, ATTEND, DUE, YIELDS, Task
+from potok.machines.scope import ScopeMachine
+
+__all__ = ["absorbs", "check_generators", "enter", "leave"]
+
+_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def enter(task: Task[Any], kind: str, depth: int, *, timeout: float | None = None, shield: bool = False) -> ScopeMachine:
+    """Open a scope in the current task; `depth` says how many frames up the `with` statement stands."""
+    parent = task.scope
+    deadline = None if shield else parent.deadline
+    if timeout is not None:
+        own = task.kernel.now() + timeout
+        deadline = own if deadline is None else min(own, deadline)
+    scope = ScopeMachine(parent, task, kind, deadline, shield)
+    scope.guard = Guard(task.carrier)
+    frame = sys._getframe(depth + 1)
+    if frame.f_code.co_flags & _GENERATOR and not _run_by_contextlib(frame):
+        scope.frame = frame
+    parent.guard.run(task.carrier, parent.attach, scope)
+    _stand_in(task, scope)
+    return scope
+
+
+def leave(task: Task[Any], scope: ScopeMachine) -> None:
+    """Close the scope in the task that opened it. Raises ScopeError if this is another task, or out of order."""
+    if scope.host is not task or task.scope is not scope:
+        raise _out_of_order(task, scope)
+    assert scope.parent is not None
+    scope.frame = None
+    scope.ended = True
+    scope.parent.guard.run(task.carrier, scope.parent.detach, scope)
+    _stand_in(task, scope.parent)
+
+
+def _stand_in(task: Task[Any], scope: ScopeMachine) -> None:
+    """The task's innermost scope is this one now; its next operation looks around."""
+    task.scope = scope
+    task.deadline = scope.deadline
+    task.foreign_told = False
+    keep = task.base_trap & ~(DUE | YIELDS)
+    task.base_trap = keep | (DUE if scope.deadline is not None else 0) | (YIELDS if _in_generator(task) else 0)
+    task.trap = ATTEND
+
+
+def _in_generator(task: Task[Any]) -> bool:
+    scope: ScopeMachine | None = task.scope
+    while scope is not None and scope.host is task:
+        if scope.frame is not None:
+            return True
+        scope = scope.parent
+    return False
+
+
+def absorbs(scope: ScopeMachine, error: BaseException | None) -> bool:
+    """Whether this exception is the scope's own cancellation, which ends with it."""
+    if scope.reason is None or error is None:
+        return False
+    mine = isinstance(error, Cancelled) or _is_asyncio_cancelled(error)
+    return mine and effective_above(scope) is None
+
+
+def _is_asyncio_cancelled(error: BaseException) -> bool:
+    return type(error).__name__ == "CancelledError" and type(error).__module__ == "asyncio.exceptions"
+
+
+def _run_by_contextlib(frame: FrameType) -> bool:
+    caller = frame.f_back
+    return caller is not None and caller.f_globals.get("__name__") == "contextlib"
+
+
+def check_generators(task: Task[Any]) -> None:
+    """Raise ScopeError if a scope of this task was opened in a generator that is suspended now."""
+    scope: ScopeMachine | None = task.scope
+    while scope is not None and scope.host is task:
+        if scope.frame is not None and not _is_running(scope.frame):
+            raise _yielded(scope, scope.frame)
+        scope = scope.parent
+
+
+def _is_running(frame: FrameType) -> bool:
+    here: FrameType | None = sys._getframe(1)
+    while here is not None:
+        if here is frame:
+            return True
+        here = here.f_back
+    return False
+
+
+def _yielded(scope: ScopeMachine, frame: FrameType) -> ScopeError:
+    return ScopeError(
+        f"a `yield` left the `with` block of a {scope.kind} open in {frame.f_code.co_qualname}: code outside of the "
+        f"generator would run inside the {scope.kind}. Collect the values first, or send them through a channel"
+    )
+
+
+def _out_of_order(task: Task[Any], scope: ScopeMachine) -> ScopeError:
+    if scope.host is not task:
+        return ScopeError(
+            f"this {scope.kind} was entered by task {scope.host.name} and left by task {task.name}: "
+            f"probably a `yield` inside its `with` block"
+        )
+    return ScopeError(
+        f"a {scope.kind} was left while the {task.scope.kind} opened inside it is still open: "
+        f"probably a `yield` inside the inner `with` block"
+    )
+
+
+def refuse_async(task: Task[Any], spelling: str, instead: str) -> None:
+    """Raise BlockingCallError where plain `with` would block an `async def` task at its end."""
+    if task.base_trap & ASYNC:
+        from potok.errors import BlockingCallError
+
+        raise BlockingCallError(f"`{spelling}` waits at its end; write `{instead}` in the async def task {task.name}")

@@ -1,0 +1,86 @@
+"""Starting a task: in a scope of the tree, on a kernel, with its ends handed over."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from potok.kernel.carrier import Carrier
+from potok.kernel.colour import is_async
+from potok.kernel.ends import close_end, hand_over, mark_handed
+from potok.kernel.task import ASYNC, ATTEND, Task
+from potok.machines.channel import End
+from potok.machines.scope import ScopeMachine
+
+__all__ = ["Handed", "prepare"]
+
+
+class Handed:
+    """What façades of channel ends derive from, so that `start` knows an end when it sees one."""
+
+    __slots__ = ()
+
+    _end: End
+
+    def _with_end(self, end: End) -> Handed:
+        """Another façade of the same kind over another end of the same channel."""
+        raise NotImplementedError
+
+
+def prepare(
+    fn: Callable[..., Any], args: tuple[Any, ...], name: str | None, scope: ScopeMachine, starter: Task[Any]
+) -> Task[Any]:
+    """A task of `scope`, not yet running. Raises TypeError, ClosedError or ScopeError, with nothing changed."""
+    if not callable(fn):
+        raise TypeError(f"start takes a function and its arguments, not {fn!r} (was it called already?)")
+    me = starter.carrier
+    task: Task[Any] = Task(fn, args, scope, name)
+    if is_async(fn):
+        task.base_trap |= ASYNC
+    task.trap = ATTEND if scope.reason is not None else task.base_trap
+    task.context = copy_context()
+    taken = _take_ends(task, me)
+    try:
+        scope.guard.run(me, scope.add, task)
+    except BaseException:
+        for end in task.ends or ():
+            close_end(me, end)
+        raise
+    if scope.host is starter:
+        for end in taken:
+            mark_handed(me, end, scope, task.name)
+    return task
+
+
+def _take_ends(task: Task[Any], me: Carrier) -> list[End]:
+    """Give the task ends of its own in place of those among its arguments; the caller's, in order."""
+    taken: list[End] = []
+    args = task.args
+    for arg in args:
+        if isinstance(arg, Handed):
+            task.args = tuple(_own(a, task, me, taken) for a in args)
+            break
+    if isinstance(task.fn, functools.partial):
+        task.fn = _bind_own(task.fn, task, me, taken)
+    return taken
+
+
+def _own(arg: Any, task: Task[Any], me: Carrier, taken: list[End]) -> Any:
+    if not isinstance(arg, Handed):
+        return arg
+    end = hand_over(me, arg._end)
+    taken.append(arg._end)
+    if task.ends is None:
+        task.ends = []
+    task.ends.append(end)
+    return arg._with_end(end)
+
+
+def _bind_own(fn: functools.partial[Any], task: Task[Any], me: Carrier, taken: list[End]) -> Any:
+    """The same partial, with ends of the task's own among what it binds."""
+    args = tuple(_own(a, task, me, taken) for a in fn.args)
+    keywords = {key: _own(value, task, me, taken) for key, value in fn.keywords.items()}
+    inner = _bind_own(fn.func, task, me, taken) if isinstance(fn.func, functools.partial) else fn.func
+    return functools.partial(inner, *args, **keywords)

@@ -1,0 +1,93 @@
+"""Parking an OS thread: on a lock of its own, released by whoever wakes it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from potok.errors import BlockingCallError
+from potok.kernel.choices import choose
+from potok.kernel.current import carrier, running_loop
+from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
+from potok.kernel.task import Task
+from potok.machines.waiting import Waiter
+
+__all__ = ["ThreadKernel", "ThreadWaiter", "seat"]
+
+
+class ThreadWaiter(Waiter):
+    """A thread parked on its lock."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        self.task.parker.release()
+
+
+def seat(task: Task[Any]) -> None:
+    """Make the task the one that runs in this thread: parked, it parks the thread."""
+    task.carrier = carrier()
+    parker = threading.Lock()
+    parker.acquire()
+    task.parker = parker
+    task.waiter_type = ThreadWaiter
+
+
+class ThreadKernel:
+    """The seam for code that has an OS thread to itself. (`start` is the pool's, in `potok.executors.threads`.)"""
+
+    waiter_type: type[Waiter] = ThreadWaiter
+
+    def start(self, task: Task[Any]) -> None:
+        raise RuntimeError("the kernel of a foreign thread starts no tasks")
+
+    def park(self, task: Task[Any], waiter: Waiter, deadline: float | None) -> None:
+        waiter.since = time.monotonic()
+        if running_loop() is not None:
+            _refuse_if_needed(task, waiter)
+        parker = task.parker
+        try:
+            if deadline is None:
+                parker.acquire()
+                return
+            while (rest := deadline - time.monotonic()) > 0:
+                if parker.acquire(timeout=min(rest, threading.TIMEOUT_MAX)):
+                    return
+        except BaseException as error:  # a signal handler raised, Ctrl-C for one
+            revoke(task.carrier, waiter, INTERRUPTED)
+            parker.acquire()
+            if waiter.error is INTERRUPTED:
+                raise
+            task.pending = error  # a hand-over had won: its outcome first
+            return
+        revoke(task.carrier, waiter, TIMED_OUT)
+        parker.acquire()
+
+    def pause(self, task: Task[Any]) -> None:
+        """The operating system has the say."""
+
+    def interrupt(self, task: Task[Any]) -> None:
+        """A thread that is not parked here looks at its trap when it comes by."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def choose(self, n: int) -> int:
+        return choose(n)
+
+
+def _refuse_if_needed(task: Task[Any], waiter: Waiter) -> None:
+    """Code on somebody's event loop blocks it: refuse where the wait is for what only that loop can run."""
+    from potok.kernel.looping import needs_running_loop
+
+    if needs_running_loop(waiter):
+        revoke(task.carrier, waiter, INTERRUPTED)
+        task.parker.acquire()
+        if waiter.error is INTERRUPTED:
+            task.waiter = None
+            raise BlockingCallError(
+                f"waiting here ({waiter.op} on {waiter.machine.describe()}) would block the event loop that must go on "
+                f"for it; write `await` and the spelling with an `a` (or `async with`)"
+            )
+        task.parker.release()

@@ -1,0 +1,266 @@
+"""The channel: items from senders to receivers, by rendezvous, through a bounded buffer or an unbounded one.
+
+    senders (parked, each with its item) ──▶ buffer (≤ capacity) ──▶ receivers (parked)
+
+Invariants
+    An item whose send completed is received exactly once, or reported undelivered exactly once.
+    Items of one sender are received in the order in which they were sent.
+    A receiver is parked only while the buffer is empty and no sender is parked; a sender only while the buffer
+    is full and no receiver is parked. (A select may stand on both sides at once: it never matches itself.)
+    Ends are counted. Last sender closed: receivers drain the buffer, then `ClosedError`. Last receiver closed:
+    senders fail at once and the buffer is reported undelivered.
+    A cause given by any closing sender is kept: iteration ends cleanly only if none was given.
+
+Linearisation: every operation takes effect at one point under the machine's mutex, also for a parked one: the
+moment its counterpart claims it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from potok.errors import ClosedError
+from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
+
+__all__ = ["ChannelMachine", "End"]
+
+
+class End:
+    """One counted end of a channel. `alert` is set when its next operation must look closer (closed, handed over)."""
+
+    __slots__ = ("alert", "closed", "machine", "sends", "why")
+
+    def __init__(self, machine: ChannelMachine, sends: bool) -> None:
+        self.machine = machine
+        self.sends = sends
+        self.closed = False
+        self.alert = False
+        self.why = ""
+
+
+class ChannelMachine(Machine):
+    """A channel of `capacity` items (0: rendezvous; None: unbounded)."""
+
+    __slots__ = (
+        "buffer",
+        "cancelled",
+        "capacity",
+        "cause",
+        "dropping",
+        "ends",
+        "handed",
+        "lost",
+        "name",
+        "open_receivers",
+        "open_senders",
+        "receivers",
+        "room",
+        "senders",
+        "undelivered",
+    )
+
+    def __init__(
+        self,
+        capacity: int | None = 0,
+        dropping: bool = False,
+        undelivered: Callable[[Any], object] | None = None,
+        name: str = "channel",
+    ) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.room: float = float("inf") if capacity is None else capacity
+        self.dropping = dropping
+        self.undelivered = undelivered
+        self.buffer: deque[Any] = deque()
+        self.senders = WaitQueue()
+        self.receivers = WaitQueue()
+        self.ends: set[End] = set()
+        self.open_senders = 0
+        self.open_receivers = 0
+        self.cause: Any = None
+        self.cancelled = False
+        self.lost: list[Any] = []  # items to report once the mutex is free; only with an `undelivered` callback
+        self.handed: list[Any] = []  # caller's own ends that close when their scope's body turns to the other side
+
+    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, sends: bool) -> End:
+        """A new end; the first of each side when the channel is made, further ones from an open end of that side."""
+        end = End(self, sends)
+        self.ends.add(end)
+        if sends:
+            self.open_senders += 1
+        else:
+            self.open_receivers += 1
+        return end
+
+    def close(self, end: End, cause: Any = None, why: str = "") -> None:
+        """Close one end (idempotent). Operations parked on that very end fail; the value of a send is not sent."""
+        if end.closed:
+            return
+        end.closed = end.alert = True
+        end.why = why
+        self.ends.discard(end)
+        if end.sends:
+            self.open_senders -= 1
+            if cause is not None and self.cause is None:
+                self.cause = cause
+        else:
+            self.open_receivers -= 1
+        self._fail_parked_on(end)
+        if end.sends and not self.open_senders:
+            self._fail(self.receivers, sends=False)
+        elif not end.sends and not self.open_receivers:
+            if cause is not None and self.cause is None:
+                self.cause = cause
+            self._fail(self.senders, sends=True)
+            self._drop_buffer()
+
+    def cancel(self, cause: Any = None) -> None:
+        """CSP's poison: drop the buffer, close every end and wake everyone with the cause."""
+        if self.cancelled:
+            return
+        self.cancelled = True
+        if cause is not None:
+            self.cause = cause
+        for end in list(self.ends):
+            end.closed = end.alert = True
+        self.ends.clear()
+        self.open_senders = self.open_receivers = 0
+        self._drop_buffer()
+        self._fail(self.receivers, sends=False)
+        self._fail(self.senders, sends=True)
+
+    def _drop_buffer(self) -> None:
+        if self.undelivered is not None:
+            self.lost.extend(self.buffer)
+        self.buffer.clear()
+
+    def _fail(self, queue: WaitQueue, sends: bool) -> None:
+        while (waiter := queue.pop()) is not None:
+            waiter.error = self.closed(sends)
+            waiter.wake()
+
+    def _fail_parked_on(self, end: End) -> None:
+        queue = self.senders if end.sends else self.receivers
+        for waiter in queue.waiting():
+            if waiter.end is end and queue.withdraw(waiter) and (waiter.group is None or waiter.group.claim(waiter)):
+                waiter.error = self.end_closed(end)
+                waiter.wake()
+
+    # ── the errors ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def end_closed(self, end: End) -> ClosedError:
+        """The error for an operation on a closed end."""
+        if self.cancelled:
+            return self.closed(end.sends)
+        side = "sender" if end.sends else "receiver"
+        return ClosedError(f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None)
+
+    def closed(self, sends: bool) -> ClosedError:
+        """The error for an operation on an open end whose channel can no longer serve it."""
+        if self.cancelled:
+            told = f": {self.cause!r}" if self.cause is not None else ""
+            return ClosedError(f"{self.name} was cancelled{told}", cause=self.cause)
+        if sends:
+            return ClosedError(f"nobody can receive from {self.name}: its last receiver was closed", cause=self.cause)
+        return ClosedError(f"{self.name} is empty and its last sender was closed", cause=self.cause)
+
+    # ── the operations ──────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, party: Party | None, end: End, item: Any) -> Any:
+        """Hand the item to a parked receiver, or to the buffer, or park. Raises ClosedError: the item was NOT sent."""
+        if end.closed:
+            raise self.end_closed(end)
+        if self.receivers.entries:
+            waiter = self.receivers.pop()
+            if waiter is not None:
+                waiter.value = item
+                waiter.wake()
+                return None
+        if len(self.buffer) < self.room:
+            if not self.open_receivers:
+                raise self.closed(sends=True)
+            self.buffer.append(item)
+            return None
+        if not self.open_receivers:
+            raise self.closed(sends=True)
+        if self.dropping:
+            self._drop_oldest()
+            self.buffer.append(item)
+            return None
+        waiter = park(party, self, "send", item, end)
+        if waiter is not None:
+            self.senders.entries.append(waiter)
+        return PARKED
+
+    def receive(self, party: Party | None, end: End) -> Any:
+        """Take the oldest item, or park. Raises ClosedError when none is left and no sender is open."""
+        if end.closed:
+            raise self.end_closed(end)
+        if self.buffer:
+            item = self.buffer.popleft()
+            if self.senders.entries:
+                self._refill()
+            return item
+        if self.senders.entries:
+            waiter = self.senders.pop()
+            if waiter is not None:
+                waiter.wake()
+                return waiter.item
+        if not self.open_senders:
+            raise self.closed(sends=False)
+        waiter = park(party, self, "recv", None, end)
+        if waiter is not None:
+            self.receivers.entries.append(waiter)
+        return PARKED
+
+    def _refill(self) -> None:
+        """A place in the buffer came free: the first parked sender's item takes it."""
+        waiter = self.senders.pop()
+        if waiter is not None:
+            self.buffer.append(waiter.item)
+            waiter.wake()
+
+    def _drop_oldest(self) -> None:
+        dropped = self.buffer.popleft()
+        if self.undelivered is not None:
+            self.lost.append(dropped)
+
+    def take_lost(self) -> list[Any]:
+        """The undelivered items since the last call."""
+        lost, self.lost = self.lost, []
+        return lost
+
+    # ── as an arm of a select ───────────────────────────────────────────────────────────────────────────────
+
+    def ready(self, arm: Arm) -> bool:
+        end = arm.end
+        if end.closed:
+            return True
+        if end.sends:
+            room = len(self.buffer) < self.room or self.dropping
+            return room or not self.open_receivers or self.receivers.live(but=arm.group)
+        return bool(self.buffer) or not self.open_senders or self.senders.live(but=arm.group)
+
+    def attempt(self, arm: Arm) -> bool:
+        try:
+            if arm.end.sends:
+                return self.send(None, arm.end, arm.item) is not PARKED
+            arm.value = self.receive(None, arm.end)
+            return arm.value is not PARKED
+        except ClosedError as error:
+            arm.error = error
+            return True
+
+    def enqueue(self, arm: Arm) -> None:
+        (self.senders if arm.end.sends else self.receivers).push(arm)
+
+    def withdraw(self, entry: Waiter) -> bool:
+        return (self.senders if entry.end.sends else self.receivers).withdraw(entry)
+
+    def describe(self) -> str:
+        size = "unbounded" if self.capacity is None else self.capacity
+        return f"{self.name}({size}), {len(self.buffer)} buffered"

@@ -1,0 +1,191 @@
+"""How machines speak of those who wait: parties, waiters, arms, and the queue they stand in.
+
+A machine never knows who waits (a thread, a greenlet, an asyncio task, a task elsewhere) or for how long.
+It is given a *party*; where the operation can't complete now it makes a `Waiter` for that party, queues it and
+returns `PARKED`. Whoever completes the operation later claims the waiter, fills in its outcome and wakes it.
+
+Invariants
+    A waiter is claimed at most once, under the mutex of the machine it stands in; `wake` follows exactly once.
+    A withdrawn waiter counts as claimed: nobody hands it anything any more.
+    An `Arm` is one of several entries of a *group* (a select): claiming it must also win the group, which
+    one entry does, whichever machines they stand in.
+    Entries that were claimed elsewhere stay in their queue until they are met or swept; `dead` counts those
+    withdrawn, and a queue is swept when they are the majority, so withdrawing is O(1) amortised.
+
+Every operation that may park has the form `op(party, *args) -> result or PARKED`; with `party=None` it never
+queues (the `…_nowait` spelling). As an arm of a select it is split in two: `ready(arm)` tells, without effect,
+whether it could complete now, and `attempt(arm)` completes it and sets `arm.value`, or returns False.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final, Protocol
+
+__all__ = ["PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "park"]
+
+
+class _Parked:
+    """The answer of an operation whose waiter was queued."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "PARKED"
+
+
+PARKED: Final = _Parked()
+
+
+class Waiter:
+    """One task waiting for one operation; woken once, from any thread.
+
+    Executors derive their own with a `wake` of theirs. Slots are set by hand where a waiter is made (see `park`):
+    a constructor call would cost as much as the rest of the operation.
+    """
+
+    __slots__ = ("claimed", "end", "error", "group", "item", "machine", "op", "since", "task", "value")
+
+    task: Any  # the party that waits
+    machine: Any  # where it stands
+    op: str  # what for: "recv", "acquire", ...
+    item: Any  # what it brings (the item of a send, the permits of an acquire)
+    end: Any  # the channel end it came through
+    claimed: bool
+    group: Any  # the select it is an arm of; None for a plain waiter
+    value: Any  # the outcome ...
+    error: Any  # ... or the exception to raise
+    since: float  # when its kernel parked it
+
+    def wake(self) -> None:
+        """Make the party runnable. Called once, after the claim, with value or error set; may hold a mutex."""
+        raise NotImplementedError
+
+
+class Party(Protocol):
+    """What a machine asks of whoever operates on it."""
+
+    waiter_type: type[Waiter]
+    waiter: Waiter | None
+
+
+class Arm(Waiter):
+    """One arm of a select: an entry that is claimed only together with its group."""
+
+    __slots__ = ("arm", "index")
+
+    arm: Any  # the object that was passed to select
+    index: int
+
+    def wake(self) -> None:
+        self.group.wake()
+
+
+def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any = None) -> Waiter | None:
+    """Make the party's waiter for this operation (None for a party that does not wait)."""
+    if party is None:
+        return None
+    waiter = party.waiter_type()
+    waiter.task = party
+    waiter.machine = machine
+    waiter.op = op
+    waiter.item = item
+    waiter.end = end
+    waiter.claimed = False
+    waiter.group = None
+    waiter.value = None
+    waiter.error = None
+    waiter.since = 0.0
+    party.waiter = waiter
+    return waiter
+
+
+class WaitQueue:
+    """Those who wait for one thing, first in, first out."""
+
+    __slots__ = ("dead", "entries")
+
+    def __init__(self) -> None:
+        self.entries: deque[Any] = deque()
+        self.dead = 0
+
+    def push(self, entry: Waiter) -> None:
+        self.entries.append(entry)
+
+    def pop(self) -> Any:
+        """Claim the first waiter still waiting, or return None. The caller sets its outcome and wakes it."""
+        entries = self.entries
+        while entries:
+            entry = entries.popleft()
+            if entry.claimed:
+                self.dead -= 1
+            else:
+                entry.claimed = True
+                if entry.group is None or entry.group.claim(entry):
+                    return entry
+        return None
+
+    def withdraw(self, entry: Waiter) -> bool:
+        """Take the entry out. False: it was claimed before, so its outcome stands and its wake is on the way."""
+        if entry.claimed:
+            return False
+        entry.claimed = True
+        self.dead += 1
+        if self.dead > 8 and self.dead * 2 > len(self.entries):
+            self.sweep()
+        return True
+
+    def sweep(self) -> None:
+        """Forget the entries that were claimed elsewhere."""
+        self.entries = deque(entry for entry in self.entries if not entry.claimed)
+        self.dead = 0
+
+    def drain(self) -> list[Any]:
+        """Claim and return all who wait."""
+        found = []
+        while (entry := self.pop()) is not None:
+            found.append(entry)
+        return found
+
+    def live(self, but: object = None) -> bool:
+        """Whether somebody waits, not counting the arms of the group `but`."""
+        entries = self.entries
+        while entries and entries[0].claimed:
+            entries.popleft()
+            self.dead -= 1
+        return any(not e.claimed and (e.group is None or e.group is not but and e.group.open) for e in entries)
+
+    def waiting(self) -> list[Waiter]:
+        """Those who wait, first first (for reports and tests)."""
+        return [entry for entry in self.entries if not entry.claimed]
+
+    def __len__(self) -> int:
+        return sum(not entry.claimed for entry in self.entries)
+
+
+class Machine:
+    """What all machines have: a guard (set by whoever made the machine, opaque here) and a way out for waiters."""
+
+    __slots__ = ("__weakref__", "guard")
+
+    guard: Any
+
+    def withdraw(self, entry: Waiter) -> bool:
+        """Take a waiter out of whatever queue it stands in; False if it had been claimed."""
+        raise NotImplementedError
+
+    def enqueue(self, arm: Arm) -> None:
+        """Let the arm of a select wait here."""
+        raise NotImplementedError
+
+    def ready(self, arm: Arm) -> bool:
+        """Whether `attempt(arm)` could complete now. No effect."""
+        raise NotImplementedError
+
+    def attempt(self, arm: Arm) -> bool:
+        """Complete the arm's operation now and set its value (or its error); False if it can't."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Name and state in a few words, for reports."""
+        return type(self).__name__.lower()

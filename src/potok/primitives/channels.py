@@ -1,0 +1,324 @@
+"""Channels: a Sender end and a Receiver end, each counted, in `def` and `async def`, between any executors.
+
+Every operation here is a park point, also when it does not have to wait. Cancelled or timed out: the item was NOT
+sent, or none was taken. Source: Hoare, "Communicating Sequential Processes" (1978); Go's channels; Trio's memory
+channels for the two counted ends. We deviate in handing ends over to tasks (`potok.kernel.ends`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
+
+from potok.errors import ClosedError, WouldBlock
+from potok.kernel.carrier import Carrier
+from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
+from potok.kernel.ends import close_end, look_closer, report_lost
+from potok.kernel.guard import Guard
+from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.starting import Handed
+from potok.kernel.task import Task
+from potok.machines.channel import ChannelMachine, End
+from potok.machines.waiting import PARKED
+from potok.primitives.isolation import copied
+
+__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel"]
+
+T = TypeVar("T")
+
+
+class _Unbounded:
+    """The type of `UNBOUNDED`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "potok.UNBOUNDED"
+
+
+UNBOUNDED: Final = _Unbounded()
+
+
+class Sending:
+    """A send as an arm of a select: `tx.sending(v)`."""
+
+    __slots__ = ("end", "item", "sender")
+
+    def __init__(self, sender: Sender[Any], item: Any) -> None:
+        self.sender = sender
+        self.end = sender._end
+        self.item = item
+
+
+class _End(Handed):
+    """What both ends share: closing, cloning, being a context manager."""
+
+    __slots__ = ("__weakref__", "_end")
+
+    def __init__(self, end: End) -> None:
+        self._end = end
+
+    def _with_end(self, end: End) -> Any:
+        return type(self)(end)
+
+    def close(self) -> None:
+        """Close this end. Idempotent; operations parked on this same end fail. Safe from anywhere, never waits."""
+        close_end(carrier(), self._end)
+
+    def cancel(self, cause: object = None) -> None:
+        """Close the whole channel for everyone: the buffer is dropped, whoever waits gets ClosedError with the cause."""
+        machine, me = self._end.machine, carrier()
+        machine.guard.post(me, machine.cancel, cause)
+        report_lost(me, machine)
+
+    def clone(self) -> Any:
+        """Another end of the same side, counted on its own. Raises ClosedError if this end is closed."""
+        end = self._end
+        if end.closed:
+            raise end.machine.end_closed(end)
+        return self._with_end(end.machine.guard.run(carrier(), end.machine.open, end.sends))
+
+    @property
+    def closed(self) -> bool:
+        """Whether this very end was closed."""
+        return self._end.closed
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        close_end(carrier(), self._end, error)
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        close_end(carrier(), self._end, error)
+
+    def __del__(self) -> None:
+        end = getattr(self, "_end", None)
+        if end is not None and not end.closed:
+            _reap(carrier(), end)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._end.closed else "open"
+        return f"<{type(self).__name__} of {self._end.machine.describe()}, {state}>"
+
+
+def _reap(me: Carrier, end: End) -> None:
+    """An end was collected unclosed: close it; warn where that is news to somebody."""
+    machine = end.machine
+    last = (machine.open_senders if end.sends else machine.open_receivers) == 1
+    missed = last and bool(machine.receivers.entries if end.sends else machine.senders.entries or machine.buffer)
+    close_end(me, end, None, "it was collected without having been closed")
+    if missed:
+        side = "sender" if end.sends else "receiver"
+        warnings.warn(
+            f"the last {side} of {machine.name} was collected unclosed while the other side depended on it; "
+            f"close it, or use it as a context manager",
+            ResourceWarning,
+            stacklevel=3,
+        )
+
+
+class Sender(_End, Generic[T]):
+    """The end that sends. Shared by as many tasks as you like; each operation is atomic."""
+
+    __slots__ = ()
+
+    def send(self, item: T, timeout: float | None = None) -> None:
+        """Hand the item to a receiver, or to the buffer; wait until that is possible. A park point.
+
+        Raises: ClosedError if this end, or the last receiver, is closed; TimeoutError after `timeout` seconds;
+            BlockingCallError in an `async def` task. The item was NOT sent then.
+        """
+        try:
+            task = getcurrent().task
+        except AttributeError:
+            task = adopt()
+        if task.trap:
+            attend(task, "send()", "asend()")
+        deadline = None if timeout is None else _deadline(task, timeout)
+        end = self._end
+        if end.alert:
+            look_closer(task, end)
+        if task.isolate:
+            item = copied(item)
+        machine = end.machine
+        while True:
+            got = machine.guard.run(task.carrier, machine.send, task, end, item)
+            if got is PARKED and wait(task, deadline) is RETRY:
+                continue
+            if machine.lost:
+                report_lost(task.carrier, machine)
+            return
+
+    async def asend(self, item: T, timeout: float | None = None) -> None:
+        """The awaitable spelling of `send`."""
+        task = current_awaiting()
+        if task.trap:
+            attend(task)
+        deadline = None if timeout is None else _deadline(task, timeout)
+        end = self._end
+        if end.alert:
+            look_closer(task, end)
+        if task.isolate:
+            item = copied(item)
+        machine = end.machine
+        while True:
+            got = machine.guard.run(task.carrier, machine.send, task, end, item)
+            if got is PARKED and await await_woken(task, deadline) is RETRY:
+                continue
+            if machine.lost:
+                report_lost(task.carrier, machine)
+            return
+
+    def send_nowait(self, item: T) -> None:
+        """Send if that takes no waiting. Safe from signal handlers and finalizers. Not a park point.
+
+        Raises: WouldBlock if no receiver waits and the buffer is full; ClosedError as `send`.
+        """
+        end = self._end
+        if end.alert:
+            look_closer(current(), end)
+        machine, me = end.machine, carrier()
+        if machine.guard.post(me, machine.send, None, end, item) is PARKED:
+            raise WouldBlock(f"{machine.describe()}: no receiver waits and there is no room in the buffer")
+        report_lost(me, machine)
+
+    def sending(self, item: T) -> Sending:
+        """This send as an arm of `potok.select`."""
+        return Sending(self, item)
+
+
+class Receiver(_End, Generic[T]):
+    """The end that receives; also an iterator, in `for` and `async for`, until the last sender is closed."""
+
+    __slots__ = ()
+
+    def recv(self, timeout: float | None = None) -> T:
+        """Take the next item, waiting for one. A park point.
+
+        Raises: ClosedError when no item is left and the last sender is closed; TimeoutError after `timeout`
+            seconds; BlockingCallError in an `async def` task. No item was taken then.
+        """
+        try:
+            task = getcurrent().task
+        except AttributeError:
+            task = adopt()
+        if task.trap:
+            attend(task, "recv()", "arecv()")
+        deadline = None if timeout is None else _deadline(task, timeout)
+        end = self._end
+        if end.alert:
+            look_closer(task, end)
+        machine = end.machine
+        while True:
+            got = machine.guard.run(task.carrier, machine.receive, task, end)
+            if got is PARKED:
+                got = wait(task, deadline)
+                if got is RETRY:
+                    continue
+            return got  # type: ignore[no-any-return]
+
+    async def arecv(self, timeout: float | None = None) -> T:
+        """The awaitable spelling of `recv`."""
+        task = current_awaiting()
+        if task.trap:
+            attend(task)
+        deadline = None if timeout is None else _deadline(task, timeout)
+        end = self._end
+        if end.alert:
+            look_closer(task, end)
+        machine = end.machine
+        while True:
+            got = machine.guard.run(task.carrier, machine.receive, task, end)
+            if got is PARKED:
+                got = await await_woken(task, deadline)
+                if got is RETRY:
+                    continue
+            return got  # type: ignore[no-any-return]
+
+    def recv_nowait(self) -> T:
+        """Take an item that is there now. Not a park point.
+
+        Raises: WouldBlock if none is; ClosedError as `recv`.
+        """
+        end = self._end
+        if end.alert:
+            look_closer(current(), end)
+        machine = end.machine
+        got = machine.guard.run(carrier(), machine.receive, None, end)
+        if got is PARKED:
+            raise WouldBlock(f"{machine.describe()}: nothing to receive")
+        return got  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Receiver[T]:
+        return self
+
+    def __next__(self) -> T:
+        try:
+            return self.recv()
+        except ClosedError:
+            if _is_clean_end(self._end):
+                raise StopIteration from None
+            raise
+
+    def __aiter__(self) -> Receiver[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self.arecv()
+        except ClosedError:
+            if _is_clean_end(self._end):
+                raise StopAsyncIteration from None
+            raise
+
+
+def _is_clean_end(end: End) -> bool:
+    """The last sender closed without a cause (and it was not this receiver that was closed)."""
+    machine = end.machine
+    return not end.closed and not machine.cancelled and machine.cause is None and not machine.open_senders
+
+
+def _deadline(task: Task[Any], timeout: float) -> float:
+    check_timeout(timeout)
+    return task.kernel.now() + timeout  # type: ignore[no-any-return]
+
+
+def channel(
+    capacity: int | _Unbounded = 0,
+    *,
+    overflow: str = "block",
+    undelivered: Callable[[Any], object] | None = None,
+    name: str = "channel",
+) -> tuple[Sender[Any], Receiver[Any]]:
+    """A channel: the end that sends and the end that receives.
+
+    Args:
+        capacity: items that may be sent before one is received. 0: rendezvous, `send` returns when a receiver has
+            the item. `potok.UNBOUNDED`: `send` never waits, and nothing keeps a fast sender from filling the memory.
+        overflow: "block": a full buffer makes senders wait. "drop-oldest": they never wait; the oldest item makes
+            room (capacity >= 1).
+        undelivered: called, outside of any lock, with each item that was sent and can't be received any more.
+        name: for messages and reports.
+    """
+    if capacity is None:
+        raise TypeError("capacity must be a number >= 0; an unbounded channel is spelled potok.UNBOUNDED, not None")
+    if isinstance(capacity, bool) or not isinstance(capacity, int | _Unbounded):
+        raise TypeError(f"capacity must be an int >= 0 or potok.UNBOUNDED, not {capacity!r}")
+    if isinstance(capacity, int) and capacity < 0:
+        raise ValueError(f"capacity must be >= 0, not {capacity}; an unbounded channel is spelled potok.UNBOUNDED")
+    if overflow not in ("block", "drop-oldest"):
+        raise ValueError(f'overflow must be "block" or "drop-oldest", not {overflow!r}')
+    if overflow == "drop-oldest" and (isinstance(capacity, _Unbounded) or capacity < 1):
+        raise ValueError(f'overflow="drop-oldest" needs a capacity >= 1 that can overflow, not {capacity!r}')
+    if undelivered is not None and not callable(undelivered):
+        raise TypeError(f"undelivered must be callable, not {undelivered!r}")
+    size = None if isinstance(capacity, _Unbounded) else capacity
+    machine = ChannelMachine(size, overflow == "drop-oldest", undelivered, name)
+    machine.guard = Guard(carrier())
+    return Sender(machine.open(sends=True)), Receiver(machine.open(sends=False))

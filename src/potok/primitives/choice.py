@@ -1,0 +1,250 @@
+"""`select`: wait for the first of several operations, and do that one only.
+
+    got = potok.select(rx, tx.sending(v), task, lock, event, potok.after(0.5))
+    got.arm is rx; got.value is the item
+
+Source: Hoare's ALT (1978); Go's select. We deviate from Go in that locks, task ends and events are arms too, and from
+PyCSP in that the choice is fair unless `pri_select` asks for order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from potok.errors import ClosedError
+from potok.kernel.current import current, current_awaiting
+from potok.kernel.ends import look_closer, report_lost
+from potok.kernel.guard import Guard, guarded_together
+from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.task import Task
+from potok.machines.select import Group, TimerMachine, try_or_queue
+from potok.machines.waiting import PARKED, Arm
+from potok.primitives.channels import Receiver, Sending
+from potok.primitives.isolation import copied
+
+__all__ = ["After", "Selected", "after", "apri_select", "aselect", "pri_select", "select"]
+
+_MISSING: Any = object()
+
+
+class Selected(NamedTuple):
+    """What a select did: the very object that was passed, its place, and the operation's value."""
+
+    arm: Any
+    index: int
+    value: Any
+
+
+class After:
+    """A timer as an arm: ready from `seconds` after it was made. Made by `potok.after`."""
+
+    __slots__ = ("deadline", "seconds")
+
+    def __init__(self, seconds: float, deadline: float) -> None:
+        self.seconds = seconds
+        self.deadline = deadline
+
+    def __repr__(self) -> str:
+        return f"potok.after({self.seconds})"
+
+
+def after(seconds: float) -> After:
+    """A timer that becomes ready so many seconds from now, as an arm of `select`."""
+    if seconds is None:
+        raise ValueError("after takes a number of seconds >= 0, not None")
+    check_timeout(seconds)
+    return After(seconds, current().kernel.now() + seconds)
+
+
+class _OpenGuard:
+    """A group decides by its token: nothing to hold."""
+
+    def run(self, me: Any, op: Callable[..., Any], *args: Any) -> Any:
+        return op(*args)
+
+    post = run
+
+
+_OPEN_GUARD = _OpenGuard()
+_TIMERS = TimerMachine()
+_TIMERS.guard = Guard(None)
+
+
+class _Choice:
+    """One call of select, between its tries."""
+
+    __slots__ = ("arms", "deadline", "group", "objects", "ordered", "task", "timers")
+
+    def __init__(self, task: Task[Any], objects: tuple[Any, ...], timeout: float | None, ordered: bool) -> None:
+        if not objects:
+            raise ValueError("select needs at least one arm: it would wait for ever (potok.sleep waits for time)")
+        check_timeout(timeout)
+        self.task = task
+        self.ordered = ordered
+        self.timers = [o for o in objects if type(o) is After]
+        self.deadline = None if timeout is None else task.kernel.now() + timeout
+        self.objects = objects
+
+    def attempt(self, party: Task[Any] | None) -> Any:
+        """One try: the arm that completed, or PARKED (queued, unless the party is None)."""
+        self.group = group = Group(_OPEN_GUARD)
+        self.arms = arms = [_arm(self.task, group, index, thing) for index, thing in enumerate(self.objects)]
+        if self.timers:
+            self._look_at_clock()
+        choose = None if self.ordered else self.task.kernel.choose
+        return guarded_together(
+            self.task.carrier, [arm.machine.guard for arm in arms], lambda: try_or_queue(party, group, arms, choose)
+        )
+
+    def _look_at_clock(self) -> None:
+        now = self.task.kernel.now()
+        for arm in self.arms:
+            if type(arm.arm) is After:
+                arm.item = now >= arm.arm.deadline
+
+    def wake_at(self) -> float | None:
+        """When to look again, whatever happens."""
+        times = [timer.deadline for timer in self.timers]
+        if self.deadline is not None:
+            times.append(self.deadline)
+        return min(times) if times else None
+
+    def give_up(self) -> None:
+        """Take the arms that lost out of their queues."""
+        me, winner = self.task.carrier, self.group.winner
+        for arm in self.arms:
+            if arm is not winner and not arm.claimed:
+                arm.machine.guard.post(me, arm.machine.withdraw, arm)
+
+    def timed_out(self) -> bool:
+        """After the clock woke us: True if that was the end, False if a timer is ready (or soon is)."""
+        return self.deadline is not None and self.task.kernel.now() >= self.deadline and not self._timer_due()
+
+    def _timer_due(self) -> bool:
+        now = self.task.kernel.now()
+        return any(timer.deadline <= now for timer in self.timers)
+
+    def result(self, arm: Arm) -> Selected:
+        """What the caller gets for the arm that took effect. Raises what that operation met."""
+        error: Any = arm.error
+        if error is not None:
+            if isinstance(error, ClosedError):
+                error.arm = arm.arm
+            raise error
+        if arm.end is not None and arm.machine.lost:
+            report_lost(self.task.carrier, arm.machine)
+        value = arm.value
+        if isinstance(arm.arm, Task):
+            value = arm.arm.outcome()
+        return Selected(arm.arm, arm.index, value)
+
+
+def _arm(task: Task[Any], group: Group, index: int, thing: Any) -> Arm:
+    """A fresh entry for this try: those of an earlier one may still stand in queues, given up."""
+    arm = Arm()
+    arm.task = task
+    arm.group = group
+    arm.claimed = False
+    arm.arm = thing
+    arm.index = index
+    arm.value = arm.error = arm.item = arm.end = None
+    kind = type(thing)
+    if kind is Receiver:
+        arm.op = "recv"
+        _use_end(task, arm, thing._end)
+    elif kind is Sending:
+        arm.op = "send"
+        arm.item = copied(thing.item) if task.isolate else thing.item
+        _use_end(task, arm, thing.end)
+    elif kind is After:
+        arm.op, arm.machine = "after", _TIMERS
+    elif isinstance(thing, Task):
+        arm.op, arm.machine, arm.item = "join", thing.home, thing
+    elif hasattr(thing, "_as_arm"):
+        thing._as_arm(arm)
+    else:
+        raise TypeError(
+            f"arm {index} of select is {thing!r}: it takes receivers, tx.sending(v), tasks, locks, semaphores, events, "
+            f"potok.after(s)"
+        )
+    return arm
+
+
+def _use_end(task: Task[Any], arm: Arm, end: Any) -> None:
+    if end.alert:
+        look_closer(task, end)
+    arm.end = end
+    arm.machine = end.machine
+
+
+def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:
+    task = current()
+    if task.trap:
+        attend(task, f"{name}()", f"a{name}()")
+    choice = _Choice(task, objects, timeout, ordered)
+    while True:
+        got = choice.attempt(None if default is not _MISSING else task)
+        if got is not PARKED:
+            return choice.result(got)
+        if default is not _MISSING:
+            return Selected(None, -1, default)
+        try:
+            if wait(task, choice.wake_at()) is not RETRY:
+                return choice.result(choice.group.winner)
+        except TimeoutError:
+            if choice.timed_out():
+                raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
+        finally:
+            choice.give_up()
+
+
+async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:
+    task = current_awaiting()
+    if task.trap:
+        attend(task)
+    choice = _Choice(task, objects, timeout, ordered)
+    while True:
+        got = choice.attempt(None if default is not _MISSING else task)
+        if got is not PARKED:
+            return choice.result(got)
+        if default is not _MISSING:
+            return Selected(None, -1, default)
+        try:
+            if await await_woken(task, choice.wake_at()) is not RETRY:
+                return choice.result(choice.group.winner)
+        except TimeoutError:
+            if choice.timed_out():
+                raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
+        finally:
+            choice.give_up()
+
+
+def select(*arms: Any, timeout: float | None = None, default: Any = _MISSING) -> Selected:
+    """Wait until one of the arms can be done, do it, and say which. Fair among those that are ready. A park point.
+
+    Args:
+        arms: receivers (value: the item), `tx.sending(v)` (None), tasks (their result), events (True), locks and
+            semaphores (now acquired), `potok.after(s)` (None).
+        timeout: seconds until TimeoutError.
+        default: with it, select never waits: if no arm is ready, `arm` is None, `index` -1 and `value` this.
+
+    Raises: ClosedError with `.arm` if that arm's channel is closed (that makes an arm ready); a task's exception;
+        TimeoutError; ValueError without arms. No arm took effect then.
+    """
+    return _select(arms, timeout, default, False, "select")
+
+
+def pri_select(*arms: Any, timeout: float | None = None, default: Any = _MISSING) -> Selected:
+    """As `select`, but of several ready arms the first in order is done."""
+    return _select(arms, timeout, default, True, "pri_select")
+
+
+async def aselect(*arms: Any, timeout: float | None = None, default: Any = _MISSING) -> Selected:
+    """The awaitable spelling of `select`."""
+    return await _aselect(arms, timeout, default, False, "aselect")
+
+
+async def apri_select(*arms: Any, timeout: float | None = None, default: Any = _MISSING) -> Selected:
+    """The awaitable spelling of `pri_select`."""
+    return await _aselect(arms, timeout, default, True, "apri_select")

@@ -1,0 +1,60 @@
+"""What `on=` takes: the names of the executors, and the objects that carry options."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from potok.kernel.seam import Executor
+
+__all__ = ["coroutines", "resolve", "threads"]
+
+
+def _inline() -> Executor:
+    from potok.executors.inline import Inline
+
+    return Inline()
+
+
+def threads(isolate: bool = False) -> Executor:
+    """The executor on which each task has an OS thread to itself.
+
+    Args:
+        isolate: copy what is started, sent and returned, as another address space would; a test on threads then
+            proves that a program can move to processes.
+    """
+    from potok.executors.threads import Threads
+
+    return Threads(isolate)
+
+
+def coroutines(loop_factory: Callable[[], Any] | None = None) -> Executor:
+    """The executor on which all tasks share one thread, `def` and `async def` alike.
+
+    Args:
+        loop_factory: makes the event loop, where one of potok's own is needed: `uvloop.new_event_loop`.
+    """
+    from potok.executors.coroutines import Coroutines
+
+    return Coroutines(loop_factory)
+
+
+_makers: dict[str, Callable[[], Executor]] = {"inline": _inline, "coroutines": coroutines, "threads": threads}
+_made: dict[str, Executor] = {}
+_lock = threading.Lock()
+
+
+def resolve(on: Any) -> Executor:
+    """The executor that `on` names. Raises ValueError for unknown names, TypeError for what is none."""
+    if isinstance(on, str):
+        executor = _made.get(on)
+        if executor is None:
+            if on not in _makers:
+                raise ValueError(f"on={on!r} names no executor; choose one of {', '.join(map(repr, _makers))}")
+            with _lock:
+                executor = _made.setdefault(on, _makers[on]())
+        return executor
+    if callable(getattr(on, "open", None)) and hasattr(on, "name"):
+        return on  # type: ignore[no-any-return]
+    raise TypeError(f"on must be an executor's name or an executor, like potok.threads(), not {on!r}")

@@ -1,0 +1,202 @@
+"""Running, starting, finding and pausing tasks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any, TypeVar
+
+from potok.errors import BlockingCallError, PotokError
+from potok.kernel import stuck
+from potok.kernel.current import current, current_awaiting, getcurrent, running_loop
+from potok.kernel.guard import Guard
+from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.root import root
+from potok.kernel.stuck import TaskInfo
+from potok.kernel.task import ASYNC, ATTEND, Task
+from potok.machines.nap import NapMachine
+from potok.primitives.executors import resolve
+from potok.primitives.scopes import Scope, launch
+
+__all__ = [
+    "RootScope",
+    "asleep",
+    "await_",
+    "checkpoint",
+    "current_scope",
+    "current_task",
+    "dump_on",
+    "run",
+    "sleep",
+    "start",
+    "tasks",
+]
+
+T = TypeVar("T")
+
+NAP = NapMachine("time")
+NAP.guard = Guard(None)
+
+
+def run(fn: Callable[..., Any], *args: Any, on: Any = "coroutines") -> Any:
+    """Run `fn(*args)`, `def` or `async def`, in a root scope of its own, and return its result.
+
+    Raises: what `fn` raised, bare. An ExceptionGroup only if `fn` itself did not fail but tasks that it started with
+        `potok.current_scope().start` did. TaskCancelled if it was cancelled.
+    """
+    block = Scope(resolve(on), collects=False)
+    try:
+        with block:
+            task = block.start(fn, *args)
+    except BaseExceptionGroup:
+        if task.error is not None and any(task.error is error for error in block._machine.errors):
+            raise task.error from None
+        raise
+    return task.outcome()
+
+
+def start(fn: Callable[..., Any], *args: Any, on: Any = "threads", name: str | None = None) -> Task[Any]:
+    """Start `fn(*args)` as a task of the root, which no block waits for: `_thread.start_new_thread`, but owned.
+
+    A failure goes to an except hook (the traceback on stderr) and leaves its siblings alone. What still runs as the
+    interpreter exits is cancelled. The caller's own channel ends stay open until they are closed.
+    """
+    executor = resolve(on)
+    return launch(root, current(), executor, executor.open_root(), fn, args, name)
+
+
+class RootScope:
+    """What `current_scope()` is outside of any block: it never ends."""
+
+    def start(self, fn: Callable[..., Any], *args: Any, on: Any = None, name: str | None = None) -> Task[Any]:
+        """As `potok.start`."""
+        return start(fn, *args, on="threads" if on is None else on, name=name)
+
+    def cancel(self, reason: object = "") -> None:
+        """The root can't be cancelled."""
+        raise PotokError("the root scope can't be cancelled; cancel the scope or the task that is meant")
+
+    def __repr__(self) -> str:
+        return "<RootScope>"
+
+
+_root_scope = RootScope()
+
+
+def current_task() -> Task[Any]:
+    """The task that runs here; code that potok did not start has an implicit one."""
+    task = current()
+    if task.driven or running_loop() is None:
+        return task
+    from potok.kernel.looping import current_in_loop
+
+    return current_in_loop()
+
+
+def current_scope() -> Scope | RootScope:
+    """The innermost scope around this point: of this task, or the one the task was started in."""
+    machine = current_task().scope
+    while machine is not None:
+        if machine.facade is not None:
+            return machine.facade  # type: ignore[no-any-return]
+        machine = machine.parent
+    return _root_scope
+
+
+def sleep(seconds: float) -> None:
+    """Park the current task for so many seconds."""
+    deadline = _sleep_deadline(current(), seconds)
+    task = current()
+    if task.trap:
+        attend(task, "sleep()", "asleep()")
+    while True:
+        NAP.begin(task, "sleep")
+        try:
+            if wait(task, deadline) is not RETRY:
+                return
+        except TimeoutError:
+            return
+
+
+async def asleep(seconds: float) -> None:
+    """The awaitable spelling of `sleep`."""
+    task = current_awaiting()
+    deadline = _sleep_deadline(task, seconds)
+    if task.trap:
+        attend(task)
+    while True:
+        NAP.begin(task, "sleep")
+        try:
+            if await await_woken(task, deadline) is not RETRY:
+                return
+        except TimeoutError:
+            return
+
+
+def _sleep_deadline(task: Task[Any], seconds: float) -> float:
+    if seconds is None:
+        raise ValueError("sleep takes a number of seconds >= 0, not None")
+    check_timeout(seconds)
+    return task.kernel.now() + seconds  # type: ignore[no-any-return]
+
+
+def checkpoint() -> None:
+    """A park point that waits for nothing: raises if the task was cancelled, lets others run. In both colours."""
+    task = current_task()
+    if task.trap:
+        attend(task)
+    face = task.face
+    if face is not None:
+        face.leave()
+    try:
+        task.kernel.pause(task)
+    finally:
+        if face is not None:
+            face.enter()
+    if task.trap == ATTEND:
+        attend(task)
+
+
+def await_(awaitable: Awaitable[T]) -> T:
+    """Wait for an awaitable (a coroutine, an asyncio future) in a plain `def` task. A park point.
+
+    On *coroutines* the other tasks of the thread go on meanwhile; elsewhere the awaitable gets a loop of its own.
+    """
+    task = current()
+    if task.base_trap & ASYNC:
+        raise BlockingCallError(f"await_() is for def tasks; write `await ...` in the async def task {task.name}")
+    if task.trap:
+        attend(task, "await_()")
+    kernel = task.kernel
+    if hasattr(kernel, "need_loop") and getcurrent() is not kernel.main:
+        from potok.kernel.looping import await_in_greenlet
+
+        return await_in_greenlet(task, awaitable)  # type: ignore[no-any-return]
+    if running_loop() is not None:
+        raise BlockingCallError("await_() would block the event loop that runs here; write `await ...`")
+
+    async def waited() -> T:
+        return await awaitable
+
+    return run(waited, on="coroutines")  # type: ignore[no-any-return]
+
+
+def tasks() -> list[TaskInfo]:
+    """The live tasks of this process, each with what it waits for, since when, and who holds it."""
+    return stuck.live_tasks()
+
+
+def dump_on(signum: int) -> None:
+    """Print all live tasks with their stacks to stderr whenever the signal arrives: `dump_on(signal.SIGUSR1)`.
+
+    Only from the main thread. The dump is printed by the signal's handler, at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise PotokError("dump_on sets a signal handler: call it from the main thread")
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        stuck.dump()
+
+    signal.signal(signum, handler)
