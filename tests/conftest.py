@@ -10,10 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+import potok
 
 SETTLE_SECONDS = 5.0
 """How long threads that are already ending may take; only a failing test waits that long."""
@@ -23,6 +26,9 @@ STRESS_SWITCH_INTERVAL = 1e-6
 DESCRIPTORS = Path("/proc/self/fd")
 """Where there is no such folder, descriptors are not checked."""
 
+Held = dict[tuple[str, int], str]
+"""Threads, tasks and descriptors by kind and number, each with how a report calls it."""
+
 # A deadline would assert a time. In CI the examples are always the same: it judges the change, not its luck.
 IN_CI = bool(os.environ.get("CI"))
 settings.register_profile("potok", deadline=None, print_blob=True, derandomize=IN_CI)
@@ -30,20 +36,26 @@ settings.register_profile("stress", deadline=None, print_blob=True, max_examples
 settings.load_profile("potok")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def loop_thread() -> None:
+    """Have the root's loop thread made before anyone looks for leaks: it lives as long as the process."""
+
+    async def nothing() -> None:
+        pass
+
+    potok.start(nothing, on="coroutines").result()
+
+
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
-    """Fail the test that leaves a thread, a file descriptor or an asyncio loop behind.
+    """Fail the test that leaves a thread, a task, a file descriptor or an asyncio loop behind.
 
     A loop that is still open shows by the file descriptors of its selector and its wake-up sockets.
     """
-    threads, descriptors = _threads(), _descriptors()
+    before = _held()
     yield
-    if _threads() - threads or _descriptors() - descriptors:
-        _settle(threads)
-    leaks = [f"thread {thread.name!r}" for thread in _threads() - threads]
-    leaks += [f"file descriptor {number} ({_target(number)})" for number in _descriptors() - descriptors]
-    if leaks:
-        pytest.fail("leaked: " + ", ".join(sorted(leaks)), pytrace=False)
+    if leaked := _new_since(before) and _settle(before):
+        pytest.fail("leaked: " + ", ".join(sorted(leaked.values())), pytrace=False)
 
 
 @pytest.fixture(autouse=True)
@@ -58,37 +70,40 @@ def eager_switching(request: pytest.FixtureRequest) -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def _threads() -> set[threading.Thread]:
-    """Return the threads that a test must not leave behind: all but potok's idle ones, which are daemons.
+def _held() -> Held:
+    """Return what a test must not leave more of."""
+    threads = {("thread", thread.ident or 0): f"thread {thread.name!r}" for thread in _threads()}
+    tasks = {("task", info.task.id): f"task [{info}]" for info in potok.tasks()}
+    return threads | tasks | {("fd", fd): f"file descriptor {fd} ({target})" for fd, target in _descriptors()}
+
+
+def _threads() -> Iterator[threading.Thread]:
+    """Yield the threads that run something: not potok's idle ones, and not the one with the root's loop.
 
     A thread that `threading` did not start (`_DummyThread`) stays listed after its end, until 3.13; it is
     alive only while it has a frame.
     """
     frames = sys._current_frames()
-    return {
-        thread
-        for thread in threading.enumerate()
-        if thread.ident in frames and not (thread.daemon and thread.name.startswith("potok-"))
-    }
+    for thread in threading.enumerate():
+        if thread.ident in frames and thread.name not in {"potok-idle", "potok-loop"}:
+            yield thread
 
 
-def _descriptors() -> set[int]:
-    if not DESCRIPTORS.exists():
-        return set()
-    # The listing contains the descriptor that it was read through, which by now has no target.
-    return {int(entry.name) for entry in list(DESCRIPTORS.iterdir()) if _target(int(entry.name))}
+def _descriptors() -> Iterator[tuple[int, str]]:
+    """Yield the open file descriptors; but for the one of this very listing, which has no target any more."""
+    for entry in list(DESCRIPTORS.iterdir()) if DESCRIPTORS.exists() else ():
+        with suppress(OSError):
+            yield int(entry.name), str(entry.readlink())
 
 
-def _target(number: int) -> str:
-    try:
-        return str((DESCRIPTORS / str(number)).readlink())
-    except OSError:
-        return ""
+def _new_since(before: Held) -> Held:
+    return {key: text for key, text in _held().items() if key not in before}
 
 
-def _settle(before: set[threading.Thread]) -> None:
-    """Give what is ending the time to end, and finalizers the chance to close (and to warn)."""
+def _settle(before: Held) -> Held:
+    """Give what is ending the time to end, and finalizers the chance to close (and to warn); return the rest."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    for thread in _threads() - before:
-        thread.join(max(0.0, deadline - time.monotonic()))
     gc.collect()
+    while (leaked := _new_since(before)) and time.monotonic() < deadline:
+        time.sleep(0.005)  # a thread tells nobody when it has become idle
+    return leaked
