@@ -8,7 +8,7 @@ from typing import Any
 
 from potok.kernel.seam import Executor
 
-__all__ = ["coroutines", "resolve", "threads"]
+__all__ = ["coroutines", "resolve", "simulated", "threads"]
 
 
 def _inline() -> Executor:
@@ -40,7 +40,24 @@ def coroutines(loop_factory: Callable[[], Any] | None = None) -> Executor:
     return Coroutines(loop_factory)
 
 
-_makers: dict[str, Callable[[], Executor]] = {"inline": _inline, "coroutines": coroutines, "threads": threads}
+def simulated(strategy: Any = None, *, seed: int = 0) -> Executor:
+    """The executor that chooses every switch, in virtual time: for tests. See `potok.executors.simulated`.
+
+    Args:
+        strategy: who decides (`begin`, `pick`, `number`); at random by default. A list of steps, as found in the
+            executor's `schedule` after a run, is replayed exactly.
+        seed: of the random strategy.
+    """
+    from potok.executors.simulated import RandomStrategy, ReplayStrategy, Simulated
+
+    if strategy is None:
+        strategy = RandomStrategy(seed)
+    elif isinstance(strategy, list | tuple):
+        strategy = ReplayStrategy(strategy)
+    return Simulated(strategy)
+
+
+_makers: dict[str, Callable[[], Executor]] = {"inline": _inline, "coroutines": coroutines, "threads": threads, "simulated": simulated}
 _made: dict[str, Executor] = {}
 _lock = threading.Lock()
 
