@@ -59,10 +59,10 @@ def _alert_other_side(end: End, scope: ScopeMachine, to: str) -> None:
 
 
 def look_closer(task: Task[Any], end: End) -> None:
-    """The slow path of an operation on an alerted end: does it settle a hand-over? (Closed ends are the machine's.)"""
-    if end.closed:
-        return
+    """The slow path of an operation on an alerted end: is it closed, or does it settle a hand-over?"""
     machine = end.machine
+    if end.closed:
+        raise machine.end_closed(end)
     mine = [entry for entry in list(machine.handed) if entry[0].sends is not end.sends and entry[1].host is task]
     for handed, _, to in mine:
         close_end(task.carrier, handed, None, _why(machine, handed, to))

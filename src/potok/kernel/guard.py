@@ -46,17 +46,27 @@ class Guard:
 
         Raises WouldBlock, with nothing done, where this thread was interrupted inside a machine and can't enter.
         """
-        if self.owner is me and me.inside is None:
-            me.inside = self
+        if me.inside is None:
+            if self.owner is me:
+                me.inside = self
+                try:
+                    if self.owner is me:
+                        return op(*args)
+                finally:
+                    me.inside = None
+                    if self.deferred:
+                        self._run_deferred(me)
+            me.inside = self._mark
+            self.mutex.acquire()
             try:
-                if self.owner is me:
-                    return op(*args)
+                if self.owner is not None or self._former is not None:
+                    self._end_privilege()
+                return op(*args)
             finally:
+                self.mutex.release()
                 me.inside = None
                 if self.deferred:
                     self._run_deferred(me)
-        if me.inside is None:
-            return self._run_shared(me, op, args)
         if not self._enter_at_once(me):
             raise WouldBlock("called from a signal handler or finalizer that interrupted potok inside this very object")
         return self._run_nested(me, op, args)
@@ -70,20 +80,6 @@ class Guard:
         self.deferred.append((op, args))
         self._drain_nested(me)  # it may have been left in between, by one who did not see ours
         return None
-
-    def _run_shared(self, me: Carrier, op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        me.inside = self._mark
-        try:
-            self.mutex.acquire()
-            try:
-                self._end_privilege()
-                return op(*args)
-            finally:
-                self.mutex.release()
-        finally:
-            me.inside = None
-            if self.deferred:
-                self._run_deferred(me)
 
     def _run_nested(self, me: Carrier, op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run in a thread that is inside another machine, the mutex taken."""
@@ -127,7 +123,7 @@ class Guard:
         """Run what was deferred, as the thread that leaves; again until nothing is left."""
         if me.inside is None:
             while self.deferred:
-                self._run_shared(me, self._pop_deferred, ())
+                self.run(me, self._pop_deferred)
 
     def _pop_deferred(self) -> None:
         while self.deferred:

@@ -83,7 +83,7 @@ def attend(task: Task[Any], call: str = "", instead: str = "") -> None:
         raise BlockingCallError(
             f"{call} would block the loop that runs the async def task {task.name}; write `await {instead}` there"
         )
-    task.trap = base
+    told, task.trap = task.trap == ATTEND, base
     if task.pending is not None:
         error, task.pending = task.pending, None
         raise error
@@ -92,7 +92,9 @@ def attend(task: Task[Any], call: str = "", instead: str = "") -> None:
             _check_generators(task)
         if base & DUE:
             _check_deadline(task)
-        raise_if_cancelled(task)
+            told = told or task.trap == ATTEND
+        if told:
+            raise_if_cancelled(task)
     if base & PREEMPT:
         task.kernel.pause(task)
         if task.trap == ATTEND and not task.masked:
@@ -135,7 +137,7 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     Raises: what the machine answered with; Cancelled; TimeoutError. In the last two cases nothing was handed over.
     """
     waiter = task.waiter
-    if task.trap or FREE_THREADED:
+    if task.trap == ATTEND or FREE_THREADED:
         _recheck(task, waiter)
     due = deadline
     if task.deadline is not None and not task.masked:
@@ -200,7 +202,7 @@ async def aperform(machine: Machine, op: Callable[..., Any], *args: Any, timeout
     task = current_awaiting()
     if timeout is not None:
         check_timeout(timeout)
-    if task.trap:
+    if task.trap > ASYNC:
         attend(task)
     deadline = None if timeout is None else task.kernel.now() + timeout
     while True:

@@ -5,6 +5,7 @@
 Invariants
     An item whose send completed is received exactly once, or reported undelivered exactly once.
     Items of one sender are received in the order in which they were sent.
+    Items in the buffer + permits + unused places + short cuts in between = capacity, so it is never exceeded.
     A receiver is parked only while the buffer is empty and no sender is parked; a sender only while the buffer
     is full and no receiver is parked. (A select may stand on both sides at once: it never matches itself.)
     Ends are counted. Last sender closed: receivers drain the buffer, then `ClosedError`. Last receiver closed:
@@ -12,13 +13,18 @@ Invariants
     A cause given by any closing sender is kept: iteration ends cleanly only if none was given.
 
 Linearisation: every operation takes effect at one point under the machine's mutex, also for a parked one: the
-moment its counterpart claims it.
+moment its counterpart claims it. Two short cuts go without the mutex where memory is sequentially consistent (with
+a GIL): taking from the buffer, then giving back the permit; and taking a permit, then adding to the buffer (without
+bound: just adding). Each step is one atomic deque operation; whoever does it looks *after* for parked counterparts (`senders.entries`, `receivers.entries`) and then calls `refill` or `hand_out`
+under the mutex; whoever parks looks at the buffer *after* it has queued. So one of the two sees the other, and no one
+stays parked beside what it waits for. Between the two, a receiver may be parked beside a filled buffer for a moment.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 from potok.errors import ClosedError
@@ -50,13 +56,14 @@ class ChannelMachine(Machine):
         "cause",
         "dropping",
         "ends",
+        "fresh",
         "handed",
         "lost",
         "name",
         "open_receivers",
         "open_senders",
+        "permits",
         "receivers",
-        "room",
         "senders",
         "undelivered",
     )
@@ -70,7 +77,8 @@ class ChannelMachine(Machine):
     ) -> None:
         self.name = name
         self.capacity = capacity
-        self.room: float = float("inf") if capacity is None else capacity
+        self.permits: deque[bool] = deque()  # one for each place in the buffer that was used and is free again
+        self.fresh = repeat(True) if capacity is None else repeat(True, capacity)  # places never used yet
         self.dropping = dropping
         self.undelivered = undelivered
         self.buffer: deque[Any] = deque()
@@ -134,9 +142,8 @@ class ChannelMachine(Machine):
         self._fail(self.senders, sends=True)
 
     def _drop_buffer(self) -> None:
-        if self.undelivered is not None:
-            self.lost.extend(self.buffer)
-        self.buffer.clear()
+        while self.buffer:
+            self._drop_oldest()
 
     def _fail(self, queue: WaitQueue, sends: bool) -> None:
         while (waiter := queue.pop()) is not None:
@@ -174,19 +181,19 @@ class ChannelMachine(Machine):
         """Hand the item to a parked receiver, or to the buffer, or park. Raises ClosedError: the item was NOT sent."""
         if end.closed:
             raise self.end_closed(end)
-        if self.receivers.entries:
+        if self.receivers.entries and not self.buffer:
             waiter = self.receivers.pop()
             if waiter is not None:
                 waiter.value = item
                 waiter.wake()
                 return None
-        if len(self.buffer) < self.room:
-            if not self.open_receivers:
-                raise self.closed(sends=True)
-            self.buffer.append(item)
-            return None
         if not self.open_receivers:
             raise self.closed(sends=True)
+        if self._take_permit():
+            self.buffer.append(item)
+            if self.receivers.entries:
+                self.hand_out()
+            return None
         if self.dropping:
             self._drop_oldest()
             self.buffer.append(item)
@@ -194,6 +201,8 @@ class ChannelMachine(Machine):
         waiter = park(party, self, "send", item, end)
         if waiter is not None:
             self.senders.entries.append(waiter)
+            if self.permits:
+                self.refill()
         return PARKED
 
     def receive(self, party: Party | None, end: End) -> Any:
@@ -201,31 +210,78 @@ class ChannelMachine(Machine):
         if end.closed:
             raise self.end_closed(end)
         if self.buffer:
-            item = self.buffer.popleft()
-            if self.senders.entries:
-                self._refill()
-            return item
+            item = self._pop()
+            if item is not PARKED:
+                if self.senders.entries:
+                    self.refill()
+                return item
         if self.senders.entries:
             waiter = self.senders.pop()
             if waiter is not None:
                 waiter.wake()
                 return waiter.item
-        if not self.open_senders:
+        if not self.open_senders and not self.buffer:
             raise self.closed(sends=False)
         waiter = park(party, self, "recv", None, end)
         if waiter is not None:
             self.receivers.entries.append(waiter)
+            if self.buffer:
+                self.hand_out()
         return PARKED
 
-    def _refill(self) -> None:
-        """A place in the buffer came free: the first parked sender's item takes it."""
-        waiter = self.senders.pop()
-        if waiter is not None:
-            self.buffer.append(waiter.item)
-            waiter.wake()
+    # ── after a change that was made without the mutex ──────────────────────────────────────────────────────
+
+    def refill(self) -> None:
+        """Places in the buffer came free: the parked senders' items take them."""
+        while self.senders.entries and self._take_permit():
+            waiter = self.senders.pop()
+            if waiter is None:
+                self.permits.append(True)
+            else:
+                self.buffer.append(waiter.item)
+                waiter.wake()
+
+    def hand_out(self) -> None:
+        """Items came into the buffer: the parked receivers take them; nobody does once the last one is closed."""
+        if not self.open_receivers:
+            self._drop_buffer()
+        while self.buffer and self.receivers.live():
+            item = self._pop()
+            if item is PARKED:
+                return
+            waiter = self.receivers.pop()
+            if waiter is None:  # its select was won elsewhere in between
+                self.buffer.appendleft(item)
+                self._take_permit()
+            else:
+                waiter.value = item
+                waiter.wake()
+
+    def _take_permit(self) -> bool:
+        """Reserve a place in the buffer."""
+        if self.permits:
+            try:
+                return self.permits.pop()
+            except IndexError:  # taken meanwhile, without the mutex
+                pass
+        return next(self.fresh, False)
+
+    def _pop(self) -> Any:
+        """The oldest item of the buffer, whose place is free then; PARKED if there is none."""
+        try:
+            item = self.buffer.popleft()
+        except IndexError:  # taken meanwhile, without the mutex
+            return PARKED
+        if self.capacity is not None:
+            self.permits.append(True)
+        return item
 
     def _drop_oldest(self) -> None:
-        dropped = self.buffer.popleft()
+        """Make room for an item, without giving the place back."""
+        try:
+            dropped = self.buffer.popleft()
+        except IndexError:
+            return
         if self.undelivered is not None:
             self.lost.append(dropped)
 
@@ -241,7 +297,7 @@ class ChannelMachine(Machine):
         if end.closed:
             return True
         if end.sends:
-            room = len(self.buffer) < self.room or self.dropping
+            room = self.capacity is None or len(self.buffer) < self.capacity or self.dropping
             return room or not self.open_receivers or self.receivers.live(but=arm.group)
         return bool(self.buffer) or not self.open_senders or self.senders.live(but=arm.group)
 

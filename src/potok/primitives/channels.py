@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from potok.errors import ClosedError, WouldBlock
+from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
 from potok.kernel.ends import close_end, look_closer, report_lost
 from potok.kernel.guard import Guard
 from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
-from potok.kernel.task import Task
+from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED
 from potok.primitives.isolation import copied
@@ -27,6 +28,9 @@ from potok.primitives.isolation import copied
 __all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel"]
 
 T = TypeVar("T")
+
+# With a GIL the buffer may be used without the mutex where the machine says how (`potok.machines.channel`).
+LOOSE = not FREE_THREADED
 
 
 class _Unbounded:
@@ -147,6 +151,8 @@ class Sender(_End, Generic[T]):
         if task.isolate:
             item = copied(item)
         machine = end.machine
+        if LOOSE and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
+            return
         while True:
             got = machine.guard.run(task.carrier, machine.send, task, end, item)
             if got is PARKED and wait(task, deadline) is RETRY:
@@ -157,8 +163,13 @@ class Sender(_End, Generic[T]):
 
     async def asend(self, item: T, timeout: float | None = None) -> None:
         """The awaitable spelling of `send`."""
-        task = current_awaiting()
-        if task.trap:
+        try:
+            task = getcurrent().task
+        except AttributeError:
+            task = adopt()
+        if not task.driven:
+            task = current_awaiting()
+        if task.trap > ASYNC:
             attend(task)
         deadline = None if timeout is None else _deadline(task, timeout)
         end = self._end
@@ -167,6 +178,8 @@ class Sender(_End, Generic[T]):
         if task.isolate:
             item = copied(item)
         machine = end.machine
+        if LOOSE and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
+            return
         while True:
             got = machine.guard.run(task.carrier, machine.send, task, end, item)
             if got is PARKED and await await_woken(task, deadline) is RETRY:
@@ -215,6 +228,17 @@ class Receiver(_End, Generic[T]):
         if end.alert:
             look_closer(task, end)
         machine = end.machine
+        if machine.buffer and LOOSE:
+            try:
+                item = machine.buffer.popleft()
+            except IndexError:
+                pass
+            else:
+                if machine.capacity is not None:
+                    machine.permits.append(True)
+                    if machine.senders.entries:
+                        machine.guard.run(task.carrier, machine.refill)
+                return item  # type: ignore[no-any-return]
         while True:
             got = machine.guard.run(task.carrier, machine.receive, task, end)
             if got is PARKED:
@@ -225,14 +249,30 @@ class Receiver(_End, Generic[T]):
 
     async def arecv(self, timeout: float | None = None) -> T:
         """The awaitable spelling of `recv`."""
-        task = current_awaiting()
-        if task.trap:
+        try:
+            task = getcurrent().task
+        except AttributeError:
+            task = adopt()
+        if not task.driven:
+            task = current_awaiting()
+        if task.trap > ASYNC:
             attend(task)
         deadline = None if timeout is None else _deadline(task, timeout)
         end = self._end
         if end.alert:
             look_closer(task, end)
         machine = end.machine
+        if machine.buffer and LOOSE:
+            try:
+                item = machine.buffer.popleft()
+            except IndexError:
+                pass
+            else:
+                if machine.capacity is not None:
+                    machine.permits.append(True)
+                    if machine.senders.entries:
+                        machine.guard.run(task.carrier, machine.refill)
+                return item  # type: ignore[no-any-return]
         while True:
             got = machine.guard.run(task.carrier, machine.receive, task, end)
             if got is PARKED:
@@ -276,6 +316,21 @@ class Receiver(_End, Generic[T]):
             if _is_clean_end(self._end):
                 raise StopAsyncIteration from None
             raise
+
+
+def _offered(machine: ChannelMachine, task: Task[Any], item: Any) -> bool:
+    """The short cut of a send into the buffer, without the mutex. False: take the long way."""
+    if not machine.open_receivers:
+        return False
+    if machine.capacity is not None:
+        try:
+            machine.permits.pop()
+        except IndexError:
+            return False
+    machine.buffer.append(item)
+    if machine.receivers.entries or not machine.open_receivers:
+        machine.guard.run(task.carrier, machine.hand_out)
+    return True
 
 
 def _is_clean_end(end: End) -> bool:

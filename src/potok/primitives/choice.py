@@ -17,7 +17,7 @@ from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import look_closer, report_lost
 from potok.kernel.guard import Guard, guarded_together
 from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
-from potok.kernel.task import Task
+from potok.kernel.task import ASYNC, Task
 from potok.machines.select import Group, TimerMachine, try_or_queue
 from potok.machines.waiting import PARKED, Arm
 from potok.primitives.channels import Receiver, Sending
@@ -172,7 +172,7 @@ def _arm(task: Task[Any], group: Group, index: int, thing: Any) -> Arm:
 
 
 def _use_end(task: Task[Any], arm: Arm, end: Any) -> None:
-    if end.alert:
+    if end.alert and not end.closed:
         look_closer(task, end)
     arm.end = end
     arm.machine = end.machine
@@ -201,7 +201,7 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
 
 async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:
     task = current_awaiting()
-    if task.trap:
+    if task.trap > ASYNC:
         attend(task)
     choice = _Choice(task, objects, timeout, ordered)
     while True:

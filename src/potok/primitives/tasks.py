@@ -124,7 +124,7 @@ async def asleep(seconds: float) -> None:
     """The awaitable spelling of `sleep`."""
     task = current_awaiting()
     deadline = _sleep_deadline(task, seconds)
-    if task.trap:
+    if task.trap > ASYNC:
         attend(task)
     while True:
         NAP.begin(task, "sleep")
