@@ -3,7 +3,7 @@ VENV ?= .venv
 COUNT ?= 200
 BIN := $(VENV)/bin
 
-.PHONY: check lint test stress docs bench clean
+.PHONY: check lint test coverage stress docs bench clean
 
 check: lint test
 
@@ -14,6 +14,10 @@ lint: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.dev
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage report
 
 # Long: by hand, before something that touches threads is called done.
 stress: $(VENV)/.dev
