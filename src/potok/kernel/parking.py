@@ -186,7 +186,7 @@ def perform(machine: Machine, op: Callable[..., Any], *args: Any, timeout: float
     if timeout is not None:
         check_timeout(timeout)
     if task.trap:
-        attend(task, f"{call}()", f"a{call}()")
+        attend(task, f"{call}()", "await_()" if call == "wait" else f"a{call}()")  # `await` is a keyword
     deadline = None if timeout is None else task.kernel.now() + timeout
     while True:
         got = machine.guard.run(task.carrier, op, task, *args)
