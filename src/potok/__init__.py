@@ -22,7 +22,9 @@ from potok.kernel.task import Task
 from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
 from potok.primitives.choice import after, apri_select, aselect, pri_select, select
 from potok.primitives.executors import coroutines, threads
+from potok.primitives.locks import Condition, Lock, RLock
 from potok.primitives.scopes import scope, shield, timeout
+from potok.primitives.sync import Barrier, BoundedSemaphore, Event, Semaphore
 from potok.primitives.tasks import (
     asleep,
     await_,
