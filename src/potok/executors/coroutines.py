@@ -43,7 +43,7 @@ class Coroutines:
     def open_root(self) -> Hub:
         return self.loop_thread()
 
-    def close(self, host: Task[Any], kernel: Hub) -> None:
+    def close(self, host: Task[Any], kernel: Any) -> None:
         if self._thread is not None and kernel is self._thread.hub:
             return
         kernel.users -= 1
@@ -93,7 +93,7 @@ def _give_back(hub: Hub) -> None:
             hub.binding.stop()
     finally:
         hub.timers.clear()
-        host.kernel, host.waiter_type = kernel, waiter_type
+        host.kernel, host.waiter_type, host.greenlet = kernel, waiter_type, None
 
 
 class LoopThread:

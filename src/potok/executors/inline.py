@@ -47,7 +47,7 @@ class InlineKernel:
         task.waiter = None
         raise DeadlockError(
             f"task {task.name} would wait for ever: {waiter.op} on {waiter.machine.describe()}, but on the inline "
-            f"executor nothing else runs until it ends. Choose on=\"coroutines\" or on=\"threads\" to let tasks wait"
+            f'executor nothing else runs until it ends. Choose on="coroutines" or on="threads" to let tasks wait'
         )
 
     def pause(self, task: Task[Any]) -> None:

@@ -157,6 +157,9 @@ class SimulatedHub(Hub):
     def _go_on(self) -> bool:
         return False
 
+    def _look_after(self) -> None:
+        """Always: no greenlet goes on to another by itself."""
+
     def turn(self) -> bool:
         """One step: run whom the strategy picks, or move the clock, or find the deadlock."""
         if self.ready:
@@ -224,7 +227,7 @@ class Simulated:
     def open_root(self) -> SimulatedHub:
         raise PotokError("potok.start can't use a simulation: nobody would run its tasks; use scope.start")
 
-    def close(self, host: Task[Any], kernel: SimulatedHub) -> None:
+    def close(self, host: Task[Any], kernel: Any) -> None:
         kernel.users -= 1
         if not kernel.users:
             host, host.kernel, host.waiter_type, host._label, host.base_trap = kernel.lent

@@ -86,7 +86,7 @@ def run_here(task: Task[Any]) -> None:
     here.task = task
     try:
         if task.base_trap & ASYNC:
-            from potok.kernel.looping import drive_natively
+            from potok.kernel.adopting import drive_natively
 
             run_task(task, drive_natively)
         else:

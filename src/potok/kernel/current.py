@@ -75,6 +75,6 @@ def current_awaiting() -> Task[Any]:
     task: Task[Any] | None = getattr(getcurrent(), "task", None)
     if task is not None and task.driven:
         return task
-    from potok.kernel.looping import adopted_task
+    from potok.kernel.adopting import adopted_task
 
     return adopted_task()

@@ -3,7 +3,8 @@
 The rule. An end that is an argument of `start` is handed over: the task gets a counted end of its own, closed when
 the task ends, with its exception as the cause. The caller's own end is closed when the body of that scope ends, or
 when the body's task first operates on the *other* side of that channel, whichever is first. So neither a task that
-dies nor one that forgets to close leaves its peers waiting.
+dies nor one that forgets to close leaves its peers waiting. An end that `moves` (a subscription to a broadcast: unread,
+it would hold the sender back) closes at once.
 """
 
 from __future__ import annotations
@@ -34,17 +35,16 @@ def report_lost(me: Carrier, machine: ChannelMachine) -> None:
 
 def hand_over(me: Carrier, end: End) -> End:
     """A counted end of its own for a task. Raises ClosedError if that side of the channel is closed."""
-    return end.machine.guard.run(me, _open_like, end)  # type: ignore[no-any-return]
+    return end.machine.guard.run(me, end.machine.open_like, end)  # type: ignore[no-any-return]
 
 
-def _open_like(end: End) -> End:
-    if end.closed:
-        raise end.machine.end_closed(end)
-    return end.machine.open(end.sends)
-
-
-def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: str) -> None:
-    """Note that the body of `scope` gave this end to a task: from now on the other side's ends look closer."""
+def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: str, by_body: bool) -> None:
+    """Note that this end was given to a task, by the body of `scope`: from now on the other side's ends look closer."""
+    if end.moves:
+        close_end(me, end, None, f"it was handed over to task {to}; pass its `clone()` to start to keep one for yourself")
+        return
+    if not by_body:
+        return
     scope.handed.append((end, to))
     end.machine.guard.run(me, _alert_other_side, end, scope, to)
 

@@ -31,7 +31,7 @@ def run_task(task: Task[Any], drive: Callable[[Task[Any]], Any] | None = None) -
 
 
 def _stepping() -> Callable[[Task[Any]], Any]:
-    from potok.kernel.looping import drive
+    from potok.kernel.stepping import drive
 
     return drive
 

@@ -169,10 +169,7 @@ class Hub:
 
     def launch(self, task: Task[Any]) -> None:
         """Begin a task in a greenlet of the pool; returns when the caller is switched to again."""
-        if self.idle:
-            strand = self.idle.pop()
-        else:
-            strand = Strand(self._work, parent=self.greenlet or self.main)
+        strand = self.idle.pop() if self.idle else Strand(self._work, parent=self.greenlet or self.main)
         strand.task = task
         strand.switch()
 
@@ -270,7 +267,7 @@ class Hub:
             waiter = heappop(timers)[2]
             if not waiter.claimed:
                 revoke(self.carrier, waiter, TIMED_OUT)
-        self.watch = bool(timers) or self.binding is not None
+        self._look_after()
 
     # ── an event loop behind it ─────────────────────────────────────────────────────────────────────────────
 
@@ -293,7 +290,11 @@ class Hub:
     def unbind(self) -> None:
         """Sleep without a loop again."""
         self.binding = None
-        self.watch = bool(self.timers)
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """Whether timers or a loop still want a look from time to time."""
+        self.watch = bool(self.timers) or self.binding is not None
 
     def _ring(self) -> None:
         try:

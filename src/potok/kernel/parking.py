@@ -37,6 +37,7 @@ __all__ = [
     "masked",
     "perform",
     "revoke",
+    "unlucky",
     "wait",
 ]
 
@@ -69,7 +70,7 @@ def _revoke(waiter: Waiter, why: Any) -> None:
 
 def check_timeout(timeout: float | None) -> None:
     """Raise for what can't be a number of seconds to wait."""
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+    if timeout is not None and not timeout >= 0:
         raise ValueError(f"timeout must be None or a number of seconds >= 0, not {timeout!r}")
 
 
@@ -150,7 +151,7 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
         events.emit("Woken", task, waiter)
     if waiter.error is None:
         return waiter.value
-    return _unlucky(task, waiter, deadline)
+    return unlucky(task, waiter, deadline)
 
 
 def _recheck(task: Task[Any], waiter: Waiter) -> None:
@@ -160,7 +161,7 @@ def _recheck(task: Task[Any], waiter: Waiter) -> None:
         revoke(task.carrier, waiter, INTERRUPTED)
 
 
-def _unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
+def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     """Woken with an error: raise it, or find out that there was none."""
     error = waiter.error
     if error is INTERRUPTED:
@@ -217,7 +218,7 @@ async def aperform(machine: Machine, op: Callable[..., Any], *args: Any, timeout
 async def await_woken(task: Task[Any], deadline: float | None) -> Any:
     """As `wait`, for a coroutine: one that potok drives parks right here, one of a foreign loop awaits a future."""
     if not task.driven:
-        from potok.kernel.looping import await_future
+        from potok.kernel.adopting import await_future
 
         return await await_future(task, deadline)
     face = task.face

@@ -23,7 +23,9 @@ __all__ = ["absorbs", "check_generators", "enter", "leave"]
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-def enter(task: Task[Any], kind: str, depth: int, *, timeout: float | None = None, shield: bool = False) -> ScopeMachine:
+def enter(
+    task: Task[Any], kind: str, depth: int, *, timeout: float | None = None, shield: bool = False
+) -> ScopeMachine:
     """Open a scope in the current task; `depth` says how many frames up the `with` statement stands."""
     parent = task.scope
     deadline = None if shield else parent.deadline

@@ -22,10 +22,12 @@ class Handed:
 
     __slots__ = ()
 
-    _end: End
+    def _ends(self) -> tuple[End, ...]:
+        """The ends it stands for."""
+        raise NotImplementedError
 
-    def _with_end(self, end: End) -> Handed:
-        """Another façade of the same kind over another end of the same channel."""
+    def _with_ends(self, *ends: End) -> Handed:
+        """Another façade of the same kind over other ends of the same channels."""
         raise NotImplementedError
 
 
@@ -41,22 +43,21 @@ def prepare(
         task.base_trap |= ASYNC
     task.trap = ATTEND if scope.reason is not None else task.base_trap
     task.context = copy_context()
-    taken = _take_ends(task, me)
+    taken: list[End] = []
     try:
+        _take_ends(task, me, taken)
         scope.guard.run(me, scope.add, task)
     except BaseException:
         for end in task.ends or ():
             close_end(me, end)
         raise
-    if scope.host is starter:
-        for end in taken:
-            mark_handed(me, end, scope, task.name)
+    for end in taken:
+        mark_handed(me, end, scope, task.name, by_body=scope.host is starter)
     return task
 
 
-def _take_ends(task: Task[Any], me: Carrier) -> list[End]:
-    """Give the task ends of its own in place of those among its arguments; the caller's, in order."""
-    taken: list[End] = []
+def _take_ends(task: Task[Any], me: Carrier, taken: list[End]) -> None:
+    """Give the task ends of its own in place of those among its arguments; the caller's go to `taken`, in order."""
     args = task.args
     for arg in args:
         if isinstance(arg, Handed):
@@ -64,18 +65,19 @@ def _take_ends(task: Task[Any], me: Carrier) -> list[End]:
             break
     if isinstance(task.fn, functools.partial):
         task.fn = _bind_own(task.fn, task, me, taken)
-    return taken
 
 
 def _own(arg: Any, task: Task[Any], me: Carrier, taken: list[End]) -> Any:
     if not isinstance(arg, Handed):
         return arg
-    end = hand_over(me, arg._end)
-    taken.append(arg._end)
     if task.ends is None:
         task.ends = []
-    task.ends.append(end)
-    return arg._with_end(end)
+    mine = []
+    for end in arg._ends():
+        mine.append(hand_over(me, end))
+        task.ends.append(mine[-1])
+        taken.append(end)
+    return arg._with_ends(*mine)
 
 
 def _bind_own(fn: functools.partial[Any], task: Task[Any], me: Carrier, taken: list[End]) -> Any:

@@ -18,7 +18,7 @@ from potok.errors import Cancelled, TaskCancelled
 from potok.kernel.build import FREE_THREADED
 from potok.machines.scope import Member
 
-__all__ = ["ATTEND", "ASYNC", "DUE", "PREEMPT", "YIELDS", "Task"]
+__all__ = ["ASYNC", "ATTEND", "DUE", "PREEMPT", "YIELDS", "Task"]
 
 T = TypeVar("T")
 
@@ -89,6 +89,13 @@ class Task(Member, Generic[T]):
         "waiter_type",
     )
 
+    kernel: Any  # what carries it
+    carrier: Any  # the OS thread it runs in
+    waiter_type: Any  # how its kernel waits
+    parker: Any  # on threads: the lock it parks on
+    greenlet: Any  # on hubs: the greenlet it runs in
+    executor: str  # its executor's name
+
     def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], home: Any, name: str | None = None) -> None:
         self.fn = fn
         self.args = args
@@ -116,6 +123,7 @@ class Task(Member, Generic[T]):
         self.face: Any = None  # how asyncio sees it
         self.foreign_told = False  # a cancellation was delivered at a foreign await
         self.started = False
+        self.greenlet = None
         if self.deadline is not None:
             self.trap = self.base_trap = DUE
 

@@ -35,7 +35,7 @@ def seat(task: Task[Any]) -> None:
 
 
 class ThreadKernel:
-    """The seam for code that has an OS thread to itself. (`start` is the pool's, in `potok.executors.threads`.)"""
+    """The seam for code that has an OS thread to itself; `start` is left to the pool (`potok.executors.threads`)."""
 
     waiter_type: type[Waiter] = ThreadWaiter
 

@@ -15,9 +15,10 @@ Invariants
 Linearisation: every operation takes effect at one point under the machine's mutex, also for a parked one: the
 moment its counterpart claims it. Two short cuts go without the mutex where memory is sequentially consistent (with
 a GIL): taking from the buffer, then giving back the permit; and taking a permit, then adding to the buffer (without
-bound: just adding). Each step is one atomic deque operation; whoever does it looks *after* for parked counterparts (`senders.entries`, `receivers.entries`) and then calls `refill` or `hand_out`
-under the mutex; whoever parks looks at the buffer *after* it has queued. So one of the two sees the other, and no one
-stays parked beside what it waits for. Between the two, a receiver may be parked beside a filled buffer for a moment.
+bound: just adding). Each step is one atomic deque operation; whoever does it looks *after* for parked counterparts
+(`senders.entries`, `receivers.entries`) and then calls `refill` or `hand_out` under the mutex; whoever parks looks at
+the buffer *after* it has queued. So one of the two sees the other, and no one stays parked beside what it waits for.
+Between the two, a receiver may be parked beside a filled buffer for a moment.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class End:
     """One counted end of a channel. `alert` is set when its next operation must look closer (closed, handed over)."""
 
     __slots__ = ("alert", "closed", "machine", "sends", "why")
+
+    moves = False  # handed over to a task, the caller's own closes at once
 
     def __init__(self, machine: ChannelMachine, sends: bool) -> None:
         self.machine = machine
@@ -97,12 +100,21 @@ class ChannelMachine(Machine):
     def open(self, sends: bool) -> End:
         """A new end; the first of each side when the channel is made, further ones from an open end of that side."""
         end = End(self, sends)
+        self._count_in(end)
+        return end
+
+    def open_like(self, end: End) -> End:
+        """A new end of the same side as this one. Raises ClosedError if that is closed."""
+        if end.closed:
+            raise self.end_closed(end)
+        return self.open(end.sends)
+
+    def _count_in(self, end: End) -> None:
         self.ends.add(end)
-        if sends:
+        if end.sends:
             self.open_senders += 1
         else:
             self.open_receivers += 1
-        return end
 
     def close(self, end: End, cause: Any = None, why: str = "") -> None:
         """Close one end (idempotent). Operations parked on that very end fail; the value of a send is not sent."""

@@ -9,8 +9,8 @@ PyCSP in that the choice is fair unless `pri_select` asks for order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from potok.errors import ClosedError
 from potok.kernel.current import current, current_awaiting
@@ -28,12 +28,21 @@ __all__ = ["After", "Selected", "after", "apri_select", "aselect", "pri_select",
 _MISSING: Any = object()
 
 
-class Selected(NamedTuple):
-    """What a select did: the very object that was passed, its place, and the operation's value."""
+class Selected:
+    """What a select did: the very object that was passed, its place, and the operation's value. Unpacks as such."""
 
-    arm: Any
-    index: int
-    value: Any
+    __slots__ = ("arm", "index", "value")
+
+    def __init__(self, arm: Any, index: int, value: Any) -> None:
+        self.arm = arm
+        self.index = index
+        self.value = value
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.arm, self.index, self.value))
+
+    def __repr__(self) -> str:
+        return f"Selected(arm={self.arm!r}, index={self.index}, value={self.value!r})"
 
 
 class After:

@@ -57,7 +57,12 @@ def simulated(strategy: Any = None, *, seed: int = 0) -> Executor:
     return Simulated(strategy)
 
 
-_makers: dict[str, Callable[[], Executor]] = {"inline": _inline, "coroutines": coroutines, "threads": threads, "simulated": simulated}
+_makers: dict[str, Callable[[], Executor]] = {
+    "inline": _inline,
+    "coroutines": coroutines,
+    "threads": threads,
+    "simulated": simulated,
+}
 _made: dict[str, Executor] = {}
 _lock = threading.Lock()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from potok.errors import Cancelled, ScopeError
 from potok.kernel import interrupts
@@ -23,7 +23,6 @@ from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import take_back_handed
 from potok.kernel.parking import aperform, check_timeout, masked, perform
-from potok.kernel.root import root
 from potok.kernel.scoping import absorbs, enter, leave, refuse_async
 from potok.kernel.seam import Executor
 from potok.kernel.starting import prepare
@@ -114,14 +113,14 @@ class Scope:
 
     # ── entering ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def __enter__(self) -> Scope:
+    def __enter__(self) -> Self:
         task = current()
         refuse_async(task, "with potok.scope()", "async with potok.scope()")
         self._enter(task, awaiting=False)
         interrupts.guard_main(self._machine)
         return self
 
-    async def __aenter__(self) -> Scope:
+    async def __aenter__(self) -> Self:
         self._enter(current_awaiting(), awaiting=True)
         return self
 
@@ -285,7 +284,7 @@ class _Region:
         self._timer: Any = None
         self._awaiting = False
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         if self._machine is not None:
             raise ScopeError(f"a {self.kind} is entered once; make a new one")
         self._awaiting = in_coroutine(sys._getframe(1))

@@ -47,11 +47,14 @@ def run(fn: Callable[..., Any], *args: Any, on: Any = "coroutines") -> Any:
         `potok.current_scope().start` did. TaskCancelled if it was cancelled.
     """
     block = Scope(resolve(on), collects=False)
+    task: Any = None
     try:
         with block:
             task = block.start(fn, *args)
-    except BaseExceptionGroup:
-        if task.error is not None and any(task.error is error for error in block._machine.errors):
+    except BaseExceptionGroup as group:
+        if task is None:
+            raise group.exceptions[0] from None  # nothing was started
+        if any(task.error is error for error in group.exceptions):
             raise task.error from None
         raise
     return task.outcome()
@@ -90,7 +93,7 @@ def current_task() -> Task[Any]:
     task = current()
     if task.driven or running_loop() is None:
         return task
-    from potok.kernel.looping import current_in_loop
+    from potok.kernel.adopting import current_in_loop
 
     return current_in_loop()
 
@@ -171,7 +174,7 @@ def await_(awaitable: Awaitable[T]) -> T:
         attend(task, "await_()")
     kernel = task.kernel
     if hasattr(kernel, "need_loop") and getcurrent() is not kernel.main:
-        from potok.kernel.looping import await_in_greenlet
+        from potok.kernel.stepping import await_in_greenlet
 
         return await_in_greenlet(task, awaitable)  # type: ignore[no-any-return]
     if running_loop() is not None:

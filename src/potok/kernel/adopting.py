@@ -1,0 +1,115 @@
+"""Asyncio tasks that potok did not start: each gets an implicit task when it first uses potok, and awaits a future.
+
+A cancellation of potok reaches them at potok's park points every time, at foreign awaits once, as asyncio's own does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from potok.kernel.current import current
+from potok.kernel.looping import FutureWaiter, LoopKernel, kernel_of_running_loop
+from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke, unlucky
+from potok.kernel.root import implicit, root
+from potok.kernel.task import ATTEND, Task
+
+__all__ = ["adopt_as", "adopted_task", "await_future", "current_in_loop", "drive_natively"]
+
+
+def adopted_task() -> Task[Any]:
+    """The implicit task of the asyncio task that runs here."""
+    aio_task = asyncio.current_task()
+    if aio_task is None:
+        raise RuntimeError("an awaitable operation of potok needs a running asyncio task, or a task that potok started")
+    if hasattr(aio_task, "potok_task"):  # a face: see `stepping`
+        return aio_task.potok_task  # type: ignore[no-any-return]
+    kernel = kernel_of_running_loop()
+    task = kernel.adopted.get(aio_task)
+    if task is None:
+        task = adopt_as(Task(_own_code, (), root, name=aio_task.get_name()), aio_task, kernel)
+        task.value = aio_task
+    return task
+
+
+def adopt_as(task: Task[Any], aio_task: Any, kernel: LoopKernel) -> Task[Any]:
+    """Let `task` be the one that this asyncio task is in potok's eyes."""
+    task.kernel = kernel
+    task.carrier = kernel.carrier
+    task.waiter_type = FutureWaiter
+    task.executor = "coroutines"
+    task.started = True
+    kernel.adopted[aio_task] = task
+    if task.home is root:
+        implicit.add(task)
+    return task
+
+
+def _own_code() -> None:
+    """What the implicit task of an asyncio task is said to run."""
+
+
+async def await_future(task: Task[Any], deadline: float | None) -> Any:
+    """As `parking.wait`, for an asyncio task."""
+    waiter = task.waiter
+    kernel = task.kernel
+    if task.trap == ATTEND and not task.masked:
+        revoke(task.carrier, waiter, INTERRUPTED)
+    due = deadline
+    if task.deadline is not None and not task.masked:
+        due = task.deadline if due is None else min(due, task.deadline)
+    timer = None if due is None else kernel.loop.call_later(
+        max(0.0, due - time.monotonic()), revoke, task.carrier, waiter, TIMED_OUT
+    )
+    waiter.since = time.monotonic()
+    try:
+        await _until_woken(kernel, waiter)
+    except asyncio.CancelledError as error:
+        revoke(task.carrier, waiter, error)
+        if waiter.error is error:
+            raise
+        _cancel_again_soon(kernel, error)
+    finally:
+        task.waiter = None
+        if timer is not None:
+            timer.cancel()
+    if waiter.error is None:
+        return waiter.value
+    return unlucky(task, waiter, deadline)
+
+
+async def _until_woken(kernel: LoopKernel, waiter: FutureWaiter) -> None:
+    if not waiter.woken:
+        waiter.future = kernel.loop.create_future()
+        await waiter.future
+
+
+def _cancel_again_soon(kernel: LoopKernel, error: asyncio.CancelledError) -> None:
+    """The hand-over had won: the value is returned, and asyncio's cancellation comes at the next await instead."""
+    aio_task = asyncio.current_task()
+    if aio_task is not None:
+        aio_task.uncancel()
+        kernel.loop.call_soon(aio_task.cancel, *error.args)
+
+
+def drive_natively(task: Task[Any]) -> Any:
+    """Run the task's coroutine in a loop of its own, as this thread's only work."""
+
+    async def main() -> Any:
+        running, executor = asyncio.current_task(), task.executor
+        adopt_as(task, running, kernel_of_running_loop()).value = running
+        task.executor = executor
+        return await task.fn(*task.args)
+
+    with asyncio.Runner() as runner:
+        return runner.run(main())
+
+
+def current_in_loop() -> Task[Any]:
+    """The current task, also in an asyncio task."""
+    try:
+        running = asyncio.current_task()
+    except RuntimeError:
+        running = None
+    return current() if running is None else adopted_task()
