@@ -9,15 +9,11 @@ import os
 
 __all__ = ["choose"]
 
-_state = int.from_bytes(os.urandom(8), "little") | 1
+_state = int.from_bytes(os.urandom(4), "little") & 0x7FFFFFFF
 
 
 def choose(n: int) -> int:
-    """One of `range(n)` (Marsaglia's xorshift, 64 bits; a lost update between threads does no harm)."""
+    """One of `range(n)` (a linear congruence's high bits; a lost update between threads does no harm)."""
     global _state
-    x = _state
-    x ^= (x << 13) & 0xFFFFFFFFFFFFFFFF
-    x ^= x >> 7
-    x ^= (x << 17) & 0xFFFFFFFFFFFFFFFF
-    _state = x
-    return (x >> 11) % n
+    _state = x = (_state * 1103515245 + 12345) & 0x7FFFFFFF
+    return (x >> 12) % n

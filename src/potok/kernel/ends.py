@@ -41,7 +41,7 @@ def hand_over(me: Carrier, end: End) -> End:
 def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: str, by_body: bool) -> None:
     """Note that this end was given to a task, by the body of `scope`: from now on the other side's ends look closer."""
     if end.moves:
-        close_end(me, end, None, f"it was handed over to task {to}; pass its `clone()` to start to keep one for yourself")
+        close_end(me, end, None, f"it was handed over to task {to}; pass `clone()` of it to start to keep one yourself")
         return
     if not by_body:
         return

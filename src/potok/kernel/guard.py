@@ -141,7 +141,7 @@ def _is_inside(carrier: Carrier, guard: Guard) -> bool:
     inside = carrier.inside
     while type(inside) is tuple and len(inside) == 2:
         inside = inside[1]
-    return inside is guard or (type(inside) is frozenset and guard in inside)
+    return inside is guard or (type(inside) is list and guard in inside)
 
 
 def _log_deferred(op: Callable[..., Any]) -> None:
@@ -152,26 +152,29 @@ def _log_deferred(op: Callable[..., Any]) -> None:
     logging.getLogger("potok").warning("%s, asked for from a signal handler or finalizer, failed", name, exc_info=True)
 
 
-def guarded_together(me: Carrier, guards: list[Guard], op: Callable[[], Any]) -> Any:
-    """Run `op()` alone in all these machines (a select). Guards are taken in the order of their ids."""
-    if len(guards) == 1:
-        return guards[0].run(me, op)
+def guarded_together(me: Carrier, guards: list[Guard], op: Callable[..., Any], *args: Any) -> Any:
+    """Run `op(*args)` alone in all these machines (a select). Mutexes are taken in the order of the guards' ids."""
     if me.inside is not None:
-        raise RuntimeError("select can't be called from a signal handler or finalizer that interrupted potok")
-    ordered = sorted(set(guards), key=id)
-    everything = frozenset(ordered)
-    if all(guard.owner is me for guard in ordered):
-        me.inside = everything
+        raise WouldBlock("select can't be called from a signal handler or finalizer that interrupted potok")
+    if _all_owned(me, guards):
+        me.inside = guards
         try:
-            if all(guard.owner is me for guard in ordered):
-                return op()
+            if _all_owned(me, guards):
+                return op(*args)
         finally:
             me.inside = None
-            _leave(me, ordered)
-    return _locked_together(me, ordered, op)
+            _leave(me, guards)
+    return _locked_together(me, sorted(set(guards), key=id), op, args)
 
 
-def _locked_together(me: Carrier, ordered: list[Guard], op: Callable[[], Any]) -> Any:
+def _all_owned(me: Carrier, guards: list[Guard]) -> bool:
+    for guard in guards:  # noqa: SIM110 - twice as fast as all() over a generator
+        if guard.owner is not me:
+            return False
+    return True
+
+
+def _locked_together(me: Carrier, ordered: list[Guard], op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     me.inside = tuple(guard._mark for guard in ordered)
     taken = []
     try:
@@ -179,7 +182,7 @@ def _locked_together(me: Carrier, ordered: list[Guard], op: Callable[[], Any]) -
             guard.mutex.acquire()
             taken.append(guard)
             guard._end_privilege()
-        return op()
+        return op(*args)
     finally:
         for guard in taken:
             guard.mutex.release()

@@ -310,8 +310,8 @@ class ChannelMachine(Machine):
             return True
         if end.sends:
             room = self.capacity is None or len(self.buffer) < self.capacity or self.dropping
-            return room or not self.open_receivers or self.receivers.live(but=arm.group)
-        return bool(self.buffer) or not self.open_senders or self.senders.live(but=arm.group)
+            return room or not self.open_receivers or (bool(self.receivers.entries) and self.receivers.live())
+        return bool(self.buffer) or not self.open_senders or (bool(self.senders.entries) and self.senders.live())
 
     def attempt(self, arm: Arm) -> bool:
         try:

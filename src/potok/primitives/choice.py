@@ -80,20 +80,42 @@ _TIMERS = TimerMachine()
 _TIMERS.guard = Guard(None)
 
 
+def _quick(task: Task[Any], objects: tuple[Any, ...], ordered: bool) -> Selected | None:
+    """The short way, where all arms are receivers and items are there: no need to hold all machines at once."""
+    ready = []
+    for index, thing in enumerate(objects):
+        if type(thing) is not Receiver or thing._end.alert:
+            return None
+        machine = thing._end.machine
+        if machine.buffer or machine.senders.entries:
+            ready.append(index)
+        elif not machine.open_senders:
+            return None
+    if not ready:
+        return None
+    index = ready[0] if ordered or len(ready) == 1 else ready[task.kernel.choose(len(ready))]
+    rx = objects[index]
+    machine = rx._end.machine
+    item = machine.guard.run(task.carrier, machine.receive, None, rx._end)
+    return None if item is PARKED else Selected(rx, index, item)
+
+
 class _Choice:
     """One call of select, between its tries."""
 
-    __slots__ = ("arms", "deadline", "group", "objects", "ordered", "task", "timers")
+    __slots__ = ("arms", "choose", "deadline", "group", "objects", "task", "timers")
 
     def __init__(self, task: Task[Any], objects: tuple[Any, ...], timeout: float | None, ordered: bool) -> None:
         if not objects:
             raise ValueError("select needs at least one arm: it would wait for ever (potok.sleep waits for time)")
-        check_timeout(timeout)
         self.task = task
-        self.ordered = ordered
-        self.timers = [o for o in objects if type(o) is After]
-        self.deadline = None if timeout is None else task.kernel.now() + timeout
         self.objects = objects
+        self.choose = None if ordered else task.kernel.choose
+        self.timers = [thing for thing in objects if type(thing) is After]
+        self.deadline = None
+        if timeout is not None:
+            check_timeout(timeout)
+            self.deadline = task.kernel.now() + timeout
 
     def attempt(self, party: Task[Any] | None) -> Any:
         """One try: the arm that completed, or PARKED (queued, unless the party is None)."""
@@ -101,10 +123,8 @@ class _Choice:
         self.arms = arms = [_arm(self.task, group, index, thing) for index, thing in enumerate(self.objects)]
         if self.timers:
             self._look_at_clock()
-        choose = None if self.ordered else self.task.kernel.choose
-        return guarded_together(
-            self.task.carrier, [arm.machine.guard for arm in arms], lambda: try_or_queue(party, group, arms, choose)
-        )
+        guards = [arm.machine.guard for arm in arms]
+        return guarded_together(self.task.carrier, guards, try_or_queue, party, group, arms, self.choose)
 
     def _look_at_clock(self) -> None:
         now = self.task.kernel.now()
@@ -114,10 +134,10 @@ class _Choice:
 
     def wake_at(self) -> float | None:
         """When to look again, whatever happens."""
-        times = [timer.deadline for timer in self.timers]
-        if self.deadline is not None:
-            times.append(self.deadline)
-        return min(times) if times else None
+        if not self.timers:
+            return self.deadline
+        first = min(timer.deadline for timer in self.timers)
+        return first if self.deadline is None else min(first, self.deadline)
 
     def give_up(self) -> None:
         """Take the arms that lost out of their queues."""
@@ -127,7 +147,7 @@ class _Choice:
                 arm.machine.guard.post(me, arm.machine.withdraw, arm)
 
     def timed_out(self) -> bool:
-        """After the clock woke us: True if that was the end, False if a timer is ready (or soon is)."""
+        """After the clock woke us: True if that was the end, False if a timer is ready."""
         return self.deadline is not None and self.task.kernel.now() >= self.deadline and not self._timer_due()
 
     def _timer_due(self) -> bool:
@@ -191,6 +211,9 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
     task = current()
     if task.trap:
         attend(task, f"{name}()", f"a{name}()")
+    quick = _quick(task, objects, ordered)
+    if quick is not None:
+        return quick
     choice = _Choice(task, objects, timeout, ordered)
     while True:
         got = choice.attempt(None if default is not _MISSING else task)
@@ -212,6 +235,9 @@ async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any
     task = current_awaiting()
     if task.trap > ASYNC:
         attend(task)
+    quick = _quick(task, objects, ordered)
+    if quick is not None:
+        return quick
     choice = _Choice(task, objects, timeout, ordered)
     while True:
         got = choice.attempt(None if default is not _MISSING else task)
