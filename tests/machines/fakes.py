@@ -1,4 +1,4 @@
-"""Those who operate on a machine in its tests: parties that never run, waiters that count, a guard that guards nothing."""
+"""Who operates on a machine in its tests: parties that never run, waiters that count, a guard that guards nothing."""
 
 from itertools import count
 
@@ -39,7 +39,7 @@ class Party:
 class NoGuard:
     """Tests run one operation at a time anyway."""
 
-    def run(self, me, op, *args):
+    def run(self, _me, op, *args):
         return op(*args)
 
     post = run
@@ -90,8 +90,8 @@ class MachineTest(RuleBasedStateMachine):
         assert not waiter.claimed
         self.queue.append(waiter)
 
-    def served(self, waiter, value=None, error=type(None)):
-        self.outcomes[waiter] = (value, error)
+    def served(self, waiter, value=None, error=None):
+        self.outcomes[waiter] = (value, error or type(None))
 
     def left(self, waiter):
         self.queue.remove(waiter)

@@ -11,7 +11,7 @@ import pytest
 
 import potok
 
-lock_tests = pytest.importorskip("test.lock_tests", reason="this Python has no `test` package, or one without lock_tests")
+lock_tests = pytest.importorskip("test.lock_tests", reason="this Python comes without test.lock_tests")
 
 FORK = "calls the private _at_fork_reinit: what a fork does to potok's locks is the root's business"
 
