@@ -9,6 +9,7 @@ from potok.errors import Cancelled
 from potok.kernel import events
 from potok.kernel.cancelling import cancel_scope
 from potok.kernel.ends import close_end
+from potok.kernel.isolation import copied
 from potok.kernel.root import report_failure, root
 from potok.kernel.task import ASYNC, Task
 
@@ -25,6 +26,8 @@ def run_task(task: Task[Any], drive: Callable[[Task[Any]], Any] | None = None) -
             task.value = task.context.run(drive or _stepping(), task)
         else:
             task.value = task.context.run(task.fn, *task.args)
+        if task.isolate:
+            task.value = copied(task.value)
     except BaseException as error:
         task.error = error
     finish(task)
@@ -72,5 +75,5 @@ def _own_cancellation(error: BaseException) -> BaseException:
 
 def _report_unless_asked(task: Task[Any]) -> None:
     error = task.error
-    if error is not None and task.joiners is None and not task.asked:
+    if error is not None and not task.asked:
         report_failure(task, error)

@@ -158,6 +158,7 @@ class Task(Member, Generic[T]):
         """
         from potok.kernel.joining import join
 
+        self.asked = True
         if not self.finished and not join(self, timeout):
             raise TimeoutError(f"task {self.name} is still running after {timeout} s")
         return self.outcome()
@@ -174,7 +175,6 @@ class Task(Member, Generic[T]):
 
     def outcome(self) -> T:
         """Return or raise what it ended with. Only for a finished task."""
-        self.asked = True
         error = self.error
         if error is None:
             return self.value  # type: ignore[no-any-return]
@@ -192,6 +192,7 @@ class Task(Member, Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         from potok.kernel.joining import ajoin
 
+        self.asked = True
         yield from ajoin(self).__await__()
         return self.outcome()
 

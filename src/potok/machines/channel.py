@@ -138,6 +138,13 @@ class ChannelMachine(Machine):
             self._fail(self.senders, sends=True)
             self._drop_buffer()
 
+    def reap(self, end: End) -> bool:
+        """Close an end that was collected; whether somebody depended on it (the other side waited, or had sent)."""
+        last = (self.open_senders if end.sends else self.open_receivers) == 1
+        missed = self.receivers.live() if end.sends else self.senders.live() or bool(self.buffer)
+        self.close(end, None, "it was collected without having been closed")
+        return last and missed
+
     def cancel(self, cause: Any = None) -> None:
         """CSP's poison: drop the buffer, close every end and wake everyone with the cause."""
         if self.cancelled:

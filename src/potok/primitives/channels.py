@@ -18,14 +18,14 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
 from potok.kernel.ends import close_end, hand_over, look_closer, report_lost
 from potok.kernel.guard import Guard
+from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED
-from potok.primitives.isolation import copied
 
-__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel"]
+__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "outgoing"]
 
 T = TypeVar("T")
 
@@ -116,9 +116,8 @@ class _End(Handed):
 def _reap(me: Carrier, end: End) -> None:
     """An end was collected unclosed: close it; warn where that is news to somebody."""
     machine = end.machine
-    last = (machine.open_senders if end.sends else machine.open_receivers) == 1
-    missed = last and bool(machine.receivers.entries if end.sends else machine.senders.entries or machine.buffer)
-    close_end(me, end, None, "it was collected without having been closed")
+    missed = machine.guard.post(me, machine.reap, end)
+    report_lost(me, machine)
     if missed:
         side = "sender" if end.sends else "receiver"
         warnings.warn(
@@ -150,8 +149,8 @@ class Sender(_End, Generic[T]):
         end = self._end
         if end.alert:
             look_closer(task, end)
-        if task.isolate:
-            item = copied(item)
+        if task.isolate or isinstance(item, Handed):
+            item = outgoing(task, item)
         machine = end.machine
         if LOOSE and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
@@ -177,8 +176,8 @@ class Sender(_End, Generic[T]):
         end = self._end
         if end.alert:
             look_closer(task, end)
-        if task.isolate:
-            item = copied(item)
+        if task.isolate or isinstance(item, Handed):
+            item = outgoing(task, item)
         machine = end.machine
         if LOOSE and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
@@ -195,10 +194,12 @@ class Sender(_End, Generic[T]):
 
         Raises: WouldBlock if no receiver waits and the buffer is full; ClosedError as `send`.
         """
-        end = self._end
+        task, end = current(), self._end
         if end.alert:
-            look_closer(current(), end)
-        machine, me = end.machine, carrier()
+            look_closer(task, end)
+        if task.isolate or isinstance(item, Handed):
+            item = outgoing(task, item)
+        machine, me = end.machine, task.carrier
         if machine.guard.post(me, machine.send, None, end, item) is PARKED:
             raise WouldBlock(f"{machine.describe()}: no receiver waits and there is no room in the buffer")
         report_lost(me, machine)
@@ -318,6 +319,13 @@ class Receiver(_End, Generic[T]):
             if _is_clean_end(self._end):
                 raise StopAsyncIteration from None
             raise
+
+
+def outgoing(task: Task[Any], item: Any) -> Any:
+    """What is really sent: a counted clone of a channel end; a copy where the task is isolated."""
+    if isinstance(item, Handed):
+        return item._with_ends(*[hand_over(task.carrier, end) for end in item._ends()])
+    return copied(item)
 
 
 def _offered(machine: ChannelMachine, task: Task[Any], item: Any) -> bool:

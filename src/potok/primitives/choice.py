@@ -17,11 +17,11 @@ from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import look_closer, report_lost
 from potok.kernel.guard import Guard, guarded_together
 from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.select import Group, TimerMachine, try_or_queue
 from potok.machines.waiting import PARKED, Arm
-from potok.primitives.channels import Receiver, Sending
-from potok.primitives.isolation import copied
+from potok.primitives.channels import Receiver, Sending, outgoing
 
 __all__ = ["After", "Selected", "after", "apri_select", "aselect", "pri_select", "select"]
 
@@ -40,6 +40,12 @@ class Selected:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.arm, self.index, self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == (tuple(other) if isinstance(other, Selected) else other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
     def __repr__(self) -> str:
         return f"Selected(arm={self.arm!r}, index={self.index}, value={self.value!r})"
@@ -184,12 +190,15 @@ def _arm(task: Task[Any], group: Group, index: int, thing: Any) -> Arm:
         _use_end(task, arm, thing._end)
     elif kind is Sending:
         arm.op = "send"
-        arm.item = copied(thing.item) if task.isolate else thing.item
+        arm.item = thing.item
+        if task.isolate or isinstance(thing.item, Handed):
+            arm.item = outgoing(task, thing.item)
         _use_end(task, arm, thing.end)
     elif kind is After:
         arm.op, arm.machine = "after", _TIMERS
     elif isinstance(thing, Task):
         arm.op, arm.machine, arm.item = "join", thing.home, thing
+        thing.asked = True
     elif hasattr(thing, "_as_arm"):
         thing._as_arm(arm)
     else:

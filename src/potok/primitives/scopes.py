@@ -22,6 +22,7 @@ from potok.kernel.cancelling import cancel_scope
 from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import take_back_handed
+from potok.kernel.isolation import copied
 from potok.kernel.parking import aperform, check_timeout, masked, perform
 from potok.kernel.scoping import absorbs, enter, leave, refuse_async
 from potok.kernel.seam import Executor
@@ -30,7 +31,6 @@ from potok.kernel.stuck import report_survivors
 from potok.kernel.task import Task
 from potok.machines.scope import ScopeMachine
 from potok.primitives.executors import resolve
-from potok.primitives.isolation import copied
 
 __all__ = ["Scope", "Shield", "Timeout", "launch", "scope", "shield", "timeout"]
 
@@ -49,7 +49,7 @@ def launch(
 ) -> Task[Any]:
     """Make a task of the scope and start it on the kernel."""
     if executor.isolate:
-        args = copied(args)
+        fn, args = copied((fn, args))
     task = prepare(fn, args, name, machine, starter)
     task.spec, task.executor = executor, executor.name
     task.isolate = executor.isolate
@@ -148,7 +148,8 @@ class Scope:
         for known, kernel in self._others:
             if known is executor:
                 return kernel
-        opened = executor.open(self._task, self._awaiting)
+        mine = self._starter() is self._task  # a sibling's thread can't drive what the opener has to
+        opened = executor.open(self._task, self._awaiting) if mine else executor.open_root()
         self._others.append((executor, opened))
         return opened
 
