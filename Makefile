@@ -22,7 +22,7 @@ coverage: $(VENV)/.dev
 # Long: by hand, before something that touches threads is called done.
 stress: $(VENV)/.dev
 	$(BIN)/python -m pytest -m stress --count=$(COUNT) -x -q
-	$(BIN)/python -m pytest tests/machines --hypothesis-profile=stress --timeout=1800 -x -q
+	$(BIN)/python -m pytest tests/machines --hypothesis-profile=stress --timeout=1800 -o faulthandler_timeout=0 -x -q
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py
