@@ -5,6 +5,7 @@ The map of the public names. Layers, from below: `machines` (pure state machines
 and tools over them (`dataflow`, the command line).
 """
 
+from potok.dataflow.mapping import map, starmap  # noqa: A004 - the name everybody knows it by
 from potok.errors import (
     BadItem,
     BlockingCallError,
@@ -15,14 +16,18 @@ from potok.errors import (
     Lagged,
     PotokError,
     ScopeError,
+    ShutDown,
     TaskCancelled,
     WouldBlock,
 )
 from potok.kernel.task import Task
+from potok.primitives.broadcasts import Subscriber, broadcast
 from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
 from potok.primitives.choice import after, apri_select, aselect, pri_select, select
 from potok.primitives.executors import coroutines, threads
 from potok.primitives.locks import Condition, Lock, RLock
+from potok.primitives.pipes import Pipe, pipe
+from potok.primitives.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, SimpleQueue
 from potok.primitives.scopes import scope, shield, timeout
 from potok.primitives.sync import Barrier, BoundedSemaphore, Event, Semaphore
 from potok.primitives.tasks import (
@@ -49,15 +54,24 @@ __all__ = [
     "ClosedError",
     "Condition",
     "DeadlockError",
+    "Empty",
     "Event",
+    "Full",
     "Lagged",
+    "LifoQueue",
     "Lock",
+    "Pipe",
     "PotokError",
+    "PriorityQueue",
+    "Queue",
     "RLock",
     "Receiver",
     "ScopeError",
     "Semaphore",
     "Sender",
+    "ShutDown",
+    "SimpleQueue",
+    "Subscriber",
     "Task",
     "TaskCancelled",
     "WouldBlock",
@@ -66,12 +80,15 @@ __all__ = [
     "aselect",
     "asleep",
     "await_",
+    "broadcast",
     "channel",
     "checkpoint",
     "coroutines",
     "current_scope",
     "current_task",
     "dump_on",
+    "map",
+    "pipe",
     "pri_select",
     "run",
     "scope",
@@ -79,6 +96,7 @@ __all__ = [
     "shield",
     "sleep",
     "start",
+    "starmap",
     "tasks",
     "threads",
     "timeout",
