@@ -7,15 +7,19 @@ from typing import Any
 
 __all__ = ["Carrier"]
 
+# A signal that arrives in the moment before the main thread blocks on a lock is not seen until that returns (CPython
+# looks for signals before it gives up the GIL, not after). So the main thread comes up for a look now and then.
+SIGNAL_LOOK = 0.25
+
 
 class Carrier:
     """What belongs to one OS thread.
 
     `inside` says which machine this thread is in the middle of (see `guard`); `hub` is the run queue of the
-    coroutines this thread carries, if any.
+    coroutines this thread carries, if any; `patience` is how many seconds at most it may block at a time.
     """
 
-    __slots__ = ("__weakref__", "hub", "ident", "inside", "name")
+    __slots__ = ("__weakref__", "hub", "ident", "inside", "name", "patience")
 
     def __init__(self) -> None:
         thread = threading.current_thread()
@@ -23,3 +27,4 @@ class Carrier:
         self.name = thread.name
         self.inside: Any = None
         self.hub: Any = None
+        self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX

@@ -233,8 +233,8 @@ class Hub:
     def _sleep(self) -> None:
         self.sleeping = True
         if not self.ready:
-            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else -1.0
-            self._bell.acquire(timeout=min(wait, threading.TIMEOUT_MAX))
+            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else threading.TIMEOUT_MAX
+            self._bell.acquire(timeout=min(wait, self.carrier.patience))
         self.sleeping = False
 
     def rouse(self) -> None:

@@ -141,6 +141,8 @@ class LoopKernel:
             hub.sleeping = True
             if hub.timers:
                 self.alarm(hub.timers[0][0])
+            elif self.runner is not None and self._in_main and self._alarm is None:
+                self.alarm(time.monotonic() + self.carrier.patience)  # a signal may have come unseen
         if self.woken or (hub is not None and hub.ready):
             self.sleeping = False
             if hub is not None:

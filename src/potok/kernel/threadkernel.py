@@ -48,11 +48,13 @@ class ThreadKernel:
             _refuse_if_needed(task, waiter)
         parker = task.parker
         try:
+            patience = task.carrier.patience
             if deadline is None:
-                parker.acquire()
+                while not parker.acquire(timeout=patience):
+                    pass
                 return
             while (rest := deadline - time.monotonic()) > 0:
-                if parker.acquire(timeout=min(rest, threading.TIMEOUT_MAX)):
+                if parker.acquire(timeout=min(rest, patience)):
                     return
         except BaseException as error:  # a signal handler raised, Ctrl-C for one
             revoke(task.carrier, waiter, INTERRUPTED)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from potok.errors import BlockingCallError, PotokError
 from potok.kernel import stuck
 from potok.kernel.current import current, current_awaiting, getcurrent, running_loop
+from potok.kernel.exiting import watch_exit
 from potok.kernel.guard import Guard
 from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
 from potok.kernel.root import root
@@ -67,6 +68,7 @@ def start(fn: Callable[..., Any], *args: Any, on: Any = "threads", name: str | N
     interpreter exits is cancelled. The caller's own channel ends stay open until they are closed.
     """
     executor = resolve(on)
+    watch_exit()
     return launch(root, current(), executor, executor.open_root(), fn, args, name)
 
 
