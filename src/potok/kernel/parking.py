@@ -36,6 +36,7 @@ __all__ = [
     "check_timeout",
     "masked",
     "perform",
+    "raise_if_cancelled",
     "revoke",
     "unlucky",
     "wait",
@@ -145,8 +146,10 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
         due = task.deadline if due is None else min(due, task.deadline)
     if events.sinks:
         events.emit("Parked", task, waiter)
-    task.kernel.park(task, waiter, due)
-    task.waiter = None
+    try:
+        task.kernel.park(task, waiter, due)
+    finally:  # also where a signal handler raises
+        task.waiter = None
     if events.sinks:
         events.emit("Woken", task, waiter)
     if waiter.error is None:
