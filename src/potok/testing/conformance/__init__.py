@@ -1,0 +1,47 @@
+"""The behaviour of every primitive, to be run on any executor; also on one of your own.
+
+In a test file of yours:
+
+    import pytest
+    from potok.testing.conformance import *
+
+    @pytest.fixture
+    def executor(): return Target(MyExecutor(), lacks={"event loop"})    # or just a name, or an executor object
+
+Each test runs once for each of `HOSTS`. What an executor can't offer is one of `CAPABILITIES`. For assertions that tell
+their values, `pytest.register_assert_rewrite("potok.testing.conformance")` in your conftest.py, which also registers
+the marker `stress` if your markers are strict.
+"""
+
+from potok.testing.conformance import (
+    buffers,
+    cancelling,
+    choosing,
+    closing,
+    handing,
+    rendezvous,
+    scoping,
+    timeouts,
+)
+from potok.testing.conformance.target import CAPABILITIES, HOSTS, Play, Target, play
+
+_SUBJECTS = (
+    buffers,
+    cancelling,
+    choosing,
+    closing,
+    handing,
+    rendezvous,
+    scoping,
+    timeouts,
+)
+
+__all__ = ["CAPABILITIES", "HOSTS", "Play", "Target", "play"]  # and every test of these subjects
+
+for _subject in _SUBJECTS:
+    for _name, _test in vars(_subject).items():
+        if _name.startswith("test_"):
+            if _name in globals():
+                raise NameError(f"two tests are called {_name}")
+            globals()[_name] = _test
+            __all__ += [_name]  # noqa: PLE0604 - a string it is
