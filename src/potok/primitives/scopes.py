@@ -23,7 +23,7 @@ from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import take_back_handed
 from potok.kernel.isolation import copied
-from potok.kernel.parking import aperform, check_timeout, masked, perform
+from potok.kernel.parking import aperform, check_timeout, masked, perform, raise_if_cancelled
 from potok.kernel.scoping import absorbs, enter, leave, refuse_async
 from potok.kernel.seam import Executor
 from potok.kernel.starting import prepare
@@ -227,6 +227,8 @@ class Scope:
         failed += errors
         if failed:
             raise _group(failed) from None
+        if error is None:
+            raise_if_cancelled(self._task)  # from outside, while the body was done and its tasks were not
         return own
 
 
