@@ -61,6 +61,7 @@ class ChannelMachine(Machine):
         "ends",
         "fresh",
         "handed",
+        "loose",
         "lost",
         "name",
         "open_receivers",
@@ -83,6 +84,7 @@ class ChannelMachine(Machine):
         self.permits: deque[bool] = deque()  # one for each place in the buffer that was used and is free again
         self.fresh = repeat(True) if capacity is None else repeat(True, capacity)  # places never used yet
         self.dropping = dropping
+        self.loose = not dropping  # short cuts allowed? A dropping sender can't wait for one in between to end
         self.undelivered = undelivered
         self.buffer: deque[Any] = deque()
         self.senders = WaitQueue()
@@ -259,22 +261,28 @@ class ChannelMachine(Machine):
             else:
                 self.buffer.append(waiter.item)
                 waiter.wake()
+        if self.buffer and self.receivers.entries:  # one may have parked beside an item that is gone by now
+            self.hand_out()
 
     def hand_out(self) -> None:
         """Items came into the buffer: the parked receivers take them; nobody does once the last one is closed."""
         if not self.open_receivers:
             self._drop_buffer()
         while self.buffer and self.receivers.live():
-            item = self._pop()
-            if item is PARKED:
-                return
+            try:
+                item = self.buffer.popleft()
+            except IndexError:  # taken meanwhile, without the mutex
+                break
             waiter = self.receivers.pop()
-            if waiter is None:  # its select was won elsewhere in between
+            if waiter is None:  # its select was won elsewhere in between: the item keeps its place
                 self.buffer.appendleft(item)
-                self._take_permit()
-            else:
-                waiter.value = item
-                waiter.wake()
+                break
+            if self.capacity is not None:
+                self.permits.append(True)
+            waiter.value = item
+            waiter.wake()
+        if self.permits and self.senders.entries:
+            self.refill()
 
     def _take_permit(self) -> bool:
         """Reserve a place in the buffer."""
@@ -331,7 +339,14 @@ class ChannelMachine(Machine):
             return True
 
     def enqueue(self, arm: Arm) -> None:
-        (self.senders if arm.end.sends else self.receivers).push(arm)
+        if arm.end.sends:
+            self.senders.push(arm)
+            if self.permits:
+                self.refill()
+        else:
+            self.receivers.push(arm)
+            if self.buffer:
+                self.hand_out()
 
     def withdraw(self, entry: Waiter) -> bool:
         return (self.senders if entry.end.sends else self.receivers).withdraw(entry)

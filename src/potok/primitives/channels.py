@@ -29,9 +29,6 @@ __all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "outgoing"]
 
 T = TypeVar("T")
 
-# With a GIL the buffer may be used without the mutex where the machine says how (`potok.machines.channel`).
-LOOSE = not FREE_THREADED
-
 
 class _Unbounded:
     """The type of `UNBOUNDED`."""
@@ -152,7 +149,7 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine = end.machine
-        if LOOSE and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
+        if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         while True:
             got = machine.guard.run(task.carrier, machine.send, task, end, item)
@@ -179,7 +176,7 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine = end.machine
-        if LOOSE and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
+        if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         while True:
             got = machine.guard.run(task.carrier, machine.send, task, end, item)
@@ -231,7 +228,7 @@ class Receiver(_End, Generic[T]):
         if end.alert:
             look_closer(task, end)
         machine = end.machine
-        if machine.buffer and LOOSE:
+        if machine.buffer and machine.loose:
             try:
                 item = machine.buffer.popleft()
             except IndexError:
@@ -265,7 +262,7 @@ class Receiver(_End, Generic[T]):
         if end.alert:
             look_closer(task, end)
         machine = end.machine
-        if machine.buffer and LOOSE:
+        if machine.buffer and machine.loose:
             try:
                 item = machine.buffer.popleft()
             except IndexError:
@@ -386,4 +383,6 @@ def channel(
     size = None if isinstance(capacity, _Unbounded) else capacity
     machine = ChannelMachine(size, overflow == "drop-oldest", undelivered, name)
     machine.guard = Guard(carrier())
+    if FREE_THREADED:
+        machine.loose = False
     return Sender(machine.open(sends=True)), Receiver(machine.open(sends=False))
