@@ -302,6 +302,24 @@ def test_blocking_spellings_are_refused_in_async_tasks(call, on):
     potok.run(body, on=on)
 
 
+def test_a_coroutine_that_is_closed_while_it_waits_leaves_the_queue():
+    """As happens to what is left when somebody's loop ends: a lock is not handed to nobody."""
+
+    async def main():
+        lock = potok.Lock()
+        lock.acquire(False)
+        waiting = lock.aacquire()
+        task = asyncio.create_task(waiting)
+        await asyncio.sleep(0)
+        waiting.close()
+        lock.release()
+        assert not lock.locked()
+        with pytest.raises(RuntimeError):
+            await task
+
+    asyncio.run(main())
+
+
 # ── Lock and RLock ──────────────────────────────────────────────────────────────────────────────────────────
 
 

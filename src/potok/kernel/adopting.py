@@ -70,6 +70,9 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
         if waiter.error is error:
             raise
         _cancel_again_soon(kernel, error)
+    except BaseException:  # the coroutine is closed: nobody is left who could be handed anything
+        revoke(task.carrier, waiter, INTERRUPTED)
+        raise
     finally:
         task.waiter = None
         if timer is not None:
