@@ -89,6 +89,7 @@ class Channel(MachineTest):
                 continue
             if entry is winner and entry.error is None:
                 self.sends(producer, item)
+            assert entry.error is None or entry.end.closed or not self.machine.open_receivers
             del self.sending[entry]
             producer.busy = None
         for entry in list(self.receiving):
@@ -97,6 +98,7 @@ class Channel(MachineTest):
                 continue
             if entry is winner and entry.error is None:
                 self.got.append(entry.value)
+            assert entry.error is None or entry.end.closed or not self.machine.open_senders
             self.receiving.remove(entry)
         self.lost += self.machine.take_lost()
 
