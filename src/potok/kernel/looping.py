@@ -90,6 +90,7 @@ class LoopKernel:
             revoke(self.carrier, task.waiter, INTERRUPTED)
         elif not task.foreign_told:
             task.foreign_told = True
+            task.told += 1
             aio_task.cancel()
 
     def now(self) -> float:

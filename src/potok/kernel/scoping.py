@@ -14,11 +14,12 @@ from typing import Any
 
 from potok.errors import Cancelled, ScopeError
 from potok.kernel.cancelling import effective_above
+from potok.kernel.current import running_loop
 from potok.kernel.guard import Guard
 from potok.kernel.task import ASYNC, ATTEND, DUE, YIELDS, Task
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["absorbs", "check_generators", "enter", "leave"]
+__all__ = ["absorbs", "asked_by_asyncio", "check_generators", "enter", "leave", "take_back"]
 
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
@@ -72,12 +73,38 @@ def _in_generator(task: Task[Any]) -> bool:
     return False
 
 
-def absorbs(scope: ScopeMachine, error: BaseException | None) -> bool:
-    """Whether this exception is the scope's own cancellation, which ends with it."""
+def absorbs(scope: ScopeMachine, error: BaseException | None, asked: int = 0) -> bool:
+    """Whether this exception is the scope's own cancellation, which ends with it.
+
+    `asked` is what `asked_by_asyncio` said on entering. If asyncio (a time-out of its, `task.cancel()`) has asked
+    since, its CancelledError goes on to whoever asked.
+    """
     if scope.reason is None or error is None:
         return False
-    mine = isinstance(error, Cancelled) or _is_asyncio_cancelled(error)
+    mine = isinstance(error, Cancelled) or (
+        _is_asyncio_cancelled(error) and asked_by_asyncio(scope.host) <= asked
+    )
     return mine and effective_above(scope) is None
+
+
+def asked_by_asyncio(task: Task[Any]) -> int:
+    """How often asyncio was asked to cancel the task that runs here, not counting what potok itself asked."""
+    aio_task = _as_asyncio_sees_it()
+    return 0 if aio_task is None else aio_task.cancelling() - task.told
+
+
+def take_back(task: Task[Any], told: int) -> None:
+    """A cancellation of potok's ends here: so do those that potok had asked of asyncio for it."""
+    while task.told > told:
+        task.told -= 1
+        aio_task = _as_asyncio_sees_it()
+        if aio_task is not None:
+            aio_task.uncancel()
+
+
+def _as_asyncio_sees_it() -> Any:
+    loop = running_loop()
+    return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
 
 
 def _is_asyncio_cancelled(error: BaseException) -> bool:

@@ -83,6 +83,7 @@ class Task(Member, Generic[T]):
         "scope",
         "spec",
         "started",
+        "told",
         "trap",
         "value",
         "waiter",
@@ -122,6 +123,7 @@ class Task(Member, Generic[T]):
         self.driven = False  # its coroutine is stepped by potok inside a greenlet
         self.face: Any = None  # how asyncio sees it
         self.foreign_told = False  # a cancellation was delivered at a foreign await
+        self.told = 0  # cancellations that potok asked of asyncio for it, and has not taken back
         self.started = False
         self.greenlet = None
         if self.deadline is not None:

@@ -18,13 +18,13 @@ from typing import Any, Self
 
 from potok.errors import Cancelled, ScopeError
 from potok.kernel import interrupts
-from potok.kernel.cancelling import cancel_scope
+from potok.kernel.cancelling import cancel_scope, effective_above
 from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import take_back_handed
 from potok.kernel.isolation import copied
 from potok.kernel.parking import aperform, check_timeout, masked, perform, raise_if_cancelled
-from potok.kernel.scoping import absorbs, enter, leave, refuse_async
+from potok.kernel.scoping import absorbs, asked_by_asyncio, enter, leave, refuse_async, take_back
 from potok.kernel.seam import Executor
 from potok.kernel.starting import prepare
 from potok.kernel.stuck import report_survivors
@@ -60,7 +60,18 @@ def launch(
 class Scope:
     """Made by `potok.scope`; entered with `with` or `async with`, once."""
 
-    __slots__ = ("_awaiting", "_collects", "_executor", "_kernel", "_machine", "_others", "_task")
+    __slots__ = (
+        "_asked",
+        "_awaiting",
+        "_collects",
+        "_executor",
+        "_kernel",
+        "_machine",
+        "_others",
+        "_stopped",
+        "_task",
+        "_told",
+    )
 
     def __init__(self, executor: Executor | None, collects: bool) -> None:
         self._executor: Any = executor
@@ -70,6 +81,8 @@ class Scope:
         self._machine: Any = None
         self._task: Any = None
         self._awaiting = False
+        self._asked = self._told = 0  # cancellations of asyncio's that were there before the block
+        self._stopped = False  # it was cancelled before the body ended
 
     # ── what users call ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,6 +143,9 @@ class Scope:
         if self._executor is None:
             self._executor = resolve(_default_executor(task, awaiting))
         self._task, self._awaiting = task, awaiting
+        self._told = task.told
+        if awaiting:
+            self._asked = asked_by_asyncio(task)
         self._kernel = self._executor.open(task, awaiting)
         self._machine = enter(task, "scope", 2)
         self._machine.collects = self._collects
@@ -155,8 +171,8 @@ class Scope:
 
     # ── leaving ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> bool:
-        error = self._begin_leaving(current(), error)
+    def __exit__(self, kind: Any, body: BaseException | None, trace: TracebackType | None) -> bool:
+        error = self._begin_leaving(current(), body)
         machine, patience = self._machine, None
         with masked(self._task):
             while True:
@@ -170,10 +186,10 @@ class Scope:
                     error = interruption
                     cancel_scope(machine, f"interrupted: {interruption!r}")
                     patience = PATIENCE
-        return self._left(error)
+        return self._left(error, body)
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> bool:
-        error = self._begin_leaving(current_awaiting(), error)
+    async def __aexit__(self, kind: Any, body: BaseException | None, trace: TracebackType | None) -> bool:
+        error = self._begin_leaving(current_awaiting(), body)
         machine, patience = self._machine, None
         with masked(self._task):
             while True:
@@ -187,7 +203,7 @@ class Scope:
                     error = interruption
                     cancel_scope(machine, f"interrupted: {interruption!r}")
                     patience = PATIENCE
-        return self._left(error)
+        return self._left(error, body)
 
     def _begin_leaving(self, task: Task[Any], error: BaseException | None) -> BaseException | None:
         """The body is done. If it failed, so do the tasks; what it had handed over closes."""
@@ -195,15 +211,17 @@ class Scope:
         if task is not self._task or task.scope is not machine:
             leave(task, machine)  # raises: out of order
         take_back_handed(task.carrier, machine)
+        self._stopped = machine.reason is not None
         if error is not None and not (self._collects and isinstance(error, Exception)):
             cancel_scope(machine, f"the body of the scope failed: {type(error).__name__}: {error}")
         return error
 
-    def _left(self, error: BaseException | None) -> bool:
+    def _left(self, error: BaseException | None, body: BaseException | None) -> bool:
         """Every task has ended: decide what leaves. True: nothing does, though the body had raised."""
         machine, task = self._machine, self._task
-        own = absorbs(machine, error)
-        told = task.foreign_told
+        own = self._stopped and absorbs(machine, error, self._asked)
+        if machine.reason is not None and effective_above(machine) is None:
+            take_back(task, self._told)
         leave(task, machine)
         machine.facade = None
         try:
@@ -211,9 +229,10 @@ class Scope:
                 executor.close(task, kernel)
         finally:
             interrupts.release_main(machine)
-        if own and told:
-            _uncancel()
-        return self._decide(error, own, machine.errors)
+        absorbed = self._decide(error, own, machine.errors)
+        if error is not None and error is not body and not absorbed:
+            raise error  # what interrupted the wait for the tasks
+        return absorbed
 
     def _decide(self, error: BaseException | None, own: bool, errors: list[BaseException]) -> bool:
         bare = next((e for e in [error, *errors] if isinstance(e, BARE)), None)
@@ -248,15 +267,6 @@ def _group(errors: list[BaseException]) -> BaseException:
     return BaseExceptionGroup(f"{many} in a scope", errors)
 
 
-def _uncancel() -> None:
-    """Our own cancellation of an asyncio task ends with the scope: take it back from asyncio's count."""
-    import asyncio
-
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-
-
 def scope(on: Any = None, *, on_fail: str = "cancel") -> Scope:
     """A block that owns the tasks started in it: `with potok.scope(on="threads") as s: s.start(fn, *args)`.
 
@@ -276,7 +286,7 @@ def scope(on: Any = None, *, on_fail: str = "cancel") -> Scope:
 class _Region:
     """A part of a task's run with a rule of its own: a time-out, a shield."""
 
-    __slots__ = ("_awaiting", "_machine", "_seconds", "_task", "_timer")
+    __slots__ = ("_asked", "_awaiting", "_machine", "_seconds", "_task", "_timer", "_told")
 
     kind = "region"
 
@@ -292,6 +302,8 @@ class _Region:
             raise ScopeError(f"a {self.kind} is entered once; make a new one")
         self._awaiting = in_coroutine(sys._getframe(1))
         self._task = self._here()
+        self._told = self._task.told
+        self._asked = asked_by_asyncio(self._task) if self._awaiting else 0
         self._machine = enter(self._task, self.kind, 1, timeout=self._seconds, shield=self.kind == "shield")
         self._entered()
         return self
@@ -331,10 +343,10 @@ class Timeout(_Region):
     def _absorb(self, machine: ScopeMachine, error: BaseException | None) -> bool:
         if self._timer is not None:
             self._timer.cancel()
-        if not (machine.expired and absorbs(machine, error)):
+        if machine.reason is not None and effective_above(machine) is None:
+            take_back(self._task, self._told)
+        if not (machine.expired and absorbs(machine, error, self._asked)):
             return False
-        if self._awaiting and not isinstance(error, Cancelled):
-            _uncancel()
         raise TimeoutError(f"timed out after {self._seconds} s (potok.timeout)") from None
 
 
