@@ -382,6 +382,37 @@ def test_a_select_that_queues_to_send_looks_again():
     assert (group.winner, list(machine.buffer), party.waiter.wakes) == (arm, ["second"], 1)
 
 
+def test_a_receiver_that_queues_looks_again():
+    """The same for a plain receive: what was added in between is handed to it."""
+    machine, party = guarded(ChannelMachine(None)), Party()
+    machine.open(sends=True)
+
+    def added_in_between():
+        machine.buffer.append("item")
+        return FakeWaiter()
+
+    party.waiter_type = added_in_between
+    assert machine.receive(party, machine.open(sends=False)) is PARKED
+    assert (party.waiter.value, party.waiter.wakes) == ("item", 1)
+
+
+def test_a_sender_that_queues_looks_again():
+    """And for a plain send, with a place that comes free."""
+    machine, party = guarded(ChannelMachine(1)), Party()
+    end = machine.open(sends=True)
+    machine.open(sends=False)
+    machine.send(None, end, "first")
+
+    def freed_in_between():
+        machine.buffer.popleft()
+        machine.permits.append(True)
+        return FakeWaiter()
+
+    party.waiter_type = freed_in_between
+    assert machine.send(party, end, "second") is PARKED
+    assert (list(machine.buffer), party.waiter.wakes) == (["second"], 1)
+
+
 def test_handing_out_makes_room_for_a_parked_sender():
     """An item that goes from the buffer to a parked receiver frees a place, which a parked sender's item takes."""
     machine = guarded(ChannelMachine(1))

@@ -148,7 +148,7 @@ class Select(RuleBasedStateMachine):
     @rule(index=st.integers(0, 20))
     def withdraw(self, index):
         """Time, or a cancellation, takes a select or a plain waiter away."""
-        waiting = [group.waiter for group, _ in self.groups if group.winner is None] + [
+        waiting = [group.waiter for group, _ in self.groups if group.open] + [
             waiter for waiter in self.plain if not waiter.claimed
         ]
         assume(waiting)
