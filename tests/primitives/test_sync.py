@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
+import signal
 import threading
 
 import pytest
 
 import potok
-from potok.testing import wait_all_parked
+from potok.testing import simulated, wait_all_parked
 
 PLACES = {
     "threads-def": [("threads", False)],
@@ -629,15 +630,52 @@ def test_what_is_no_lock_of_potoks_is_refused():
         held_condition().wait(-1)
 
 
+def test_an_exception_of_a_signal_handler_leaves_wait_with_the_lock():
+    """KeyboardInterrupt is held back until the lock is taken again."""
+    condition, main = potok.Condition(), threading.get_ident()
+
+    def interrupt():
+        with condition:
+            wait_all_parked()
+            signal.pthread_kill(main, signal.SIGUSR1)
+            wait_all_parked()  # the main thread waits for the lock by now
+
+    def handler(_number, _frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    helper = threading.Thread(target=interrupt)
+    try:
+        condition.acquire()
+        helper.start()
+        with pytest.raises(KeyboardInterrupt):
+            condition.wait()
+        condition.release()
+    finally:
+        helper.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert not condition.locked()
+
+
+def test_conditions_under_a_hundred_schedules():
+    """Whatever the order of the steps: nobody is left waiting, and each item arrives once."""
+    for seed in range(100):
+        bounded_buffer(lambda s, body, name: s.start(Do(False).task(body), name), simulated(seed), items=5)
+
+
 @pytest.mark.stress
 def test_a_bounded_buffer_of_conditions(start):
     """Two conditions over one lock: each item arrives once, in order of each producer."""
+    bounded_buffer(start, "threads", items=50)
+
+
+def bounded_buffer(start, on, items):
     lock = potok.Lock()
     not_full, not_empty = potok.Condition(lock), potok.Condition(lock)
     buffer, got = [], []
 
     async def produce(do, name):
-        for number in range(50):
+        for number in range(items):
             await do.enter(lock)
             await do(not_full, "wait_for", lambda: len(buffer) < 2)
             buffer.append((name, number))
@@ -645,19 +683,19 @@ def test_a_bounded_buffer_of_conditions(start):
             await do.leave(lock)
 
     async def consume(do, _):
-        for _ in range(50):
+        for _ in range(items):
             await do.enter(lock)
             await do(not_empty, "wait_for", lambda: buffer)
             got.append(buffer.pop(0))
             not_full.notify()
             await do.leave(lock)
 
-    with potok.scope() as s:
+    with potok.scope(on=on) as s:
         for name in range(4):
             start(s, produce, name)
             start(s, consume, name)
     for name in range(4):
-        assert [number for who, number in got if who == name] == list(range(50))
+        assert [number for who, number in got if who == name] == list(range(items))
 
 
 # ── Semaphore ───────────────────────────────────────────────────────────────────────────────────────────────
