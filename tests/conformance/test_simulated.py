@@ -10,4 +10,4 @@ from potok.testing.conformance import Target
 @pytest.fixture(params=range(3), ids="seed{}".format)
 def executor(request: pytest.FixtureRequest) -> Target:
     lacks = {"event loop", "other threads", "root tasks"}
-    return Target(simulated(request.param), lacks=lacks, tick=1.0, hosts={"def", "async"})
+    return Target(simulated(seed=request.param), lacks=lacks, tick=1.0, hosts={"def", "async"})

@@ -19,8 +19,12 @@ from potok.testing.conformance import (
     choosing,
     closing,
     handing,
+    locking,
+    misuse,
+    queueing,
     rendezvous,
     scoping,
+    tasking,
     timeouts,
 )
 from potok.testing.conformance.target import CAPABILITIES, HOSTS, Play, Target, play
@@ -31,8 +35,12 @@ _SUBJECTS = (
     choosing,
     closing,
     handing,
+    locking,
+    misuse,
+    queueing,
     rendezvous,
     scoping,
+    tasking,
     timeouts,
 )
 

@@ -25,6 +25,12 @@ from potok.testing import Sequencer, await_all_parked, wait_all_parked
 
 __all__ = ["Awaiting", "Body", "Do", "Opened", "Plain", "step"]
 
+Sends = potok.Sender[Any] | potok.Pipe[Any]
+Receives = potok.Receiver[Any] | potok.Pipe[Any]
+
+AWAITABLE = {"wait": "await_"}
+"""The awaitable spelling of a method where it is not the name with an `a`, which would be a word of the language."""
+
 Body = Callable[..., Coroutine[Any, Any, Any]]
 """`async def body(do, *args)`."""
 
@@ -70,10 +76,10 @@ class Do(ABC):
         """Leave it."""
 
     @abstractmethod
-    async def send(self, tx: potok.Sender[Any], item: Any, timeout: float | None = None) -> None: ...
+    async def send(self, tx: Sends, item: Any, timeout: float | None = None) -> None: ...
 
     @abstractmethod
-    async def recv(self, rx: potok.Receiver[Any], timeout: float | None = None) -> Any: ...
+    async def recv(self, rx: Receives, timeout: float | None = None) -> Any: ...
 
     @abstractmethod
     def each(self, rx: Any) -> AsyncIterator[Any]: ...
@@ -206,10 +212,10 @@ class Plain(Do):
     async def leave(self, block: Any, *error: Any) -> bool:
         return bool(block.__exit__(*error))
 
-    async def send(self, tx: potok.Sender[Any], item: Any, timeout: float | None = None) -> None:
+    async def send(self, tx: Sends, item: Any, timeout: float | None = None) -> None:
         tx.send(item, timeout)
 
-    async def recv(self, rx: potok.Receiver[Any], timeout: float | None = None) -> Any:
+    async def recv(self, rx: Receives, timeout: float | None = None) -> Any:
         return rx.recv(timeout)
 
     def each(self, rx: Any) -> AsyncIterator[Any]:
@@ -250,10 +256,10 @@ class Awaiting(Do):
     async def leave(self, block: Any, *error: Any) -> bool:
         return bool(await block.__aexit__(*error))
 
-    async def send(self, tx: potok.Sender[Any], item: Any, timeout: float | None = None) -> None:
+    async def send(self, tx: Sends, item: Any, timeout: float | None = None) -> None:
         await tx.asend(item, timeout)
 
-    async def recv(self, rx: potok.Receiver[Any], timeout: float | None = None) -> Any:
+    async def recv(self, rx: Receives, timeout: float | None = None) -> Any:
         return await rx.arecv(timeout)
 
     def each(self, rx: Any) -> AsyncIterator[Any]:
@@ -275,4 +281,4 @@ class Awaiting(Do):
         await await_all_parked()
 
     async def call(self, obj: Any, name: str, *args: Any, **options: Any) -> Any:
-        return await getattr(obj, f"a{name}")(*args, **options)
+        return await getattr(obj, AWAITABLE.get(name, f"a{name}"))(*args, **options)

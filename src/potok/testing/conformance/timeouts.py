@@ -242,11 +242,11 @@ def test_sleep_ends_in_the_order_of_time(play: Play) -> None:
 
     async def body(do: Do) -> None:
         async with do.scope() as s:
-            for ticks in (7, 1, 4):
+            for ticks in (20, 1, 6):
                 s.start(nap, ticks)
 
     play(body)
-    assert woken == [1, 4, 7]
+    assert woken == [1, 6, 20]
 
 
 def test_timeout_and_a_hand_over_at_once_lose_nothing(play: Play) -> None:
