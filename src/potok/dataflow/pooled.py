@@ -1,0 +1,151 @@
+"""A map with workers: items go out as far as the window allows, outcomes come back and are put in order.
+
+    input ──pull──▶ jobs ──▶ workers ──▶ outcomes ──▶ ready ──▶ the caller
+            └─────────────── at most `window` ───────────────┘
+
+Invariants
+    `held` items have been pulled and not given out; never more than the window. So neither channel needs a bound.
+    Everything here happens in the task that asks for results; it waits for outcomes only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import potok
+from potok.dataflow.crew import Reins, hire
+from potok.dataflow.plan import Intake, Outcome, Plan
+
+__all__ = ["Pooled"]
+
+WAIT: Final[Any] = object()
+
+
+class Pooled:
+    """The caller's side of a map on *threads* or *coroutines*."""
+
+    __slots__ = ("_held", "_intake", "_next", "_plan", "_ready", "_reins")
+
+    def __init__(self, plan: Plan, intake: Intake) -> None:
+        self._plan = plan
+        self._intake = intake
+        self._held = 0
+        self._next = 0  # the index that is due, where order is kept
+        self._ready: dict[int, Outcome] = {}
+        self._reins: Reins | None = None  # until there is a first item
+
+    def take(self) -> Outcome | None:
+        """The next outcome; None when everything has been given out."""
+        while True:
+            try:
+                got = self._poll(awaiting=False)
+                if got is not WAIT:
+                    return got  # type: ignore[no-any-return]
+                self._accept(self._reins.outcomes.recv())  # type: ignore[union-attr]
+            except potok.ClosedError as error:
+                raise self._abandoned() from error
+
+    async def atake(self) -> Outcome | None:
+        """The awaitable spelling of `take`."""
+        while True:
+            try:
+                got = self._poll(awaiting=True)
+                if got is not WAIT:
+                    return got  # type: ignore[no-any-return]
+                self._accept(await self._reins.outcomes.arecv())  # type: ignore[union-attr]
+            except potok.ClosedError as error:
+                raise self._abandoned() from error
+
+    def let_go(self) -> None:
+        """Cancel the rest. Idempotent, never waits, safe from finalizers."""
+        self._intake.close()
+        self._ready.clear()
+        if self._reins is not None:
+            self._reins.let_go()
+
+    def join(self) -> None:
+        """Wait until the workers have ended."""
+        if self._reins is not None:
+            self._reins.join()
+
+    async def ajoin(self) -> None:
+        """The awaitable spelling of `join`."""
+        if self._reins is not None:
+            await self._reins.ajoin()
+
+    def _poll(self, awaiting: bool) -> Any:
+        """Fill the window, then give out the next outcome if it is there; WAIT if it is still to come."""
+        self._fill(awaiting)
+        outcome = self._ready.pop(self._due(), None)
+        if outcome is not None:
+            self._held -= 1
+            self._next += 1
+            return outcome
+        if self._held:
+            return WAIT
+        self._intake.end()
+        return None
+
+    def _due(self) -> int:
+        if self._plan.ordered:
+            return self._next
+        return next(iter(self._ready), -1)
+
+    def _fill(self, awaiting: bool) -> None:
+        """Pull what there is room for; but where a result waits to be given out, not more than takes its place.
+
+        The input may take its time: a caller whose next result is at hand should not have to wait for a full window.
+        Whenever it is not, the window is filled, and stays full from then on.
+        """
+        pulled = False
+        while self._held < self._plan.window and self._intake.is_open:
+            if pulled and self._has_due():
+                return
+            job = self._intake.pull()
+            if job is None:
+                return
+            if self._reins is None:
+                self._reins = hire(self._plan, awaiting)
+            self._reins.jobs.send_nowait(job)
+            self._held += 1
+            pulled = True
+
+    def _has_due(self) -> bool:
+        """Whether the next outcome is there, counting those that nobody looked at yet."""
+        if self._due() in self._ready:
+            return True
+        try:
+            while self._reins is not None:
+                self._accept(self._reins.outcomes.recv_nowait())
+        except potok.WouldBlock:
+            pass
+        return self._due() in self._ready
+
+    def _accept(self, outcome: Outcome) -> None:
+        index, item, _, error = outcome
+        if error is not None:
+            if self._plan.on_error == "raise":
+                self._intake.close()  # what is out already may come before it; more would be work for nothing
+            outcome = index, item, None, _ordinary(error)
+        self._ready[index] = outcome
+
+    def _abandoned(self) -> BaseException:
+        """The supervisor ended before we did. Raises Cancelled if that is because we shall, too."""
+        potok.checkpoint()
+        return potok.ScopeError(
+            f"the workers of this map over {self._plan.name} were stopped before its results were read: the scope, or "
+            f"the task, in which it was iterated first has ended or was cancelled; read the results inside it"
+        )
+
+
+def _ordinary(error: BaseException) -> BaseException:
+    """An item's cancellation is an ordinary error here: raised as it is, it would be taken for the consumer's own.
+
+    Raises Cancelled if it is the consumer's as well.
+    """
+    if not isinstance(error, potok.Cancelled) and type(error).__name__ != "CancelledError":
+        return error
+    potok.checkpoint()
+    told = potok.TaskCancelled(f"the function was cancelled: {error}", reason=getattr(error, "reason", ""))
+    told.__cause__ = error
+    return told

@@ -1,0 +1,170 @@
+"""What `potok.map` returns: an iterator in both colours that owns the work it stands for."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import potok
+from potok.dataflow.inline import Inline
+from potok.dataflow.plan import Intake, Outcome, Plan
+from potok.dataflow.pooled import Pooled
+from potok.dataflow.progress import Meter
+
+__all__ = ["Results"]
+
+
+class Results:
+    """The results of a map, to be iterated once: `for`, `async for`, or `with` around either.
+
+    Nothing runs before the first result is asked for. Once iteration has ended, by exhaustion, by an error, by
+    `close`, or because nobody refers to this object any more, what still ran has been cancelled; `close` and the end
+    of a `with` block also wait until it has ended.
+    """
+
+    __slots__ = ("__weakref__", "_busy", "_meter", "_over", "_plan", "_work")
+
+    def __init__(self, plan: Plan, intake: Intake, meter: Meter | None) -> None:
+        self._plan = plan
+        self._work: Inline | Pooled = (Inline if _is_inline(plan) else Pooled)(plan, intake)
+        self._meter = meter
+        self._busy = False
+        self._over = False
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __aiter__(self) -> Results:
+        return self
+
+    def __next__(self) -> Any:
+        """The next result. A park point.
+
+        Raises: the error of an item (with `on_error="raise"`), or of the input once all before it was given out;
+            ScopeError if the scope it was iterated in first has ended; BlockingCallError in an `async def` task.
+            Nothing is left running then.
+        """
+        if self._over:
+            raise StopIteration
+        self._enter()
+        try:
+            outcome = self._work.take()
+            if outcome is not None:
+                return self._give(outcome)
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._busy = False
+        self._end()
+        raise StopIteration
+
+    async def __anext__(self) -> Any:
+        """The awaitable spelling of `next(results)`."""
+        if self._over:
+            raise StopAsyncIteration
+        self._enter()
+        try:
+            outcome = await self._work.atake()
+            if outcome is not None:
+                return self._give(outcome)
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._busy = False
+        self._end()
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Cancel the rest and wait until it has ended. Idempotent. A park point, which no cancellation cuts short.
+
+        Raises: BlockingCallError in an `async def` task: write `await results.aclose()`. The rest is cancelled then.
+        """
+        self._end()
+        try:
+            self._work.join()
+        except potok.BlockingCallError:
+            raise potok.BlockingCallError(
+                "closing the results of a map waits until its workers have ended, which would block the event loop; "
+                "write `async with` or `await results.aclose()` in an async def task"
+            ) from None
+
+    async def aclose(self) -> None:
+        """The awaitable spelling of `close`."""
+        self._end()
+        await self._work.ajoin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_over", True):
+            self._over = True
+            self._work.let_go()
+
+    def __repr__(self) -> str:
+        plan, on = self._plan, getattr(self._plan.on, "name", self._plan.on)
+        state = "ended" if self._over else "open"
+        return f"<results of map over {plan.name} on {on}, {state}>"
+
+    def _enter(self) -> None:
+        if self._busy:
+            raise potok.PotokError(
+                "the results of a map are read by one task at a time, and one is waiting for the next already; "
+                "to share them, send them through a channel"
+            )
+        self._busy = True
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            self._work.let_go()
+            if self._meter is not None:
+                self._meter.finish()
+
+    def _give(self, outcome: Outcome) -> Any:
+        """The result of one item. Raises its error, or returns it as a BadItem."""
+        index, item, value, error = outcome
+        if self._meter is not None:
+            self._meter.count(failed=error is not None)
+        if error is None:
+            return value
+        if self._plan.on_error == "return" and isinstance(error, Exception):
+            return potok.BadItem(index, item, error)
+        try:
+            raise _raisable(error, index, item)
+        finally:
+            del error, outcome  # the traceback refers to this frame
+
+
+def _is_inline(plan: Plan) -> bool:
+    return bool(getattr(plan.on, "name", plan.on) == "inline")
+
+
+def _raisable(error: BaseException, index: int, item: Any) -> BaseException:
+    """The item's error, saying which item it was; not one that would end the caller's loop as if all were well."""
+    if isinstance(error, StopIteration | StopAsyncIteration):
+        stopped = RuntimeError(f"the function raised {type(error).__name__}")
+        stopped.__cause__ = error
+        error = stopped
+    if isinstance(error, Exception):
+        error.add_note(f"in potok.map: item {index} ({_shown(item)})")
+    return error
+
+
+def _shown(item: Any) -> str:
+    try:
+        text = repr(item)
+    except Exception:  # noqa: BLE001 - a note must not hide the error it is about
+        text = f"a {type(item).__name__} whose repr fails"
+    return text if len(text) <= 200 else text[:197] + "..."
