@@ -24,8 +24,9 @@ from potok.kernel.task import Task
 from potok.primitives.broadcasts import Subscriber, broadcast
 from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
 from potok.primitives.choice import after, apri_select, aselect, pri_select, select
+from potok.primitives.conditions import Condition
 from potok.primitives.executors import coroutines, threads
-from potok.primitives.locks import Condition, Lock, RLock
+from potok.primitives.locks import Lock, RLock
 from potok.primitives.pipes import Pipe, pipe
 from potok.primitives.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, SimpleQueue
 from potok.primitives.scopes import scope, shield, timeout
@@ -95,8 +96,8 @@ __all__ = [
     "select",
     "shield",
     "sleep",
-    "start",
     "starmap",
+    "start",
     "tasks",
     "threads",
     "timeout",

@@ -33,8 +33,10 @@ class LockMachine(Machine):
         self.holder: Any = None
         self.waiters = WaitQueue()
 
-    def acquire(self, party: Party | None, owner: Any) -> Any:
-        """Take the lock for `owner`: True, or park."""
+    def acquire(self, party: Party | None, owner: Any = None) -> Any:
+        """Take the lock for `owner`, or else for the party itself: True, or park."""
+        if owner is None:
+            owner = party
         if self.holder is None:
             self.holder = owner
             return True
@@ -43,7 +45,7 @@ class LockMachine(Machine):
             self.waiters.push(waiter)
         return PARKED
 
-    def release(self, owner: Any) -> None:
+    def release(self, owner: Any = None) -> None:
         """Hand the lock to the first waiter, or free it. Raises RuntimeError if nobody holds it."""
         if self.holder is None:
             raise RuntimeError(
