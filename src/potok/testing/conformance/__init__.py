@@ -14,10 +14,12 @@ the marker `stress` if your markers are strict.
 """
 
 from potok.testing.conformance import (
+    awaiting,
     buffers,
     cancelling,
     choosing,
     closing,
+    foreign,
     handing,
     locking,
     misuse,
@@ -32,10 +34,12 @@ from potok.testing.conformance import (
 from potok.testing.conformance.target import CAPABILITIES, HOSTS, Play, Target, play
 
 _SUBJECTS = (
+    awaiting,
     buffers,
     cancelling,
     choosing,
     closing,
+    foreign,
     handing,
     locking,
     misuse,
