@@ -1,0 +1,440 @@
+"""`potok map` as people and scripts use it: what it reads, writes, says, and ends with."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from potok.cli.main import main
+
+ROOT = Path(__file__).parent.parent.parent
+SGR = re.compile(r"\x1b\[[0-9;]*m")  # colours and the like, not the cursor's movements
+
+FUNCTIONS = """
+import asyncio
+
+def double(x):
+    return x + x
+
+async def adouble(x):
+    await asyncio.sleep(0)
+    return x + x
+
+def picky(x):
+    if x == "bad":
+        raise ValueError("no bad ones")
+    return x.upper()
+
+class Tools:
+    factor = 3
+    @staticmethod
+    def triple(x):
+        return x * 3
+
+def strange(x):
+    return {"set": {1}, "nan": float("nan")} if x == "nan" else {1} if x == "set" else {(1, 2): x}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a module of functions, and leave the interpreter's paths as they were."""
+    (tmp_path / "tools_of_mine.py").write_text(FUNCTIONS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("tools_of_mine", "broken", "far"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return tmp_path
+
+
+def lines(*texts: str) -> str:
+    """Make a file of lines and return its name."""
+    Path("items.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    return "items.txt"
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """Read JSON Lines, in the order of the items."""
+    return sorted((json.loads(line) for line in text.splitlines()), key=lambda record: record["index"])
+
+
+def written(path: str = "out.jsonl") -> list[dict[str, Any]]:
+    return records(Path(path).read_text(encoding="utf-8"))
+
+
+def run(*arguments: str) -> int | str | None:
+    """Run `potok map` here; its exit code."""
+    try:
+        return main(["map", *arguments])
+    except SystemExit as end:
+        return end.code
+
+
+def potok_map(
+    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `potok map` as a process of its own."""
+    command = [sys.executable, "-m", "potok", "map", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False)
+
+
+# ── functions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("on", ["threads", "coroutines", "inline"])
+@pytest.mark.parametrize("function", ["tools_of_mine:double", "tools_of_mine.py:double", "./tools_of_mine.py:double"])
+def test_records_of_lines(function: str, on: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line is an item; each item a record with its place, itself and its result; exit code 0."""
+    assert run(function, lines("a", "", "ж c"), "--on", on) == 0
+    assert records(capsys.readouterr().out) == [
+        {"index": 0, "input": "a", "result": "aa"},
+        {"index": 1, "input": "", "result": ""},
+        {"index": 2, "input": "ж c", "result": "ж cж c"},
+    ]
+
+
+def test_async_function_runs_on_coroutines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tools_of_mine:adouble", lines("a", "b")) == 0
+    assert [record["result"] for record in records(capsys.readouterr().out)] == ["aa", "bb"]
+
+
+@pytest.mark.parametrize(
+    ("function", "item", "result"),
+    [("os.path:basename", "a/b", "b"), ("builtins:len", "abc", 3), ("tools_of_mine:Tools.triple", "a", "aaa")],
+)
+def test_functions_of_modules_and_classes(
+    function: str, item: str, result: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(function, lines(item)) == 0
+    assert records(capsys.readouterr().out)[0]["result"] == result
+
+
+def test_file_may_import_its_neighbours(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A function's file finds the modules beside it, as a script would."""
+    (here / "sub").mkdir()
+    (here / "sub" / "far.py").write_text("from near import f", encoding="utf-8")
+    (here / "sub" / "near.py").write_text("f = str.upper", encoding="utf-8")
+    assert run("sub/far.py:f", lines("a")) == 0
+    assert records(capsys.readouterr().out)[0]["result"] == "A"
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("double", "package.module:function"),
+        ("tools_of_mine.double", "is it tools_of_mine:double?"),
+        ("no_such_module:f", "no module named 'no_such_module'"),
+        ("str:upper", "builtins:str"),
+        ("no_such_file.py:f", "no such file: 'no_such_file.py'"),
+        ("tools_of_mine:doubel", "no function 'doubel' in tools_of_mine; it has double"),
+        ("tools_of_mine:Tools.factor", "is no function but a int"),
+        ("broken:f", "importing broken failed: ZeroDivisionError: division by zero (", ),
+        ("broken.py:f", "importing broken.py failed: ZeroDivisionError"),
+        ("wants:f", "importing wants failed: ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("exits:f", "importing exits failed: SystemExit: 3"),
+    ],
+)
+def test_wrong_functions_are_named(
+    function: str, told: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that says what is wrong and what to do; exit code 2; nothing on stdout."""
+    (here / "broken.py").write_text("1 / 0", encoding="utf-8")
+    (here / "wants.py").write_text("import no_such_thing", encoding="utf-8")
+    (here / "exits.py").write_text("raise SystemExit(3)", encoding="utf-8")
+    assert run(function, lines("a")) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert told in streams.err
+    assert streams.err.count("\n") == 1
+
+
+# ── inputs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def items_of(capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    return [record["input"] for record in records(capsys.readouterr().out)]
+
+
+def test_json_lines_are_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line's value is an item; blank lines are not."""
+    Path("items.jsonl").write_text('1\n\n{"a": ["ж", null]}\n"text"\n', encoding="utf-8-sig")
+    assert run("builtins:str", "items.jsonl") == 0
+    assert items_of(capsys) == [1, {"a": ["ж", None]}, "text"]
+
+
+def test_pattern_gives_paths(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files only, sorted, at any depth with `**`."""
+    for name in ("b.py", "a.py", "c.txt", "sub/d.py", "folder.py/e.py"):
+        (here / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "tree" / name).touch()
+    assert run("builtins:str", "tree/**/*.py") == 0
+    assert items_of(capsys) == ["tree/a.py", "tree/b.py", "tree/folder.py/e.py", "tree/sub/d.py"]
+
+
+def test_name_of_a_file_is_no_pattern(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("what[1].txt").write_text("line\n", encoding="utf-8")
+    assert run("builtins:str", "what[1].txt") == 0
+    assert items_of(capsys) == ["line"]
+
+
+def test_paths_takes_names_as_items(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("builtins:str", "--paths", "tools_of_mine.py", ".") == 0
+    assert items_of(capsys) == ["tools_of_mine.py", "."]
+
+
+def test_several_inputs_follow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("items.jsonl").write_text("1\n", encoding="utf-8")
+    assert run("builtins:str", lines("a"), "items.jsonl", "*_of_mine.py") == 0
+    assert items_of(capsys) == ["a", 1, "tools_of_mine.py"]
+
+
+def test_standard_input_is_lines_and_bytes_survive() -> None:
+    """CRLF ends a line, too; the last may lack its end; what is no UTF-8 comes out as JSON's escape for it."""
+    done = potok_map("tools_of_mine:double", "-", "--on", "inline", stdin=b"a\r\n\xff\n\xd0\xb6")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        b'{"index": 0, "input": "a", "result": "aa"}',
+        b'{"index": 1, "input": "\\udcff", "result": "\\udcff\\udcff"}',
+        '{"index": 2, "input": "ж", "result": "жж"}'.encode(),
+    ]
+
+
+def test_output_is_utf8_whatever_the_locale() -> None:
+    done = potok_map("builtins:str", lines("ж"), env={"LC_ALL": "C", "PYTHONIOENCODING": "latin-1"})
+    assert json.loads(done.stdout.decode("utf-8"))["input"] == "ж"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["no-such.txt"], "no such file: 'no-such.txt'"),
+        (["no-such/*.txt"], "no file matches 'no-such/*.txt'"),
+        (["."], "'.' is a folder"),
+        (["--paths", "no-such"], "no such file: 'no-such'"),
+        (["tools_of_mine.py", "-o", "no/such/folder"], "'no/such/folder' can't be written"),
+        (["tools_of_mine.py", "-o", "./tools_of_mine.py"], "is one of the inputs"),
+        (["*_of_mine.py", "-o", "./tools_of_mine.py"], "is one of the inputs"),
+        (["tools_of_mine.py", "-j", "0"], "N must be a whole number >= 1, not '0'"),
+        (["tools_of_mine.py", "-j", "two"], "N must be a whole number >= 1, not 'two'"),
+        (["tools_of_mine.py", "--on", "processes"], "invalid choice: 'processes'"),
+        ([], "INPUT"),
+    ],
+)
+def test_wrong_inputs_and_options_are_named(
+    arguments: Sequence[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, before anything was worked on or overwritten."""
+    assert run("tools_of_mine:double", *arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert told in streams.err
+    assert Path("tools_of_mine.py").read_text(encoding="utf-8") == FUNCTIONS
+
+
+def test_input_that_breaks_half_way(capsys: pytest.CaptureFixture[str]) -> None:
+    """What came before it is written and counted; then the line is named. Exit code 2."""
+    Path("items.jsonl").write_text("1\n2\nthree\n4\n", encoding="utf-8")
+    assert run("builtins:str", "items.jsonl", "-o", "out.jsonl") == 2
+    assert [record["result"] for record in written()] == ["1", "2"]
+    err = capsys.readouterr().err
+    assert "2 items, none failed" in err
+    assert "items.jsonl, line 3, is not JSON" in err
+
+
+# ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_output_file_gets_the_results_and_stdout_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tools_of_mine:double", lines("a", "b"), "-o", "out.jsonl") == 0
+    assert [record["result"] for record in written()] == ["aa", "bb"]
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert re.fullmatch(
+        r"potok map: 2 items, none failed, \d+\.\d\d s, \d+ items/s; results in out\.jsonl\n", streams.err
+    )
+
+
+def test_failures_are_records_notes_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """The others are worked on; a note says which item failed, how and where; the summary counts."""
+    assert run("tools_of_mine:picky", lines("a", "bad", "c")) == 1
+    streams = capsys.readouterr()
+    assert records(streams.out) == [
+        {"index": 0, "input": "a", "result": "A"},
+        {"index": 1, "input": "bad", "error": {"type": "ValueError", "message": "no bad ones"}},
+        {"index": 2, "input": "c", "result": "C"},
+    ]
+    assert re.search(r"item 1 \(bad\) failed: ValueError: no bad ones \(.*tools_of_mine\.py, line 13\)", streams.err)
+    assert "3 items, 1 failed" in streams.err
+
+
+def test_many_failures_are_not_all_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tools_of_mine:picky", lines(*["bad"] * 50)) == 1
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) == 50
+    assert len(streams.err.splitlines()) == 7
+    assert "50 items, 50 failed" in streams.err
+
+
+def test_keep_order_writes_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tools_of_mine:double", lines(*map(str, range(300))), "--keep-order", "-j", "4") == 0
+    indexes = [json.loads(line)["index"] for line in capsys.readouterr().out.splitlines()]
+    assert indexes == list(range(300))
+
+
+def test_what_cannot_be_json_is_its_repr_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where only a part is at fault, the rest stays JSON; every line can be read back."""
+    assert run("tools_of_mine:strange", lines("set", "nan", "key"), "--on", "inline") == 0
+    streams = capsys.readouterr()
+    assert [record["result"] for record in records(streams.out)] == [
+        "{1}",
+        "{'set': {1}, 'nan': nan}",
+        "{(1, 2): 'key'}",
+    ]
+    assert streams.err.count("written as its repr") == 1
+    assert "first in item 0: {1}, of type set" in streams.err
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_json_summary(to_file: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """One versioned object: on stdout where that is free, else as the last line of stderr."""
+    output = ["-o", "out.jsonl"] if to_file else []
+    assert run("tools_of_mine:picky", lines("a", "bad"), "--json", *output) == 1
+    streams = capsys.readouterr()
+    summary = json.loads(streams.out if to_file else streams.err.splitlines()[-1])
+    assert summary.pop("seconds") > 0
+    assert summary.pop("items_per_second") > 0
+    assert summary == {
+        "version": 1,
+        "function": "tools_of_mine:picky",
+        "items": 2,
+        "failed": 1,
+        "interrupted": False,
+        "output": "out.jsonl" if to_file else None,
+    }
+
+
+def test_help_explains_inputs_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert all(part in out for part in ("'dir/**/*.py'", ".jsonl", "exit codes: 0 fine", "os.path:getsize"))
+
+
+# ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.parametrize("on", ["threads", "coroutines", "inline"])
+@pytest.mark.parametrize("wait", ["time.sleep(60)", "potok.Event().wait()"])
+def test_ctrl_c_ends_with_a_summary(here: Path, on: str, wait: str) -> None:
+    """No traceback, exit code 130, and what was done is in the file; also with a function that can't be stopped."""
+    (here / "slow.py").write_text(
+        "import os, signal, time, potok\n"
+        "def f(x):\n"
+        "    if x == '1':\n"
+        "        return x\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    {wait}\n",
+        encoding="utf-8",
+    )
+    if on == "inline" and "Event" in wait:
+        pytest.skip("nothing can wait for an event on inline")
+    done = potok_map("slow.py:f", lines("1", "2"), "-o", "out.jsonl", "--on", on, "--keep-order", "-j", "1")
+    assert done.returncode == 130, done.stderr
+    assert written() == [{"index": 0, "input": "1", "result": "1"}]
+    (summary,) = done.stderr.decode().splitlines()
+    assert summary.startswith("potok map: interrupted after 1 item, none failed")
+
+
+def test_broken_pipe_ends_quietly() -> None:
+    """`potok map … | head -n 1`: no traceback, no summary, and the rest is not worked on."""
+    command = [sys.executable, "-m", "potok", "map", "tools_of_mine:double", lines(*map(str, range(100_000)))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["index"] in range(100)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+# ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("potok.cli.view.INTERVAL", 0.0)
+    assert run("tools_of_mine:picky", "--paths", "--progress", "--on", "inline", "tools_of_mine.py", ".") == 0
+    err = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"potok map: 1 of 2 items, \d+ items/s", err[0])
+    assert re.fullmatch(r"potok map: 2 of 2 items, \d+ items/s", err[1])
+    assert len(err) == 3
+
+
+def on_a_terminal(*arguments: str, **variables: str) -> str:
+    """Run `potok map` with a pseudo-terminal as stderr and return what arrives there."""
+    try:
+        ours, theirs = os.openpty()
+    except (AttributeError, OSError):
+        pytest.skip("no pseudo-terminals here: not Unix, or a container without /dev/pts")
+    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "potok", "map", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=environment | {"TERM": "xterm-256color", "COLUMNS": "120"} | variables,
+    )
+    os.close(theirs)
+    received = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            received += chunk
+    except OSError:  # how Linux says that the other side of a terminal was closed
+        pass
+    os.close(ours)
+    assert process.wait() in (0, 1)
+    return received.decode()
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    """Coloured, with the count; notes stay readable; NO_COLOR takes away the colours, a dumb terminal the bar."""
+    arguments = ("tools_of_mine:picky", lines("a", "bad"), "--progress")
+    shown = on_a_terminal(*arguments)
+    assert SGR.search(shown)
+    assert "2/?" in SGR.sub("", shown)
+    assert "item 1 (bad) failed: ValueError: no bad ones" in shown
+    assert "2 items, 1 failed" in shown.splitlines()[-1]
+    plain = on_a_terminal(*arguments, NO_COLOR="1")
+    assert "2/?" in plain
+    assert not SGR.search(plain)
+    dumb = on_a_terminal(*arguments, TERM="dumb")
+    assert "\x1b" not in dumb
+
+
+def test_nothing_is_drawn_without_progress() -> None:
+    """And rich is not even imported."""
+    assert "\x1b" not in on_a_terminal("tools_of_mine:picky", lines("a", "bad"))
+    program = "import sys; from potok.cli.main import main; main(sys.argv[1:]); sys.exit('rich' in sys.modules)"
+    command = [sys.executable, "-c", program, "map", "tools_of_mine:double", lines("a")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# ── the first thing that newcomers run ──────────────────────────────────────────────────────────────────────────
+
+
+def test_example_hashes_files() -> None:
+    """What README's first command runs, over a few files of this project."""
+    example = ROOT / "examples" / "hash_stdlib.py"
+    assert run(f"{example}:digest", f"{ROOT}/src/potok/*.py", "-o", "out.jsonl", "--on", "threads") == 0
+    for record in written():
+        data = Path(record["input"]).read_bytes()
+        assert record["result"]["path"] == record["input"]
+        assert record["result"]["lines"] == data.count(b"\n")
+        assert len(record["result"]["sha256"]) == 64
