@@ -103,7 +103,8 @@ def interrupt(me: Carrier, task: Task[Any]) -> None:
     fence()
     waiter = task.waiter
     if waiter is None:
-        task.kernel.interrupt(task)
+        if task.kernel is not None:
+            task.kernel.interrupt(task)
     elif effective(task) is not None:
         revoke(me, waiter, INTERRUPTED)
 

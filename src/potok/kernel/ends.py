@@ -29,8 +29,14 @@ def close_end(me: Carrier, end: End, cause: Any = None, why: str = "") -> None:
 def report_lost(me: Carrier, machine: ChannelMachine) -> None:
     """Call the channel's `undelivered` for what was dropped, outside its mutex."""
     if machine.lost and machine.undelivered is not None and me.inside is None:
+        failure: BaseException | None = None
         for item in machine.guard.run(me, machine.take_lost):
-            machine.undelivered(item)
+            try:
+                machine.undelivered(item)
+            except BaseException as error:  # the others are reported all the same
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
 
 def hand_over(me: Carrier, end: End) -> End:

@@ -12,6 +12,7 @@ from potok.kernel.ends import close_end
 from potok.kernel.isolation import copied
 from potok.kernel.root import report_failure, root
 from potok.kernel.task import ASYNC, Task
+from potok.machines.channel import End
 
 __all__ = ["finish", "run_task"]
 
@@ -45,9 +46,8 @@ def finish(task: Task[Any]) -> None:
     if error is not None:
         error = task.error = _own_cancellation(error)
     if task.ends is not None:
-        for end in task.ends:
-            close_end(task.carrier, end, error, f"its task {task.name} has ended")
-        task.ends = None
+        _close_ends(task, task.ends)
+        task.ends, error = None, task.error
     home = task.home
     failed = error is not None and not isinstance(error, Cancelled)
     if failed:
@@ -64,6 +64,17 @@ def finish(task: Task[Any]) -> None:
     home.guard.run(task.carrier, home.remove, task)
 
 
+def _close_ends(task: Task[Any], ends: list[End]) -> None:
+    """Close what was handed over to the task. If `undelivered`, the user's, raises, that is how the task failed."""
+    error = task.error
+    for end in ends:
+        try:
+            close_end(task.carrier, end, error, f"its task {task.name} has ended")
+        except BaseException as failure:
+            if task.error is None:
+                task.error = failure
+
+
 def _own_cancellation(error: BaseException) -> BaseException:
     """asyncio's CancelledError, thrown at a foreign await, is a cancellation like any other once the task has ended."""
     if type(error).__name__ == "CancelledError" and type(error).__module__ == "asyncio.exceptions":
@@ -76,4 +87,9 @@ def _own_cancellation(error: BaseException) -> BaseException:
 def _report_unless_asked(task: Task[Any]) -> None:
     error = task.error
     if error is not None and not task.asked:
-        report_failure(task, error)
+        try:
+            report_failure(task, error)
+        except Exception:  # a hook of the user's, or no stderr to print to: the task ends all the same
+            import logging
+
+            logging.getLogger("potok").exception("the failure of task %s could not be reported", task.name)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+from potok.kernel.build import fence
 from potok.kernel.carrier import Carrier
 from potok.kernel.colour import is_async
 from potok.kernel.ends import close_end, hand_over, mark_handed
@@ -14,7 +15,7 @@ from potok.kernel.task import ASYNC, ATTEND, Task
 from potok.machines.channel import End
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["Handed", "prepare"]
+__all__ = ["Handed", "prepare", "withdraw_task"]
 
 
 class Handed:
@@ -41,12 +42,14 @@ def prepare(
     task: Task[Any] = Task(fn, args, scope, name)
     if is_async(fn):
         task.base_trap |= ASYNC
-    task.trap = ATTEND if scope.reason is not None else task.base_trap
+    task.trap = task.base_trap
     task.context = copy_context()
     taken: list[End] = []
     try:
         _take_ends(task, me, taken)
         scope.guard.run(me, scope.add, task)
+        if _look_up(scope):
+            task.trap = ATTEND
     except BaseException:
         for end in task.ends or ():
             close_end(me, end)
@@ -54,6 +57,29 @@ def prepare(
     for end in taken:
         mark_handed(me, end, scope, task.name, by_body=scope.host is starter)
     return task
+
+
+def withdraw_task(task: Task[Any], me: Carrier, error: BaseException) -> None:
+    """It could not be given to its kernel: it has ended before it began, and its scope does not wait for it."""
+    task.error = error
+    for end in task.ends or ():
+        close_end(me, end, error, f"its task {task.name} could not be started")
+    task.args, task.ends = (), None
+    task.home.guard.run(me, task.home.remove, task)
+
+
+def _look_up(scope: ScopeMachine | None) -> bool:
+    """Whether there may be a cancellation above. A canceller notes it, then tells members; we add, then look up."""
+    fence()
+    while scope is not None:
+        if scope.reason is not None:
+            return True
+        if scope.shield:
+            return False
+        if scope.host is not None and scope.host.reason is not None:
+            return True
+        scope = scope.parent
+    return False
 
 
 def _take_ends(task: Task[Any], me: Carrier, taken: list[End]) -> None:

@@ -125,6 +125,8 @@ class Task(Member, Generic[T]):
         self.foreign_told = False  # a cancellation was delivered at a foreign await
         self.told = 0  # cancellations that potok asked of asyncio for it, and has not taken back
         self.started = False
+        self.kernel = None  # until it is given to one
+        self.executor = ""
         self.greenlet = None
         if self.deadline is not None:
             self.trap = self.base_trap = DUE

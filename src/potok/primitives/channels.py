@@ -337,6 +337,8 @@ def _offered(machine: ChannelMachine, task: Task[Any], item: Any) -> bool:
     machine.buffer.append(item)
     if machine.receivers.entries or not machine.open_receivers:
         machine.guard.run(task.carrier, machine.hand_out)
+        if machine.lost:  # the last receiver was closed in between
+            report_lost(task.carrier, machine)
     return True
 
 

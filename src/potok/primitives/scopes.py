@@ -26,7 +26,7 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import aperform, check_timeout, masked, perform, raise_if_cancelled
 from potok.kernel.scoping import absorbs, asked_by_asyncio, enter, leave, refuse_async, take_back
 from potok.kernel.seam import Executor
-from potok.kernel.starting import prepare
+from potok.kernel.starting import prepare, withdraw_task
 from potok.kernel.stuck import report_survivors
 from potok.kernel.task import Task
 from potok.machines.scope import ScopeMachine
@@ -53,7 +53,11 @@ def launch(
     task = prepare(fn, args, name, machine, starter)
     task.spec, task.executor = executor, executor.name
     task.isolate = executor.isolate
-    kernel.start(task)
+    try:
+        kernel.start(task)
+    except BaseException as error:  # no more threads, for one
+        withdraw_task(task, starter.carrier, error)
+        raise
     return task
 
 
