@@ -69,6 +69,7 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
         revoke(task.carrier, waiter, error)
         if waiter.error is error:
             raise
+        await _until_handed_over(kernel, waiter)
         _cancel_again_soon(kernel, error)
     except BaseException:  # the coroutine is closed: nobody is left who could be handed anything
         revoke(task.carrier, waiter, INTERRUPTED)
@@ -86,6 +87,15 @@ async def _until_woken(kernel: LoopKernel, waiter: FutureWaiter) -> None:
     if not waiter.woken:
         waiter.future = kernel.loop.create_future()
         await waiter.future
+
+
+async def _until_handed_over(kernel: LoopKernel, waiter: FutureWaiter) -> None:
+    """Another thread has claimed the waiter and is about to fill in the outcome and to wake it."""
+    while not waiter.woken:
+        try:
+            await _until_woken(kernel, waiter)
+        except asyncio.CancelledError:
+            pass  # one more of those that come again soon
 
 
 def _cancel_again_soon(kernel: LoopKernel, error: asyncio.CancelledError) -> None:

@@ -58,7 +58,7 @@ def cancel_scope(scope: ScopeMachine, reason: object = "") -> bool:
     if scope.reason is not None or scope.ended:
         return False
     if me.inside is not None:  # a signal handler or finalizer that interrupted potok
-        scope.guard.post(me, _cancel_and_tell, me, scope, reason)
+        scope.guard.post(me, _cancel_and_tell, scope, reason)
         return True
     below = scope.guard.run(me, scope.cancel, reason)
     if below is not None:
@@ -66,10 +66,10 @@ def cancel_scope(scope: ScopeMachine, reason: object = "") -> bool:
     return below is not None
 
 
-def _cancel_and_tell(me: Carrier, scope: ScopeMachine, reason: object) -> None:
+def _cancel_and_tell(scope: ScopeMachine, reason: object) -> None:
     below = scope.cancel(reason)
     if below is not None:
-        tell(me, *below)
+        tell(carrier(), *below)  # another thread may be the one that runs what was deferred
 
 
 def tell(me: Carrier, host: Any, members: list[Any], children: list[ScopeMachine]) -> None:

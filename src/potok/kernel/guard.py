@@ -57,13 +57,12 @@ class Guard:
                     if self.deferred:
                         self._run_deferred(me)
             me.inside = self._mark
-            self.mutex.acquire()
             try:
-                if self.owner is not None or self._former is not None:
-                    self._end_privilege()
-                return op(*args)
+                with self.mutex:  # not `acquire`: a signal handler may raise as that returns, before a `try`
+                    if self.owner is not None or self._former is not None:
+                        self._end_privilege()
+                    return op(*args)
             finally:
-                self.mutex.release()
                 me.inside = None
                 if self.deferred:
                     self._run_deferred(me)

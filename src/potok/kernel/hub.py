@@ -35,7 +35,7 @@ from potok.kernel.choices import choose
 from potok.kernel.current import getcurrent
 from potok.kernel.finishing import run_task
 from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
-from potok.kernel.task import ASYNC, Task
+from potok.kernel.task import ASYNC, ATTEND, Task
 from potok.machines.waiting import Waiter
 
 __all__ = ["GreenletWaiter", "Hub"]
@@ -142,7 +142,7 @@ class Hub:
                     self._forget_main()
                     raise
                 if waiter.task.pending is None:
-                    waiter.task.pending = error
+                    waiter.task.pending, waiter.task.trap = error, ATTEND
                 if self._forget_main():
                     return  # a hand-over had won: its outcome first, the error at the next park point
 

@@ -88,6 +88,7 @@ def attend(task: Task[Any], call: str = "", instead: str = "") -> None:
     told, task.trap = task.trap == ATTEND, base
     if task.pending is not None:
         error, task.pending = task.pending, None
+        task.trap = ATTEND  # there may be a cancellation, too
         raise error
     if not task.masked:
         if base & YIELDS:
@@ -168,10 +169,10 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     """Woken with an error: raise it, or find out that there was none."""
     error = waiter.error
     if error is INTERRUPTED:
-        task.trap = task.base_trap
         if task.pending is not None:
             pending, task.pending = task.pending, None
             raise pending
+        task.trap = task.base_trap
         raise_if_cancelled(task)
         return RETRY
     if error is TIMED_OUT:

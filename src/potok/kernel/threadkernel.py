@@ -10,7 +10,7 @@ from potok.errors import BlockingCallError
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, running_loop
 from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
-from potok.kernel.task import Task
+from potok.kernel.task import ATTEND, Task
 from potok.machines.waiting import Waiter
 
 __all__ = ["ThreadKernel", "ThreadWaiter", "seat"]
@@ -19,18 +19,36 @@ __all__ = ["ThreadKernel", "ThreadWaiter", "seat"]
 class ThreadWaiter(Waiter):
     """A thread parked on its lock."""
 
-    __slots__ = ()
+    __slots__ = ("woken",)
 
     def wake(self) -> None:
-        self.task.parker.release()
+        parker = self.task.parker
+        self.woken = True  # before the release, and only where it is: see `settle`
+        parker.release()
+
+
+def settle(task: Task[Any], waiter: Waiter) -> None:
+    """Wait for the wake of a waiter that is claimed, after an exception came out of the lock the task parks on.
+
+    Nobody knows whether that had been acquired: a signal handler may have raised just after. So take a new lock; a
+    late release goes to the old one.
+    """
+    while not hasattr(waiter, "woken"):
+        time.sleep(0)
+    task.parker = closed_lock()
+
+
+def closed_lock() -> threading.Lock:
+    """A lock that somebody else will release."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def seat(task: Task[Any]) -> None:
     """Make the task the one that runs in this thread: parked, it parks the thread."""
     task.carrier = carrier()
-    parker = threading.Lock()
-    parker.acquire()
-    task.parker = parker
+    task.parker = closed_lock()
     task.waiter_type = ThreadWaiter
 
 
@@ -58,10 +76,10 @@ class ThreadKernel:
                     return
         except BaseException as error:  # a signal handler raised, Ctrl-C for one
             revoke(task.carrier, waiter, INTERRUPTED)
-            parker.acquire()
+            settle(task, waiter)
             if waiter.error is INTERRUPTED:
                 raise
-            task.pending = error  # a hand-over had won: its outcome first
+            task.pending, task.trap = error, ATTEND  # a hand-over had won: its outcome first
             return
         revoke(task.carrier, waiter, TIMED_OUT)
         parker.acquire()
