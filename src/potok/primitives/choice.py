@@ -102,7 +102,10 @@ def _quick(task: Task[Any], objects: tuple[Any, ...], ordered: bool) -> Selected
     index = ready[0] if ordered or len(ready) == 1 else ready[task.kernel.choose(len(ready))]
     rx = objects[index]
     machine = rx._end.machine
-    item = machine.guard.run(task.carrier, machine.receive, None, rx._end)
+    try:
+        item = machine.guard.run(task.carrier, machine.receive, None, rx._end)
+    except ClosedError:  # somebody else took the last item: the long way says so
+        return None
     return None if item is PARKED else Selected(rx, index, item)
 
 
