@@ -77,6 +77,7 @@ class Hub:
         self.greenlet: Any = None  # where to go when nothing is ready
         self.binding: Any = None  # to an event loop, see `looping`
         self.timers: list[tuple[float, int, Waiter]] = []
+        self.sweep_at = 256  # so many timers are looked through for those no longer needed
         self.watch = False  # timers or a loop want a look from time to time
         self.budget = TURN
         self.tick = time.monotonic()
@@ -253,9 +254,10 @@ class Hub:
     def at(self, deadline: float, waiter: Waiter) -> None:
         """Revoke the waiter at that time."""
         timers = self.timers
-        if len(timers) > 256 and sum(entry[2].claimed for entry in timers) * 2 > len(timers):
+        if len(timers) > self.sweep_at:
             timers[:] = [entry for entry in timers if not entry[2].claimed]
             heapify(timers)
+            self.sweep_at = max(256, 2 * len(timers))  # so looking at all of them is O(1) amortised
         heappush(timers, (deadline, next(self._serial), waiter))
         self.watch = True
         if self.binding is not None:
