@@ -55,9 +55,9 @@ class Coroutines:
         if isinstance(host.kernel, Hub):
             return host.kernel
         if awaiting:
-            from potok.kernel.looping import kernel_of_running_loop
+            from potok.kernel.looping import kernel_of
 
-            return kernel_of_running_loop().need_hub()  # type: ignore[no-any-return]
+            return kernel_of(running_loop()).need_hub()  # type: ignore[no-any-return]
         if running_loop() is not None:
             return None
         return self._lend(host)

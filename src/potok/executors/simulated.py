@@ -88,6 +88,19 @@ class ReplayStrategy:
         return self._steps[self._next - 1]
 
 
+class _Unwinding:
+    """After a strategy has failed: anybody may run."""
+
+    def begin(self) -> None:
+        """There is no other schedule."""
+
+    def pick(self, runnable: Sequence[str], current: str | None) -> int:
+        return 0
+
+    def number(self, n: int) -> int:
+        return 0
+
+
 class SimulatedHub(Hub):
     """A hub that asks a strategy instead of taking turns."""
 
@@ -107,10 +120,12 @@ class SimulatedHub(Hub):
     def start(self, task: Task[Any]) -> None:
         self.prepare(task)
         super().start(task)
+        self.ready.append(self.fresh.pop())  # new or not, the strategy chooses among all
 
     def prepare(self, task: Task[Any]) -> None:
         """Name the task within this simulation, and have it ask before every operation."""
-        task._label = self._unique(task._label or name_of(task.fn), task._label is None)
+        numbered = task.number != 0
+        task._label = self._unique(name_of(task.fn) if numbered else task.name, numbered)
         self._live = {known for known in self._live if not known.finished} if len(self._live) > 64 else self._live
         self._live.add(task)
         task.base_trap |= PREEMPT
@@ -145,7 +160,11 @@ class SimulatedHub(Hub):
         return self.clock
 
     def choose(self, n: int) -> int:
-        number = self.strategy.number(n)
+        try:
+            number = self.strategy.number(n)
+        except BaseException:
+            self.strategy = _Unwinding()
+            raise
         self.schedule.append(f"choice {number}/{n}")
         return number
 
@@ -174,7 +193,11 @@ class SimulatedHub(Hub):
     def _pick(self) -> Any:
         entries = list(self.ready)
         names = [_task_of(entry).name for entry in entries]
-        index = self.strategy.pick(names, self.running)
+        try:
+            index = self.strategy.pick(names, self.running)
+        except BaseException:
+            self.strategy = _Unwinding()  # so that the program can come to its end
+            raise
         self.running = names[index]
         self.schedule.append(self.running)
         del entries[index : index + 1]

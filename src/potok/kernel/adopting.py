@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from potok.kernel.current import current
-from potok.kernel.looping import FutureWaiter, LoopKernel, kernel_of_running_loop
+from potok.kernel.looping import FutureWaiter, LoopKernel, kernel_of
 from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke, unlucky
 from potok.kernel.root import implicit, root
 from potok.kernel.task import ATTEND, Task
@@ -20,17 +20,17 @@ __all__ = ["adopt_as", "adopted_task", "await_future", "current_in_loop", "drive
 
 def adopted_task() -> Task[Any]:
     """The implicit task of the asyncio task that runs here."""
-    aio_task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    aio_task = asyncio.current_task(loop)
+    kernel = kernel_of(loop)
+    task = kernel.adopted.get(aio_task)
+    if task is not None:
+        return task
     if aio_task is None:
         raise RuntimeError("an awaitable operation of potok needs a running asyncio task, or a task that potok started")
     if hasattr(aio_task, "potok_task"):  # a face: see `stepping`
         return aio_task.potok_task  # type: ignore[no-any-return]
-    kernel = kernel_of_running_loop()
-    task = kernel.adopted.get(aio_task)
-    if task is None:
-        task = adopt_as(Task(_own_code, (), root, name=aio_task.get_name()), aio_task, kernel)
-        task.value = aio_task
-    return task
+    return adopt_as(Task(_own_code, (), root, name=aio_task.get_name()), aio_task, kernel)
 
 
 def adopt_as(task: Task[Any], aio_task: Any, kernel: LoopKernel) -> Task[Any]:
@@ -40,9 +40,13 @@ def adopt_as(task: Task[Any], aio_task: Any, kernel: LoopKernel) -> Task[Any]:
     task.waiter_type = FutureWaiter
     task.executor = "coroutines"
     task.started = True
+    task.value = aio_task
     kernel.adopted[aio_task] = task
+    aio_task.add_done_callback(kernel.adopted.pop)
     if task.home is root:
         implicit.add(task)
+    elif task.trap == ATTEND:
+        kernel.interrupt(task)  # told before it had a loop to be told by
     return task
 
 
@@ -78,6 +82,8 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
         task.waiter = None
         if timer is not None:
             timer.cancel()
+    if task.trap == ATTEND:
+        kernel.interrupt(task)  # told while a hand-over had won: the next await may be a foreign one
     if waiter.error is None:
         return waiter.value
     return unlucky(task, waiter, deadline)
@@ -111,7 +117,7 @@ def drive_natively(task: Task[Any]) -> Any:
 
     async def main() -> Any:
         running, executor = asyncio.current_task(), task.executor
-        adopt_as(task, running, kernel_of_running_loop()).value = running
+        adopt_as(task, running, kernel_of(asyncio.get_running_loop()))
         task.executor = executor
         return await task.fn(*task.args)
 

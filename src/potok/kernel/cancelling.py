@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from potok.errors import Cancelled, ClosedError
 from potok.kernel.build import fence
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
@@ -15,7 +16,7 @@ from potok.kernel.parking import INTERRUPTED, revoke
 from potok.kernel.task import ATTEND, Task
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["cancel_scope", "cancel_task", "effective", "effective_above", "expire"]
+__all__ = ["cancel_scope", "cancel_task", "echoes", "effective", "effective_above", "expire"]
 
 
 def effective(task: Task[Any]) -> Any:
@@ -40,6 +41,11 @@ def _from(scope: ScopeMachine | None) -> Any:
             return host.reason
         scope = scope.parent
     return None
+
+
+def echoes(task: Task[Any], error: BaseException | None) -> bool:
+    """Whether this error only tells that a neighbour was cancelled first, by what is cancelling the task, too."""
+    return isinstance(error, ClosedError) and isinstance(error.cause, Cancelled) and effective(task) is not None
 
 
 def effective_above(scope: ScopeMachine) -> Any:

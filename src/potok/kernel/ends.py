@@ -44,10 +44,10 @@ def hand_over(me: Carrier, end: End) -> End:
     return end.machine.guard.run(me, end.machine.open_like, end)  # type: ignore[no-any-return]
 
 
-def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: str, by_body: bool) -> None:
+def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: Task[Any], by_body: bool) -> None:
     """Note that this end was given to a task, by the body of `scope`: from now on the other side's ends look closer."""
     if end.moves:
-        close_end(me, end, None, f"it was handed over to task {to}; pass `clone()` of it to start to keep one yourself")
+        close_end(me, end, None, f"it was handed over to task {to.name}; pass `clone()` of it to keep one yourself")
         return
     if not by_body:
         return
@@ -55,12 +55,12 @@ def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: str, by_body: bo
     end.machine.guard.run(me, _alert_other_side, end, scope, to)
 
 
-def _alert_other_side(end: End, scope: ScopeMachine, to: str) -> None:
+def _alert_other_side(end: End, scope: ScopeMachine, to: Task[Any]) -> None:
     machine = end.machine
     if all(known is not end for known, _, _ in machine.handed):
         machine.handed.append((end, scope, to))
     for other in machine.ends:
-        if other.sends is not end.sends:
+        if other.sends is not end.sends and not other.owned:
             other.alert = True
 
 
@@ -90,9 +90,9 @@ def _forget_closed(machine: ChannelMachine) -> None:
             end.alert = False
 
 
-def _why(machine: ChannelMachine, end: End, to: str) -> str:
+def _why(machine: ChannelMachine, end: End, to: Task[Any]) -> str:
     side = "sender" if end.sends else "receiver"
     return (
-        f"it had been handed over to task {to}, and the scope's body has ended or turned to the other side; "
+        f"it had been handed over to task {to.name}, and the scope's body has ended or turned to the other side; "
         f"pass `{side}.clone()` to start to keep one for yourself"
     )

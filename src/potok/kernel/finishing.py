@@ -7,7 +7,7 @@ from typing import Any
 
 from potok.errors import Cancelled
 from potok.kernel import events
-from potok.kernel.cancelling import cancel_scope
+from potok.kernel.cancelling import cancel_scope, echoes
 from potok.kernel.ends import close_end
 from potok.kernel.isolation import copied
 from potok.kernel.root import report_failure, root
@@ -44,7 +44,7 @@ def finish(task: Task[Any]) -> None:
     """Record the end: close what was handed over, tell the siblings of a failure, wake who waits for it."""
     error = task.error
     if error is not None:
-        error = task.error = _own_cancellation(error)
+        error = task.error = _own_cancellation(task, error)
     if task.ends is not None:
         _close_ends(task, task.ends)
         task.ends, error = None, task.error
@@ -75,8 +75,10 @@ def _close_ends(task: Task[Any], ends: list[End]) -> None:
                 task.error = failure
 
 
-def _own_cancellation(error: BaseException) -> BaseException:
-    """asyncio's CancelledError, thrown at a foreign await, is a cancellation like any other once the task has ended."""
+def _own_cancellation(task: Task[Any], error: BaseException) -> BaseException:
+    """What a cancellation may look like: asyncio's, thrown at a foreign await, or the end of a channel it closed."""
+    if echoes(task, error):
+        return error.cause  # type: ignore[attr-defined,no-any-return]
     if type(error).__name__ == "CancelledError" and type(error).__module__ == "asyncio.exceptions":
         told = Cancelled(error.args[0] if error.args else "")
         told.__cause__ = error

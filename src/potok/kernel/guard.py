@@ -55,7 +55,7 @@ class Guard:
                 finally:
                     me.inside = None
                     if self.deferred:
-                        self._run_deferred(me)
+                        self.run_deferred(me)
             me.inside = self._mark
             try:
                 with self.mutex:  # not `acquire`: a signal handler may raise as that returns, before a `try`
@@ -65,7 +65,7 @@ class Guard:
             finally:
                 me.inside = None
                 if self.deferred:
-                    self._run_deferred(me)
+                    self.run_deferred(me)
         if not self._enter_at_once(me):
             raise WouldBlock("called from a signal handler or finalizer that interrupted potok inside this very object")
         return self._run_nested(me, op, args)
@@ -118,7 +118,7 @@ class Guard:
             else:
                 self._former = None
 
-    def _run_deferred(self, me: Carrier) -> None:
+    def run_deferred(self, me: Carrier) -> None:
         """Run what was deferred, as the thread that leaves; again until nothing is left."""
         if me.inside is None:
             while self.deferred:
@@ -192,4 +192,4 @@ def _locked_together(me: Carrier, ordered: list[Guard], op: Callable[..., Any], 
 def _leave(me: Carrier, guards: list[Guard]) -> None:
     for guard in guards:
         if guard.deferred:
-            guard._run_deferred(me)
+            guard.run_deferred(me)

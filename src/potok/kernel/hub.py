@@ -1,6 +1,7 @@
 """The hub: one OS thread's run queue of greenlets, with or without an event loop behind it.
 
-    ready:  greenlets to go on, tasks to begin            ◀── wake, start (any thread)
+    ready:  greenlets to go on                ◀── wake (any thread)
+    fresh:  tasks to begin, after those       ◀── start (any thread)
     a task that parks switches to the next of `ready` itself; only when there is none, or for fairness, to the hub
     the hub: fires timers, settles asyncio futures, sleeps (on a lock, or in the event loop)
 
@@ -14,7 +15,8 @@ an awaitable potok operation parks in place, by a switch, and does not unwind th
 
 Invariants
     `ready` holds each parked greenlet at most once: its waiter is woken once.
-    Whoever appends looks at `sleeping` after; the hub sets `sleeping`, then looks at `ready`. One sees the other.
+    Whoever appends looks at `sleeping` after; the hub sets `sleeping`, then looks at both. One sees the other.
+    Who is woken goes before who begins, so few are in the middle of things at a time; each turn begins one at least.
     A finished task's greenlet takes the next new task itself, or waits in `idle` for one.
 """
 
@@ -70,7 +72,8 @@ class Hub:
 
     def __init__(self, carrier: Carrier) -> None:
         self.carrier = carrier
-        self.ready: deque[Any] = deque()
+        self.ready: deque[Any] = deque()  # greenlets to go on
+        self.fresh: deque[Task[Any]] = deque()  # tasks to begin
         self.sleeping = False
         self.idle: list[Strand] = []
         self.main = getcurrent()  # the thread's own greenlet, or whichever made the hub
@@ -94,7 +97,7 @@ class Hub:
         task.kernel = self
         task.carrier = self.carrier
         task.waiter_type = self.waiter_type
-        self.ready.append(task)
+        self.fresh.append(task)
         if self.sleeping or FREE_THREADED:
             self.rouse()
 
@@ -102,23 +105,33 @@ class Hub:
         waiter.since = self.tick
         if deadline is not None:
             self.at(deadline, waiter)
-        ready = self.ready
         if task.greenlet is self.main:
             self._park_main(waiter)
-        elif ready and (not self.watch or self._go_on()):
-            ready.popleft().switch()
         else:
-            self.greenlet.switch()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Switch to who is next.
+
+        A new greenlet starts as deep in the stack as whoever starts it: begun from task to task they would pile up,
+        so that is left to the hub.
+        """
+        if self.ready:
+            if not (self.watch or self.fresh) or self._go_on():
+                self.ready.popleft().switch()
+                return
+        elif self.fresh and self.idle and self._go_on():
+            self.launch(self.fresh.popleft())
+            return
+        self.greenlet.switch()
 
     def pause(self, task: Task[Any]) -> None:
-        if self.ready or self.watch:
+        if self.ready or self.fresh or self.watch:
             self.ready.append(task.greenlet)
             if task.greenlet is self.main:
                 self._leave_main()
-            elif self._go_on():
-                self.ready.popleft().switch()
             else:
-                self.greenlet.switch()
+                self._pass_on()
 
     def interrupt(self, task: Task[Any]) -> None:
         """A task that is not parked here is running or ready: it will look at its trap by itself."""
@@ -177,7 +190,6 @@ class Hub:
     def _work(self) -> None:
         """The life of a pooled greenlet: tasks, without a switch in between where the next one is new."""
         me = getcurrent()
-        ready = self.ready
         while True:
             task = me.task
             task.greenlet = me
@@ -185,20 +197,17 @@ class Hub:
                 self.need_loop()
             run_task(task)
             me.task = task = None
-            while True:
-                entry = ready.popleft() if ready and (not self.watch or self._go_on()) else self.greenlet
-                if type(entry) is Task:
-                    me.task = entry
-                    break
-                if len(self.idle) >= IDLE:
-                    me.parent = self.greenlet
-                    if entry is not self.greenlet:
-                        ready.appendleft(entry)
-                    return
-                self.idle.append(me)
-                entry.switch()
-                if me.task is not None:
-                    break
+            if not self.ready and self.fresh and self._go_on():
+                me.task = self.fresh.popleft()
+                continue
+            if len(self.idle) >= IDLE:
+                me.parent = self.greenlet
+                return
+            self.idle.append(me)
+            if self.ready and (not (self.watch or self.fresh) or self._go_on()):
+                self.ready.popleft().switch()
+            else:
+                self.greenlet.switch()
 
     def _go_on(self) -> bool:
         """Whether it is not yet time for a look at timers and loop."""
@@ -209,13 +218,20 @@ class Hub:
         """Run what is ready, for one turn at most, then fire what is due. False when nothing is left to run."""
         self.budget = TURN
         self.tick = time.monotonic()
-        ready = self.ready
-        while ready and self.budget > 0:
+        ready, fresh = self.ready, self.fresh
+        if fresh:
+            self.launch(fresh.popleft())  # however many others are woken all the time
+        while self.budget > 0:
             self.budget -= 1
-            ready.popleft().switch()
+            if ready:
+                ready.popleft().switch()
+            elif fresh:
+                self.launch(fresh.popleft())
+            else:
+                break
         if self.timers:
             self._fire()
-        return bool(ready)
+        return bool(ready or fresh)
 
     def serve(self) -> None:
         """The body of the hub's greenlet: bare until somebody binds a loop, then in the loop, then bare again."""
@@ -229,11 +245,12 @@ class Hub:
                 if self.main is None:
                     raise
                 self.sleeping = False
+                self._forget_main()
                 self.main.throw(error)  # a signal handler raised while nobody else was running
 
     def _sleep(self) -> None:
         self.sleeping = True
-        if not self.ready:
+        if not (self.ready or self.fresh):
             wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else threading.TIMEOUT_MAX
             self._bell.acquire(timeout=min(wait, self.carrier.patience))
         self.sleeping = False

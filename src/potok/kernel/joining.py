@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from potok.errors import DeadlockError
-from potok.kernel.current import current
+from potok.kernel.current import current, current_awaiting
 from potok.kernel.parking import aperform, attend, check_timeout, perform
 from potok.kernel.task import Task
 
@@ -30,6 +30,8 @@ def join(task: Task[Any], timeout: float | None = None) -> bool:
 
 async def ajoin(task: Task[Any]) -> None:
     """The awaitable spelling, without time-out."""
+    if not task.finished:
+        _refuse_own(task, current_awaiting())
     await aperform(task.home, task.home.join, task)
 
 

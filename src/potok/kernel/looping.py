@@ -14,7 +14,6 @@ from asyncio import events as aio_events
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.cancelling import effective, expire
@@ -24,10 +23,7 @@ from potok.kernel.parking import INTERRUPTED, revoke
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
-__all__ = ["FutureWaiter", "LoopKernel", "give_loop", "kernel_of_running_loop", "needs_running_loop"]
-
-_kernels: WeakKeyDictionary[Any, LoopKernel] = WeakKeyDictionary()
-_kernels_lock = threading.Lock()
+__all__ = ["FutureWaiter", "LoopKernel", "give_loop", "kernel_of", "needs_running_loop"]
 
 
 class FutureWaiter(Waiter):
@@ -57,7 +53,7 @@ class LoopKernel:
         self.hub: Any = None  # the greenlets of this thread, once there are any
         self.woken: deque[FutureWaiter] = deque()
         self.sleeping = True  # the next wake has to call into the loop
-        self.adopted: WeakKeyDictionary[Any, Task[Any]] = WeakKeyDictionary()
+        self.adopted: dict[Any, Task[Any]] = {}  # asyncio tasks that use potok, until they are done
         self.runner: Any = None  # when the loop is ours
         self._alarm: Any = None
         self._alarm_at = 0.0
@@ -144,7 +140,7 @@ class LoopKernel:
                 self.alarm(hub.timers[0][0])
             elif self.runner is not None and self._in_main and self._alarm is None:
                 self.alarm(time.monotonic() + self.carrier.patience)  # a signal may have come unseen
-        if self.woken or (hub is not None and hub.ready):
+        if self.woken or (hub is not None and (hub.ready or hub.fresh)):
             self.sleeping = False
             if hub is not None:
                 hub.sleeping = False
@@ -202,17 +198,12 @@ class LoopKernel:
         self.runner.close()
 
 
-def kernel_of_running_loop() -> LoopKernel:
-    """The kernel of the loop that runs in this thread. Raises RuntimeError if there is none."""
-    return kernel_of(asyncio.get_running_loop())
-
-
 def kernel_of(loop: Any) -> LoopKernel:
-    with _kernels_lock:
-        kernel = _kernels.get(loop)
-        if kernel is None:
-            kernel = _kernels[loop] = LoopKernel(loop)
-    return kernel
+    """The kernel of this loop, which keeps it: so it lives as long as the loop."""
+    kernel = getattr(loop, "_potok_kernel", None)
+    if kernel is None:
+        kernel = loop._potok_kernel = LoopKernel(loop)
+    return kernel  # type: ignore[no-any-return]
 
 
 def give_loop(hub: Any, loop_factory: Callable[[], Any] | None) -> None:
@@ -227,7 +218,7 @@ def give_loop(hub: Any, loop_factory: Callable[[], Any] | None) -> None:
 
 def needs_running_loop(waiter: Waiter) -> bool:
     """Whether this wait, which would block the running loop, is for something that the loop must run."""
-    kernel = _kernels.get(aio_events._get_running_loop())
+    kernel = getattr(aio_events._get_running_loop(), "_potok_kernel", None)
     if kernel is None or kernel.hub is None:
         return False
     if waiter.op == "join":

@@ -182,6 +182,8 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
         if deadline is not None and task.kernel.now() >= deadline:
             raise TimeoutError(f"{waiter.op} on {waiter.machine.describe()} timed out in task {task.name}")
         return RETRY
+    if isinstance(error, ClosedError) and isinstance(error.cause, Cancelled):
+        raise_if_cancelled(task)  # a neighbour was told first, and its ends have closed
     raise error
 
 

@@ -6,18 +6,21 @@ did not start is a task of the root too, its implicit one.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import traceback
 from typing import Any
 from weakref import WeakSet
 
+from potok.errors import Cancelled
 from potok.kernel.carrier import Carrier
 from potok.kernel.guard import Guard
 from potok.kernel.task import Task
 from potok.kernel.threadkernel import ThreadKernel, seat
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["implicit", "implicit_task", "new_machine", "report_failure", "root"]
+__all__ = ["implicit", "implicit_task", "report_failure", "root"]
 
 root = ScopeMachine(None, None, kind="root")
 root.guard = Guard(None)
@@ -25,12 +28,6 @@ root.guard = Guard(None)
 implicit: WeakSet[Task[Any]] = WeakSet()
 
 _thread_kernel = ThreadKernel()
-
-
-def new_machine(machine: Any, carrier: Carrier | None) -> Any:
-    """Give a machine its guard: it is at home here now, its short cut the given thread's."""
-    machine.guard = Guard(carrier)
-    return machine
 
 
 def implicit_task(carrier: Carrier) -> Task[Any]:
@@ -62,3 +59,31 @@ def print_failure(task: Task[Any], error: BaseException) -> None:
 
 
 except_hook: Any = print_failure
+
+
+def _after_fork() -> None:
+    """In a forked child only the forking thread is left: forget the tasks that ran elsewhere, as if cancelled.
+
+    Scopes that this thread is inside of can then come to their end in the child, too.
+    """
+    here = threading.get_ident()
+    root.guard = Guard(None)
+    implicit.clear()
+    _forget_lost(root, here)
+
+
+def _forget_lost(scope: ScopeMachine, here: int) -> None:
+    for task in list(scope.members):
+        if task.started and task.carrier.ident != here:
+            scope.members.discard(task)
+            task.error, task.finished = Cancelled("it ran in a thread of the process that was forked"), True
+    for child in list(scope.children):
+        if child.host is not None and child.host.started and child.host.carrier.ident == here:
+            child.guard = Guard(None)
+            _forget_lost(child, here)
+        else:
+            scope.children.discard(child)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -55,7 +55,7 @@ def prepare(
             close_end(me, end)
         raise
     for end in taken:
-        mark_handed(me, end, scope, task.name, by_body=scope.host is starter)
+        mark_handed(me, end, scope, task, by_body=scope.host is starter)
     return task
 
 
@@ -100,8 +100,10 @@ def _own(arg: Any, task: Task[Any], me: Carrier, taken: list[End]) -> Any:
         task.ends = []
     mine = []
     for end in arg._ends():
-        mine.append(hand_over(me, end))
-        task.ends.append(mine[-1])
+        own = hand_over(me, end)
+        own.owned = True
+        mine.append(own)
+        task.ends.append(own)
         taken.append(end)
     return arg._with_ends(*mine)
 

@@ -58,6 +58,7 @@ class BroadcastMachine(ChannelMachine):
     def __init__(self, capacity: int, dropping: bool = False, name: str = "broadcast") -> None:
         super().__init__(capacity, dropping, None, name)
         self.limit = capacity
+        self.direct = False
         self.log: deque[Entry] = deque()  # and the channel's own buffer stays empty
         self.first = 0  # the number of the log's first item, or of the next one to come
 

@@ -37,7 +37,7 @@ __all__ = ["ChannelMachine", "End"]
 class End:
     """One counted end of a channel. `alert` is set when its next operation must look closer (closed, handed over)."""
 
-    __slots__ = ("alert", "closed", "machine", "sends", "why")
+    __slots__ = ("alert", "closed", "machine", "owned", "sends", "why")
 
     moves = False  # handed over to a task, the caller's own closes at once
 
@@ -46,6 +46,7 @@ class End:
         self.sends = sends
         self.closed = False
         self.alert = False
+        self.owned = False  # a task's own, by hand-over: closed when that ends
         self.why = ""
 
 
@@ -57,6 +58,7 @@ class ChannelMachine(Machine):
         "cancelled",
         "capacity",
         "cause",
+        "direct",
         "dropping",
         "ends",
         "fresh",
@@ -84,6 +86,7 @@ class ChannelMachine(Machine):
         self.permits: deque[bool] = deque()  # one for each place in the buffer that was used and is free again
         self.fresh = repeat(True) if capacity is None else repeat(True, capacity)  # places never used yet
         self.dropping = dropping
+        self.direct = capacity == 0  # a rendezvous and nothing else (broadcasts are not)
         self.loose = not dropping  # short cuts allowed? A dropping sender can't wait for one in between to end
         self.undelivered = undelivered
         self.buffer: deque[Any] = deque()

@@ -153,7 +153,7 @@ class WaitQueue:
         while entries and entries[0].claimed:
             entries.popleft()
             self.dead -= 1
-        return any(not e.claimed and (e.group is None or e.group is not but and e.group.open) for e in entries)
+        return any(not e.claimed and (e.group is None or (e.group is not but and e.group.open)) for e in entries)
 
     def waiting(self) -> list[Waiter]:
         """Those who wait, first first (for reports and tests)."""

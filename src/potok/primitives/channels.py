@@ -23,7 +23,7 @@ from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import ChannelMachine, End
-from potok.machines.waiting import PARKED
+from potok.machines.waiting import PARKED, park
 
 __all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "outgoing"]
 
@@ -151,9 +151,12 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
+        got = _hand(machine, task, end, item) if machine.direct else RETRY
         while True:
-            got = machine.guard.run(task.carrier, machine.send, task, end, item)
+            if got is RETRY:
+                got = machine.guard.run(task.carrier, machine.send, task, end, item)
             if got is PARKED and wait(task, deadline) is RETRY:
+                got = RETRY
                 continue
             if machine.lost:
                 report_lost(task.carrier, machine)
@@ -178,9 +181,12 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
+        got = _hand(machine, task, end, item) if machine.direct else RETRY
         while True:
-            got = machine.guard.run(task.carrier, machine.send, task, end, item)
+            if got is RETRY:
+                got = machine.guard.run(task.carrier, machine.send, task, end, item)
             if got is PARKED and await await_woken(task, deadline) is RETRY:
+                got = RETRY
                 continue
             if machine.lost:
                 report_lost(task.carrier, machine)
@@ -239,8 +245,10 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.run(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
+        got = _take(machine, task, end) if machine.direct else RETRY
         while True:
-            got = machine.guard.run(task.carrier, machine.receive, task, end)
+            if got is RETRY:
+                got = machine.guard.run(task.carrier, machine.receive, task, end)
             if got is PARKED:
                 got = wait(task, deadline)
                 if got is RETRY:
@@ -273,8 +281,10 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.run(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
+        got = _take(machine, task, end) if machine.direct else RETRY
         while True:
-            got = machine.guard.run(task.carrier, machine.receive, task, end)
+            if got is RETRY:
+                got = machine.guard.run(task.carrier, machine.receive, task, end)
             if got is PARKED:
                 got = await await_woken(task, deadline)
                 if got is RETRY:
@@ -323,6 +333,66 @@ def outgoing(task: Task[Any], item: Any) -> Any:
     if isinstance(item, Handed):
         return item._with_ends(*[hand_over(task.carrier, end) for end in item._ends()])
     return copied(item)
+
+
+def _hand(machine: ChannelMachine, task: Task[Any], end: End, item: Any) -> Any:
+    """`machine.send` for a rendezvous in the thread that the guard belongs to, without the detours; else RETRY.
+
+    A third of a communication is saved. The rules are those of `Guard.run` and `ChannelMachine.send`.
+    """
+    me, guard = task.carrier, machine.guard
+    if guard.owner is not me or me.inside is not None:
+        return RETRY
+    me.inside = guard
+    try:
+        entries = machine.receivers.entries
+        if guard.owner is not me or end.closed:
+            return RETRY
+        if not entries:
+            if not machine.open_receivers:
+                return RETRY
+            machine.senders.entries.append(park(task, machine, "send", item, end))
+            return PARKED
+        waiter = entries[0]
+        if waiter.claimed or waiter.group is not None:
+            return RETRY
+        del entries[0]
+        waiter.claimed = True
+        waiter.value = item
+        waiter.wake()
+        return None
+    finally:
+        me.inside = None
+        if guard.deferred:
+            guard.run_deferred(me)
+
+
+def _take(machine: ChannelMachine, task: Task[Any], end: End) -> Any:
+    """The twin of `_hand` for `machine.receive`."""
+    me, guard = task.carrier, machine.guard
+    if guard.owner is not me or me.inside is not None:
+        return RETRY
+    me.inside = guard
+    try:
+        entries = machine.senders.entries
+        if guard.owner is not me or end.closed:
+            return RETRY
+        if not entries:
+            if not machine.open_senders:
+                return RETRY
+            machine.receivers.entries.append(park(task, machine, "recv", None, end))
+            return PARKED
+        waiter = entries[0]
+        if waiter.claimed or waiter.group is not None:
+            return RETRY
+        del entries[0]
+        waiter.claimed = True
+        waiter.wake()
+        return waiter.item
+    finally:
+        me.inside = None
+        if guard.deferred:
+            guard.run_deferred(me)
 
 
 def _offered(machine: ChannelMachine, task: Task[Any], item: Any) -> bool:

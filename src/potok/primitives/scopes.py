@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from potok.errors import Cancelled, ScopeError
 from potok.kernel import interrupts
-from potok.kernel.cancelling import cancel_scope, effective_above
+from potok.kernel.cancelling import cancel_scope, echoes, effective_above
 from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import take_back_handed
@@ -214,6 +214,8 @@ class Scope:
         machine = self._machine
         if task is not self._task or task.scope is not machine:
             leave(task, machine)  # raises: out of order
+        if echoes(task, error):
+            error = error.cause  # type: ignore[union-attr]
         take_back_handed(task.carrier, machine)
         self._stopped = machine.reason is not None
         if error is not None and not (self._collects and isinstance(error, Exception)):

@@ -53,10 +53,9 @@ def run(fn: Callable[..., Any], *args: Any, on: Any = "coroutines") -> Any:
         with block:
             task = block.start(fn, *args)
     except BaseExceptionGroup as group:
-        if task is None:
-            raise group.exceptions[0] from None  # nothing was started
-        if any(task.error is error for error in group.exceptions):
-            raise task.error from None
+        for error in group.exceptions:
+            if task is None or error is task.error or error not in block._machine.errors:
+                raise error from None  # what `fn` raised; or nothing was started; or the executor failed
         raise
     return task.outcome()
 
