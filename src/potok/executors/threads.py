@@ -36,10 +36,9 @@ class Worker:
         self.bell.release()
 
     def _work(self) -> None:
-        while self.bell.acquire(timeout=IDLE_SECONDS) or not self.pool.forget(self):
+        while self.bell.acquire(timeout=IDLE_SECONDS) or (not self.pool.forget(self) and self.bell.acquire()):
             task, self.task = self.task, None
-            if task is None:
-                continue
+            assert task is not None, "the bell rings for a task only"  # noqa: S101 - an invariant, stated
             self.thread.name = f"potok-{task.name}"
             run_here(task)
             self.thread.name = "potok-idle"

@@ -108,8 +108,13 @@ def _cancel_again_soon(kernel: LoopKernel, error: asyncio.CancelledError) -> Non
     """The hand-over had won: the value is returned, and asyncio's cancellation comes at the next await instead."""
     aio_task = asyncio.current_task()
     if aio_task is not None:
+        kernel.loop.call_soon(_cancel_again, aio_task, error)
+
+
+def _cancel_again(aio_task: asyncio.Task[Any], error: asyncio.CancelledError) -> None:
+    if aio_task.cancelling():  # unless whoever asked has taken it back meanwhile, as asyncio.timeout does
         aio_task.uncancel()
-        kernel.loop.call_soon(aio_task.cancel, *error.args)
+        aio_task.cancel(*error.args)
 
 
 def drive_natively(task: Task[Any]) -> Any:
@@ -117,8 +122,11 @@ def drive_natively(task: Task[Any]) -> Any:
 
     async def main() -> Any:
         running, executor = asyncio.current_task(), task.executor
-        adopt_as(task, running, kernel_of(asyncio.get_running_loop()))
+        kernel = kernel_of(asyncio.get_running_loop())
+        adopt_as(task, running, kernel)
         task.executor = executor
+        if task.deadline is not None:  # from outside: it acts at foreign awaits, too
+            kernel.watch_deadline(task, max(0.0, task.deadline - kernel.now()))
         return await task.fn(*task.args)
 
     with asyncio.Runner() as runner:

@@ -203,8 +203,7 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine, me = end.machine, task.carrier
-        if machine.guard.post(me, machine.send, None, end, item) is PARKED:
-            raise WouldBlock(f"{machine.describe()}: no receiver waits and there is no room in the buffer")
+        machine.guard.post(me, _send_or_refuse, machine, end, item)
         report_lost(me, machine)
 
     def sending(self, item: T) -> Sending:
@@ -326,6 +325,12 @@ class Receiver(_End, Generic[T]):
             if _is_clean_end(self._end):
                 raise StopAsyncIteration from None
             raise
+
+
+def _send_or_refuse(machine: ChannelMachine, end: End, item: Any) -> None:
+    """A send that does not wait. Where it was deferred, the refusal goes to the log: nobody is left to be told."""
+    if machine.send(None, end, item) is PARKED:
+        raise WouldBlock(f"{machine.describe()}: no receiver waits and there is no room in the buffer")
 
 
 def outgoing(task: Task[Any], item: Any) -> Any:
