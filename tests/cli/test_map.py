@@ -104,94 +104,7 @@ def test_async_function_runs_on_coroutines(capsys: pytest.CaptureFixture[str]) -
     assert [record["result"] for record in records(capsys.readouterr().out)] == ["aa", "bb"]
 
 
-@pytest.mark.parametrize(
-    ("function", "item", "result"),
-    [("os.path:basename", "a/b", "b"), ("builtins:len", "abc", 3), ("tools_of_mine:Tools.triple", "a", "aaa")],
-)
-def test_functions_of_modules_and_classes(
-    function: str, item: str, result: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(function, lines(item)) == 0
-    assert records(capsys.readouterr().out)[0]["result"] == result
-
-
-def test_file_may_import_its_neighbours(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A function's file finds the modules beside it, as a script would."""
-    (here / "sub").mkdir()
-    (here / "sub" / "far.py").write_text("from near import f", encoding="utf-8")
-    (here / "sub" / "near.py").write_text("f = str.upper", encoding="utf-8")
-    assert run("sub/far.py:f", lines("a")) == 0
-    assert records(capsys.readouterr().out)[0]["result"] == "A"
-
-
-@pytest.mark.parametrize(
-    ("function", "told"),
-    [
-        ("double", "package.module:function"),
-        ("tools_of_mine.double", "is it tools_of_mine:double?"),
-        ("no_such_module:f", "no module named 'no_such_module'"),
-        ("str:upper", "builtins:str"),
-        ("no_such_file.py:f", "no such file: 'no_such_file.py'"),
-        ("tools_of_mine:doubel", "no function 'doubel' in tools_of_mine; it has double"),
-        ("tools_of_mine:Tools.factor", "is no function but a int"),
-        ("broken:f", "importing broken failed: ZeroDivisionError: division by zero (", ),
-        ("broken.py:f", "importing broken.py failed: ZeroDivisionError"),
-        ("wants:f", "importing wants failed: ModuleNotFoundError: No module named 'no_such_thing'"),
-        ("exits:f", "importing exits failed: SystemExit: 3"),
-    ],
-)
-def test_wrong_functions_are_named(
-    function: str, told: str, here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One line that says what is wrong and what to do; exit code 2; nothing on stdout."""
-    (here / "broken.py").write_text("1 / 0", encoding="utf-8")
-    (here / "wants.py").write_text("import no_such_thing", encoding="utf-8")
-    (here / "exits.py").write_text("raise SystemExit(3)", encoding="utf-8")
-    assert run(function, lines("a")) == 2
-    streams = capsys.readouterr()
-    assert streams.out == ""
-    assert told in streams.err
-    assert streams.err.count("\n") == 1
-
-
 # ── inputs ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def items_of(capsys: pytest.CaptureFixture[str]) -> list[Any]:
-    return [record["input"] for record in records(capsys.readouterr().out)]
-
-
-def test_json_lines_are_values(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line's value is an item; blank lines are not."""
-    Path("items.jsonl").write_text('1\n\n{"a": ["ж", null]}\n"text"\n', encoding="utf-8-sig")
-    assert run("builtins:str", "items.jsonl") == 0
-    assert items_of(capsys) == [1, {"a": ["ж", None]}, "text"]
-
-
-def test_pattern_gives_paths(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Files only, sorted, at any depth with `**`."""
-    for name in ("b.py", "a.py", "c.txt", "sub/d.py", "folder.py/e.py"):
-        (here / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-        (here / "tree" / name).touch()
-    assert run("builtins:str", "tree/**/*.py") == 0
-    assert items_of(capsys) == ["tree/a.py", "tree/b.py", "tree/folder.py/e.py", "tree/sub/d.py"]
-
-
-def test_name_of_a_file_is_no_pattern(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("what[1].txt").write_text("line\n", encoding="utf-8")
-    assert run("builtins:str", "what[1].txt") == 0
-    assert items_of(capsys) == ["line"]
-
-
-def test_paths_takes_names_as_items(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("builtins:str", "--paths", "tools_of_mine.py", ".") == 0
-    assert items_of(capsys) == ["tools_of_mine.py", "."]
-
-
-def test_several_inputs_follow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("items.jsonl").write_text("1\n", encoding="utf-8")
-    assert run("builtins:str", lines("a"), "items.jsonl", "*_of_mine.py") == 0
-    assert items_of(capsys) == ["a", 1, "tools_of_mine.py"]
 
 
 def test_standard_input_is_lines_and_bytes_survive() -> None:
@@ -328,22 +241,36 @@ def test_help_explains_inputs_and_exit_codes(capsys: pytest.CaptureFixture[str])
 # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+SLOW = """
+import os, signal, time, potok
+
+def caller_waits():
+    return any("outcomes" in info.waits_for for info in potok.tasks())
+
+def f(x):
+    if x == "1":
+        return x
+    while {pooled} and not (os.path.getsize("out.jsonl") and caller_waits()):
+        potok.sleep(0)
+    os.kill(os.getpid(), signal.SIGINT)
+    {wait}
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
-@pytest.mark.parametrize("on", ["threads", "coroutines", "inline"])
-@pytest.mark.parametrize("wait", ["time.sleep(60)", "potok.Event().wait()"])
+@pytest.mark.parametrize(
+    ("on", "wait"),
+    [
+        ("inline", "time.sleep(60)"),
+        ("coroutines", "time.sleep(60)"),
+        ("coroutines", "potok.Event().wait()"),
+        ("threads", "time.sleep(60)"),
+        ("threads", "potok.Event().wait()"),
+    ],
+)
 def test_ctrl_c_ends_with_a_summary(here: Path, on: str, wait: str) -> None:
     """No traceback, exit code 130, and what was done is in the file; also with a function that can't be stopped."""
-    (here / "slow.py").write_text(
-        "import os, signal, time, potok\n"
-        "def f(x):\n"
-        "    if x == '1':\n"
-        "        return x\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        f"    {wait}\n",
-        encoding="utf-8",
-    )
-    if on == "inline" and "Event" in wait:
-        pytest.skip("nothing can wait for an event on inline")
+    (here / "slow.py").write_text(SLOW.format(pooled=on != "inline", wait=wait), encoding="utf-8")
     done = potok_map("slow.py:f", lines("1", "2"), "-o", "out.jsonl", "--on", on, "--keep-order", "-j", "1")
     assert done.returncode == 130, done.stderr
     assert written() == [{"index": 0, "input": "1", "result": "1"}]

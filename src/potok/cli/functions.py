@@ -34,7 +34,7 @@ def find_function(spec: str) -> Callable[..., Any]:
     module = _import_file(Path(module_name)) if is_file else _import_module(module_name)
     found = _get(module, module_name, path)
     if not callable(found):
-        raise UsageError(f"{spec} is no function but a {type(found).__name__}: it can't be called")
+        raise UsageError(f"{spec} is no function but an object of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 

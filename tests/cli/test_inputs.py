@@ -1,0 +1,81 @@
+"""What INPUT on the command line stands for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from potok.cli import UsageError
+from potok.cli.inputs import find_inputs
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a few files."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "items.txt").write_bytes(b"a\r\n\n\xff\n\xd0\xb6")
+    (tmp_path / "items.jsonl").write_text('1\n\n{"a": ["ж", null]}\n"text"\n', encoding="utf-8-sig")
+    (tmp_path / "what[1].txt").write_text("line\n", encoding="utf-8")
+    for name in ("b.py", "a.py", "c.txt", "sub/d.py", "folder.py/e.py"):
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "items"),
+    [
+        (["items.txt"], ["a", "", "\udcff", "ж"]),
+        (["items.jsonl"], [1, {"a": ["ж", None]}, "text"]),
+        (["tree/**/*.py"], ["tree/a.py", "tree/b.py", "tree/folder.py/e.py", "tree/sub/d.py"]),
+        (["tree/[bc].*"], ["tree/b.py", "tree/c.txt"]),
+        (["what[1].txt"], ["line"]),
+        (["tree/?.txt", "what[1].txt", "tree/?.txt"], ["tree/c.txt", "line", "tree/c.txt"]),
+    ],
+)
+def test_items(names: Sequence[str], items: list[object]) -> None:
+    """Lines, JSON values, and paths of files (not of folders), in the order of the INPUTs."""
+    assert list(find_inputs(names, paths=False)) == items
+
+
+def test_paths_takes_names_as_items() -> None:
+    """Patterns are patterns all the same."""
+    inputs = find_inputs(["items.jsonl", "tree", "tree/*.txt"], paths=True)
+    assert list(inputs) == ["items.jsonl", "tree", "tree/c.txt"]
+
+
+@pytest.mark.parametrize(("names", "total"), [(["tree/*.py", "tree/*.txt"], 3), (["tree/*.py", "items.txt"], None)])
+def test_total_where_it_takes_no_reading(names: Sequence[str], total: int | None) -> None:
+    assert find_inputs(names, paths=False).total == total
+
+
+@pytest.mark.parametrize(
+    ("name", "paths", "told"),
+    [
+        ("no-such.txt", False, "no such file: 'no-such.txt'"),
+        ("no-such/*.txt", False, "no file matches 'no-such/*.txt'"),
+        ("no-such/*.txt", True, "no file matches 'no-such/*.txt'"),
+        ("tree", False, "'tree' is a folder; write 'tree/**/*' with its quotes"),
+        ("no-such", True, "no such file: 'no-such'"),
+    ],
+)
+def test_wrong_ones_are_named_before_anything_is_read(name: str, paths: bool, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_inputs(["items.txt", name], paths)
+    assert told in str(caught.value)
+
+
+def test_line_that_is_no_json_is_named() -> None:
+    """With its number; what came before it was given out."""
+    Path("bad.jsonl").write_text("1\n\noops\n", encoding="utf-8")
+    items = iter(find_inputs(["bad.jsonl"], paths=False))
+    assert next(items) == 1
+    with pytest.raises(UsageError, match=r"bad\.jsonl, line 3, is not JSON"):
+        next(items)
+
+
+def test_file_that_goes_away_is_named() -> None:
+    inputs = find_inputs(["items.txt"], paths=False)
+    Path("items.txt").unlink()
+    with pytest.raises(UsageError, match=r"'items\.txt' can't be read"):
+        list(inputs)
