@@ -28,6 +28,7 @@ from potok.testing.conformance import (
     racing,
     rendezvous,
     scoping,
+    surroundings,
     tasking,
     timeouts,
 )
@@ -48,6 +49,7 @@ _SUBJECTS = (
     racing,
     rendezvous,
     scoping,
+    surroundings,
     tasking,
     timeouts,
 )
