@@ -901,6 +901,24 @@ def test_a_barrier_has_a_timeout_of_its_own(start):
         s._machine.errors.clear()
 
 
+@pytest.mark.stress
+def test_reports_are_made_while_others_come_and_go():
+    """`n_waiting`, repr and `potok.tasks()` may be asked from any thread at any time."""
+    barrier, condition = potok.Barrier(3), potok.Condition()
+
+    def come_and_go():
+        for _ in range(200):
+            barrier.wait()
+
+    with potok.scope() as s:
+        tasks = [s.start(come_and_go) for _ in range(3)]
+        while not all(task.done() for task in tasks):
+            assert 0 <= barrier.n_waiting <= 3
+            assert "Barrier" in repr(barrier)
+            assert "waiting" in repr(condition)
+            assert potok.tasks() is not None
+
+
 # ── as arms of a select ─────────────────────────────────────────────────────────────────────────────────────
 
 

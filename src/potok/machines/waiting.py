@@ -157,10 +157,11 @@ class WaitQueue:
 
     def waiting(self) -> list[Waiter]:
         """Those who wait, first first (for reports and tests)."""
-        return [entry for entry in self.entries if not entry.claimed]
+        return [entry for entry in self.entries.copy() if not entry.claimed]
 
     def __len__(self) -> int:
-        return sum(not entry.claimed for entry in self.entries)
+        """How many wait. Reports ask without the mutex: nothing is iterated, and the answer may be out of date."""
+        return max(0, len(self.entries) - self.dead)
 
 
 class Machine:
