@@ -95,7 +95,7 @@ def test_asyncio_asked_too(run: Callable[..., Any]) -> None:
     """A scope that was cancelled as well does not swallow asyncio's time-out."""
 
     async def main() -> None:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError):  # noqa: PT012 - the block is the case
             async with asyncio.timeout(0), potok.scope() as s:
                 try:
                     await asyncio.Event().wait()

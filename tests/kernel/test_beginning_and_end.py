@@ -70,7 +70,7 @@ def test_undelivered_that_raises_is_the_failure_of_the_task_that_closed() -> Non
     tx, rx = potok.channel(2, undelivered=undelivered)
     tx.send(1)
     tx.send(2)
-    with pytest.raises(ExceptionGroup) as caught, potok.scope(on="threads") as scope:
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on="threads") as scope:  # noqa: PT012 - the block is the case
         scope.start(nothing, rx)
         rx.close()
     assert [str(error) for error in caught.value.exceptions] == ["1"]

@@ -15,7 +15,7 @@ from potok.machines.nap import NapMachine
 from potok.machines.waiting import PARKED
 
 
-class Raised(Exception):
+class Raised(Exception):  # noqa: N818 - it is no error, it is what the handler does
     """By the handler."""
 
 

@@ -203,7 +203,7 @@ def kernel_of(loop: Any) -> LoopKernel:
     kernel = getattr(loop, "_potok_kernel", None)
     if kernel is None:
         kernel = loop._potok_kernel = LoopKernel(loop)
-    return kernel  # type: ignore[no-any-return]
+    return kernel
 
 
 def give_loop(hub: Any, loop_factory: Callable[[], Any] | None) -> None:

@@ -47,11 +47,11 @@ def leave(task: Task[Any], scope: ScopeMachine) -> None:
     """Close the scope in the task that opened it. Raises ScopeError if this is another task, or out of order."""
     if scope.host is not task or task.scope is not scope:
         raise _out_of_order(task, scope)
-    assert scope.parent is not None
     scope.frame = None
     scope.ended = True
-    scope.parent.guard.run(task.carrier, scope.parent.detach, scope)
-    _stand_in(task, scope.parent)
+    parent: Any = scope.parent  # every scope but the root has one
+    parent.guard.run(task.carrier, parent.detach, scope)
+    _stand_in(task, parent)
 
 
 def _stand_in(task: Task[Any], scope: ScopeMachine) -> None:

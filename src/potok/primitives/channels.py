@@ -162,7 +162,7 @@ class Sender(_End, Generic[T]):
                 report_lost(task.carrier, machine)
             return
 
-    async def asend(self, item: T, timeout: float | None = None) -> None:
+    async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: C901 - as recv
         """The awaitable spelling of `send`."""
         try:
             task = getcurrent().task
@@ -216,7 +216,7 @@ class Receiver(_End, Generic[T]):
 
     __slots__ = ()
 
-    def recv(self, timeout: float | None = None) -> T:  # noqa: C901 - the short cut in line: a call costs a tenth
+    def recv(self, timeout: float | None = None) -> T:  # noqa: C901 - a call costs a tenth
         """Take the next item, waiting for one. A park point.
 
         Raises: ClosedError when no item is left and the last sender is closed; TimeoutError after `timeout`
@@ -244,7 +244,7 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.run(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
-        got = _take(machine, task, end) if machine.direct else RETRY
+        got: Any = _take(machine, task, end) if machine.direct else RETRY
         while True:
             if got is RETRY:
                 got = machine.guard.run(task.carrier, machine.receive, task, end)
@@ -254,7 +254,7 @@ class Receiver(_End, Generic[T]):
                     continue
             return got  # type: ignore[no-any-return]
 
-    async def arecv(self, timeout: float | None = None) -> T:  # noqa: C901 - as recv
+    async def arecv(self, timeout: float | None = None) -> T:  # noqa: C901, PLR0912 - as recv
         """The awaitable spelling of `recv`."""
         try:
             task = getcurrent().task
@@ -280,7 +280,7 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.run(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
-        got = _take(machine, task, end) if machine.direct else RETRY
+        got: Any = _take(machine, task, end) if machine.direct else RETRY
         while True:
             if got is RETRY:
                 got = machine.guard.run(task.carrier, machine.receive, task, end)
