@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -96,10 +97,15 @@ class Crew:
             raise error
 
 
+def _close_all(*ends: Any) -> None:
+    for end in ends:
+        end.close()
+
+
 class Reins:
     """The consumer's side: ends of the channels, and the supervisor."""
 
-    __slots__ = ("jobs", "leash", "outcomes", "owner")
+    __slots__ = ("__weakref__", "_collected", "jobs", "leash", "outcomes", "owner")
 
     def __init__(
         self, jobs: potok.Sender[Any], outcomes: potok.Receiver[Outcome], leash: potok.Sender[None], owner: Any
@@ -108,12 +114,13 @@ class Reins:
         self.outcomes = outcomes
         self.leash = leash
         self.owner = owner  # a potok task, or an asyncio task
+        # The finalizer keeps the ends: were they collected in one cycle with the results, they might come first.
+        self._collected = weakref.finalize(self, _close_all, leash, jobs, outcomes)
+        self._collected.atexit = False
 
     def let_go(self) -> None:
         """Cancel whatever still runs. Idempotent, never waits, safe from finalizers."""
-        self.leash.close()
-        self.jobs.close()
-        self.outcomes.close()
+        self._collected()
 
     def join(self) -> None:
         """Wait until all have ended, whatever happens to the consumer meanwhile."""
