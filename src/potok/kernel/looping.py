@@ -194,6 +194,9 @@ class LoopKernel:
             aio_events._set_running_loop(self.loop)
             hub.greenlet.switch()
         hub.unbind()
+        self.hub = None  # closing runs the loop once more, in this greenlet: no callback may take it for the hub's
+        if self._alarm is not None:
+            self._alarm.cancel()
         aio_events._set_running_loop(None)
         self.runner.close()
 
