@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import potok
-from potok.dataflow.plan import Intake, Plan
-from potok.dataflow.progress import Meter, PlainLines, Progress
-from potok.dataflow.results import Results
+
+if TYPE_CHECKING:  # the rest of this package is imported by those who map: `import potok` stays cheap
+    from potok.dataflow.plan import Plan
+    from potok.dataflow.progress import Meter, Progress
+    from potok.dataflow.results import Results
 
 __all__ = ["map", "starmap"]
 
@@ -61,7 +62,7 @@ def map(  # noqa: A001 - the name everybody knows it by
     sources = [_iterator(iterable, f"iterable {n}") for n, iterable in enumerate(iterables, 1)]
     items = sources[0] if len(sources) == 1 else zip(*sources, strict=False)
     plan = _plan(fn, len(sources) > 1, on, workers, ordered, window, on_error, "map")
-    return Results(plan, Intake(items), _meter(progress, iterables))
+    return _results(plan, items, _meter(progress, iterables))
 
 
 def starmap(
@@ -78,7 +79,14 @@ def starmap(
     """As `map`, over tuples of arguments: `fn(*item)` for every item."""
     items = _iterator(iterable, "the iterable")
     plan = _plan(fn, True, on, workers, ordered, window, on_error, "starmap")
-    return Results(plan, Intake(items), _meter(progress, (iterable,)))
+    return _results(plan, items, _meter(progress, (iterable,)))
+
+
+def _results(plan: Plan, items: Iterator[Any], meter: Meter | None) -> Results:
+    from potok.dataflow.plan import Intake
+    from potok.dataflow.results import Results
+
+    return Results(plan, Intake(items), meter)
 
 
 def _iterator(iterable: Any, which: str) -> Iterator[Any]:
@@ -92,6 +100,8 @@ def _iterator(iterable: Any, which: str) -> Iterator[Any]:
 def _plan(
     fn: Any, star: bool, on: Any, workers: Any, ordered: bool, window: Any, on_error: str, called: str
 ) -> Plan:
+    from potok.dataflow.plan import Plan
+
     if not callable(fn):
         raise TypeError(f"potok.{called} takes a function first, not {fn!r:.200} (was it called already?)")
     is_async = _is_async(fn)
@@ -104,6 +114,8 @@ def _plan(
 
 
 def _is_async(fn: Any) -> bool:
+    import inspect
+
     while isinstance(fn, functools.partial):
         fn = fn.func
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
@@ -148,6 +160,8 @@ def _meter(progress: Any, iterables: tuple[Any, ...]) -> Meter | None:
         return None
     if progress is not True and not callable(progress):
         raise TypeError(f"potok.map: progress must be True, False or a callable, not {progress!r}")
+    from potok.dataflow.progress import Meter, PlainLines
+
     return Meter(PlainLines() if progress is True else progress, _length(iterables))
 
 
