@@ -14,6 +14,7 @@ the marker `stress` if your markers are strict.
 """
 
 from potok.testing.conformance import (
+    arms,
     awaiting,
     buffers,
     cancelling,
@@ -28,6 +29,7 @@ from potok.testing.conformance import (
     racing,
     rendezvous,
     scoping,
+    signalling,
     surroundings,
     tasking,
     timeouts,
@@ -35,6 +37,7 @@ from potok.testing.conformance import (
 from potok.testing.conformance.target import CAPABILITIES, HOSTS, Play, Target, play
 
 _SUBJECTS = (
+    arms,
     awaiting,
     buffers,
     cancelling,
@@ -49,6 +52,7 @@ _SUBJECTS = (
     racing,
     rendezvous,
     scoping,
+    signalling,
     surroundings,
     tasking,
     timeouts,
