@@ -7,6 +7,8 @@ import asyncio
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -333,3 +335,23 @@ def test_ctrl_c(pooled: str, enclosed: bool) -> None:
     with pytest.raises(KeyboardInterrupt), potok.scope() if enclosed else nullcontext():
         list(potok.map(stuck.work, items(), on=pooled, workers=2))
     assert stuck.ended.wait(10)
+
+
+@pytest.mark.parametrize("end", ["pass", "raise ValueError(5)"])
+@pytest.mark.parametrize("work", ["x", "x and potok.Event().wait()", "x and time.sleep(60)"])
+def test_program_ends_with_results_unread(pooled: str, work: str, end: str) -> None:
+    """Without waiting for them, and without a word, whether it ends well or not."""
+    program = (
+        "import itertools, time, potok\n"
+        f"results = potok.map(lambda x: {work}, itertools.count(), on={pooled!r}, workers=2)\n"
+        f"print(next(results))\n{end}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.stdout == "0\n"
+    assert done.stderr.splitlines()[-1:] == ([] if end == "pass" else ["ValueError: 5"])

@@ -116,7 +116,6 @@ class Reins:
         self.owner = owner  # a potok task, or an asyncio task
         # The finalizer keeps the ends: were they collected in one cycle with the results, they might come first.
         self._collected = weakref.finalize(self, _close_all, leash, jobs, outcomes)
-        self._collected.atexit = False
 
     def let_go(self) -> None:
         """Cancel whatever still runs. Idempotent, never waits, safe from finalizers."""
