@@ -44,7 +44,6 @@ class InlineKernel:
         task.parker.acquire()
         if waiter.op == "sleep" or waiter.error is not INTERRUPTED:
             return
-        task.waiter = None
         raise DeadlockError(
             f"task {task.name} would wait for ever: {waiter.op} on {waiter.machine.describe()}, but on the inline "
             f'executor nothing else runs until it ends. Choose on="coroutines" or on="threads" to let tasks wait'

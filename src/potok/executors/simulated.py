@@ -144,7 +144,7 @@ class SimulatedHub(Hub):
         if deadline is not None:
             self.at(deadline, waiter)
         if task.greenlet is self.main:
-            self._park_main(waiter)
+            self._leave_main()
         else:
             self.greenlet.switch()
 

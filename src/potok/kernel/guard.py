@@ -25,6 +25,7 @@ from typing import Any
 from potok.errors import WouldBlock
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
+from potok.machines.waiting import PARKED
 
 __all__ = ["Guard", "guarded_together"]
 
@@ -68,7 +69,13 @@ class Guard:
                     self.run_deferred(me)
         if not self._enter_at_once(me):
             raise WouldBlock("called from a signal handler or finalizer that interrupted potok inside this very object")
-        return self._run_nested(me, op, args)
+        got = self._run_nested(me, op, args)
+        if got is PARKED and args and args[0] is not None:  # the party: it meant to wait
+            raise WouldBlock(
+                "this would wait inside an operation of potok: a comparison of items, a finalizer or a signal handler "
+                "that interrupted one may call only what never waits"
+            )
+        return got
 
     def post(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
         """As `run`, for operations whose result can be done without: deferred where `run` would raise WouldBlock."""

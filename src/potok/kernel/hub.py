@@ -36,8 +36,8 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.choices import choose
 from potok.kernel.current import getcurrent
 from potok.kernel.finishing import run_task
-from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
-from potok.kernel.task import ASYNC, ATTEND, Task
+from potok.kernel.parking import TIMED_OUT, revoke
+from potok.kernel.task import ASYNC, Task
 from potok.machines.waiting import Waiter
 
 __all__ = ["GreenletWaiter", "Hub"]
@@ -49,14 +49,20 @@ IDLE = 1000  # greenlets kept for later tasks: making one costs five times as mu
 class GreenletWaiter(Waiter):
     """A task parked on a hub."""
 
-    __slots__ = ()
+    __slots__ = ("woken",)
 
     def wake(self) -> None:
         task = self.task
         hub = task.kernel
         hub.ready.append(task.greenlet)
+        self.woken = True
         if hub.sleeping or FREE_THREADED:
             hub.rouse()
+
+    def settle(self) -> None:
+        while not hasattr(self, "woken"):
+            time.sleep(0)
+        self.task.kernel.forget(self.task.greenlet)
 
 
 class Strand(greenlet):  # type: ignore[misc]
@@ -106,7 +112,7 @@ class Hub:
         if deadline is not None:
             self.at(deadline, waiter)
         if task.greenlet is self.main:
-            self._park_main(waiter)
+            self._leave_main()
         else:
             self._pass_on()
 
@@ -144,23 +150,8 @@ class Hub:
 
     # ── parking the thread's own code ───────────────────────────────────────────────────────────────────────
 
-    def _park_main(self, waiter: Waiter) -> None:
-        """The code that opened the scope waits: now its tasks run. Woken, or thrown at (Ctrl-C), it goes on."""
-        while True:
-            try:
-                self._leave_main()
-                return
-            except BaseException as error:
-                revoke(self.carrier, waiter, INTERRUPTED)
-                if waiter.error is INTERRUPTED:
-                    self._forget_main()
-                    raise
-                if waiter.task.pending is None:
-                    waiter.task.pending, waiter.task.trap = error, ATTEND
-                if self._forget_main():
-                    return  # a hand-over had won: its outcome first, the error at the next park point
-
     def _leave_main(self) -> None:
+        """The code that opened the scope waits: now its tasks run. Woken, or thrown at (Ctrl-C), it goes on."""
         if self.greenlet is None:
             self.greenlet = greenlet(self.serve, parent=self.main)
         if self.binding is not None:
@@ -171,13 +162,12 @@ class Hub:
             if self.binding is not None:
                 self.binding.show(False)
 
-    def _forget_main(self) -> bool:
-        """Take the thread's own greenlet out of the run queue; whether it was in it."""
+    def forget(self, strand: Any) -> None:
+        """Take a greenlet that goes on by other means out of the run queue, if it is there."""
         try:
-            self.ready.remove(self.main)
+            self.ready.remove(strand)
         except ValueError:
-            return False
-        return True
+            pass
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -245,7 +235,7 @@ class Hub:
                 if self.main is None:
                     raise
                 self.sleeping = False
-                self._forget_main()
+                self.forget(self.main)
                 self.main.throw(error)  # a signal handler raised while nobody else was running
 
     def _sleep(self) -> None:

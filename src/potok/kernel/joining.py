@@ -6,7 +6,7 @@ from typing import Any
 
 from potok.errors import DeadlockError
 from potok.kernel.current import current, current_awaiting
-from potok.kernel.parking import aperform, attend, check_timeout, perform
+from potok.kernel.parking import Elapsed, aperform, attend, check_timeout, perform
 from potok.kernel.task import Task
 
 __all__ = ["ajoin", "join"]
@@ -23,7 +23,7 @@ def join(task: Task[Any], timeout: float | None = None) -> bool:
     _refuse_own(task, current())
     try:
         perform(task.home, task.home.join, task, timeout=timeout, call="join")
-    except TimeoutError:
+    except Elapsed:
         return False
     return True
 

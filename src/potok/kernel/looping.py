@@ -29,17 +29,23 @@ __all__ = ["FutureWaiter", "LoopKernel", "give_loop", "kernel_of", "needs_runnin
 class FutureWaiter(Waiter):
     """An asyncio task that waits in potok."""
 
-    __slots__ = ("future", "woken")
+    __slots__ = ("future", "told", "woken")
 
     def __init__(self) -> None:
         self.future: Any = None
-        self.woken = False
+        self.told = False  # `wake` was called
+        self.woken = False  # the loop has passed it on
 
     def wake(self) -> None:
         kernel = self.task.kernel
+        self.told = True
         kernel.woken.append(self)
         if kernel.sleeping or FREE_THREADED:
             kernel.rouse()
+
+    def settle(self) -> None:
+        while not self.told:
+            time.sleep(0)
 
 
 class LoopKernel:

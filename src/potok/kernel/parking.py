@@ -24,12 +24,14 @@ from potok.kernel.build import FREE_THREADED, fence
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.task import ASYNC, ATTEND, DUE, PREEMPT, YIELDS, Task
-from potok.machines.waiting import PARKED, Machine, Waiter
+from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
 
 __all__ = [
     "INTERRUPTED",
     "RETRY",
     "TIMED_OUT",
+    "Elapsed",
+    "abandon",
     "aperform",
     "attend",
     "await_woken",
@@ -56,6 +58,16 @@ class _Mark:
 TIMED_OUT: Final = _Mark("TIMED_OUT")
 INTERRUPTED: Final = _Mark("INTERRUPTED")
 RETRY: Final = _Mark("RETRY")
+
+
+class Elapsed(TimeoutError):  # noqa: N818 - users see it under another name
+    """The time given to an operation is over. Users see a TimeoutError; we can tell it from a signal handler's."""
+
+    def __reduce__(self) -> Any:
+        return TimeoutError, self.args
+
+
+Elapsed.__module__, Elapsed.__name__, Elapsed.__qualname__ = "builtins", "TimeoutError", "TimeoutError"
 
 
 def revoke(me: Carrier, waiter: Waiter, why: Any) -> None:
@@ -85,7 +97,8 @@ def attend(task: Task[Any], call: str = "", instead: str = "") -> None:
         raise BlockingCallError(
             f"{call} would block the loop that runs the async def task {task.name}; write `await {instead}` there"
         )
-    told, task.trap = task.trap == ATTEND, base
+    told = task.trap == ATTEND or FREE_THREADED  # without a GIL, one set in between would go unseen
+    task.trap = base
     if task.pending is not None:
         error, task.pending = task.pending, None
         task.trap = ATTEND  # there may be a cancellation, too
@@ -140,22 +153,49 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     Raises: what the machine answered with; Cancelled; TimeoutError. In the last two cases nothing was handed over.
     """
     waiter = task.waiter
-    if task.trap == ATTEND or FREE_THREADED:
-        _recheck(task, waiter)
-    due = deadline
-    if task.deadline is not None and not task.masked:
-        due = task.deadline if due is None else min(due, task.deadline)
-    if events.sinks:
-        events.emit("Parked", task, waiter)
     try:
+        if task.trap == ATTEND or FREE_THREADED:
+            _recheck(task, waiter)
+        due = deadline
+        if task.deadline is not None and not task.masked:
+            due = task.deadline if due is None else min(due, task.deadline)
+        if events.sinks:
+            events.emit("Parked", task, waiter)
         task.kernel.park(task, waiter, due)
-    finally:  # also where a signal handler raises
-        task.waiter = None
+    except BaseException as error:
+        _take_back(task, waiter, error)
+    task.waiter = None
     if events.sinks:
         events.emit("Woken", task, waiter)
     if waiter.error is None:
         return waiter.value
     return unlucky(task, waiter, deadline)
+
+
+def abandon(task: Task[Any], deadline: float | None, error: BaseException) -> Any:
+    """An exception has come after the task's operation began and before it was waiting: raise it, but leave no waiter.
+
+    A signal handler may raise anywhere. Where a hand-over has won, its outcome is returned (or raised) instead, and
+    the exception comes at the next park point.
+    """
+    waiter = task.waiter
+    if waiter is None or isinstance(error, BlockingCallError):  # the latter: it is not this operation's
+        raise error
+    _take_back(task, waiter, error)
+    task.waiter = None
+    return waiter.value if waiter.error is None else unlucky(task, waiter, deadline)
+
+
+def _take_back(task: Task[Any], waiter: Waiter, error: BaseException) -> None:
+    """An exception came in place of the wake: raise it, unless a hand-over has won, then at the next park point."""
+    revoke(task.carrier, waiter, INTERRUPTED)
+    waiter.settle()
+    if waiter.error is INTERRUPTED or waiter.error is TIMED_OUT:
+        task.waiter = None
+        raise error
+    if task.pending is None:
+        task.pending = error
+    task.trap = ATTEND
 
 
 def _recheck(task: Task[Any], waiter: Waiter) -> None:
@@ -168,6 +208,8 @@ def _recheck(task: Task[Any], waiter: Waiter) -> None:
 def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     """Woken with an error: raise it, or find out that there was none."""
     error = waiter.error
+    if error is AGAIN:
+        return RETRY
     if error is INTERRUPTED:
         if task.pending is not None:
             pending, task.pending = task.pending, None
@@ -180,7 +222,7 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
             _check_deadline(task)
             raise_if_cancelled(task)
         if deadline is not None and task.kernel.now() >= deadline:
-            raise TimeoutError(f"{waiter.op} on {waiter.machine.describe()} timed out in task {task.name}")
+            raise Elapsed(f"{waiter.op} on {waiter.machine.describe()} timed out in task {task.name}")
         return RETRY
     if isinstance(error, ClosedError) and isinstance(error.cause, Cancelled):
         raise_if_cancelled(task)  # a neighbour was told first, and its ends have closed
@@ -196,10 +238,12 @@ def perform(machine: Machine, op: Callable[..., Any], *args: Any, timeout: float
         attend(task, f"{call}()", "await_()" if call == "wait" else f"a{call}()")  # `await` is a keyword
     deadline = None if timeout is None else task.kernel.now() + timeout
     while True:
-        got = machine.guard.run(task.carrier, op, task, *args)
-        if got is not PARKED:
-            return got
-        got = wait(task, deadline)
+        try:
+            got = machine.guard.run(task.carrier, op, task, *args)
+            if got is PARKED:
+                got = wait(task, deadline)
+        except BaseException as error:
+            got = abandon(task, deadline, error)
         if got is not RETRY:
             return got
 
@@ -213,10 +257,12 @@ async def aperform(machine: Machine, op: Callable[..., Any], *args: Any, timeout
         attend(task)
     deadline = None if timeout is None else task.kernel.now() + timeout
     while True:
-        got = machine.guard.run(task.carrier, op, task, *args)
-        if got is not PARKED:
-            return got
-        got = await await_woken(task, deadline)
+        try:
+            got = machine.guard.run(task.carrier, op, task, *args)
+            if got is PARKED:
+                got = await await_woken(task, deadline)
+        except BaseException as error:
+            got = abandon(task, deadline, error)
         if got is not RETRY:
             return got
 

@@ -32,7 +32,8 @@ class Kernel(Protocol):
         """Suspend the current task until `waiter` is woken.
 
         At the deadline (on this kernel's clock) the waiter is revoked with `TIMED_OUT`, which wakes it too, or
-        finds that a hand-over has won, whose wake then is on its way. Either way this returns after a wake.
+        finds that a hand-over has won, whose wake then is on its way. Either way this returns after a wake. What is
+        raised here instead (by a signal handler, say) may leave the waiter as it is: the caller takes it back.
         """
 
     def pause(self, task: Task[Any]) -> None:

@@ -10,7 +10,7 @@ from potok.errors import BlockingCallError
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, running_loop
 from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
-from potok.kernel.task import ATTEND, Task
+from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
 __all__ = ["ThreadKernel", "ThreadWaiter", "seat"]
@@ -26,16 +26,11 @@ class ThreadWaiter(Waiter):
         self.woken = True  # before the release, and only where it is: see `settle`
         parker.release()
 
-
-def settle(task: Task[Any], waiter: Waiter) -> None:
-    """Wait for the wake of a waiter that is claimed, after an exception came out of the lock the task parks on.
-
-    Nobody knows whether that had been acquired: a signal handler may have raised just after. So take a new lock; a
-    late release goes to the old one.
-    """
-    while not hasattr(waiter, "woken"):
-        time.sleep(0)
-    task.parker = closed_lock()
+    def settle(self) -> None:
+        """Nobody knows whether the lock was acquired: so take a new one; a late release goes to the old."""
+        while not hasattr(self, "woken"):
+            time.sleep(0)
+        self.task.parker = closed_lock()
 
 
 def closed_lock() -> threading.Lock:
@@ -64,23 +59,14 @@ class ThreadKernel:
         waiter.since = time.monotonic()
         if running_loop() is not None:
             _refuse_if_needed(task, waiter)
-        parker = task.parker
-        try:
-            patience = task.carrier.patience
-            if deadline is None:
-                while not parker.acquire(timeout=patience):
-                    pass
-                return
-            while (rest := deadline - time.monotonic()) > 0:
-                if parker.acquire(timeout=min(rest, patience)):
-                    return
-        except BaseException as error:  # a signal handler raised, Ctrl-C for one
-            revoke(task.carrier, waiter, INTERRUPTED)
-            settle(task, waiter)
-            if waiter.error is INTERRUPTED:
-                raise
-            task.pending, task.trap = error, ATTEND  # a hand-over had won: its outcome first
+        parker, patience = task.parker, task.carrier.patience
+        if deadline is None:
+            while not parker.acquire(timeout=patience):
+                pass
             return
+        while (rest := deadline - time.monotonic()) > 0:
+            if parker.acquire(timeout=min(rest, patience)):
+                return
         revoke(task.carrier, waiter, TIMED_OUT)
         parker.acquire()
 
@@ -105,7 +91,6 @@ def _refuse_if_needed(task: Task[Any], waiter: Waiter) -> None:
         revoke(task.carrier, waiter, INTERRUPTED)
         task.parker.acquire()
         if waiter.error is INTERRUPTED:
-            task.waiter = None
             raise BlockingCallError(
                 f"waiting here ({waiter.op} on {waiter.machine.describe()}) would block the event loop that must go on "
                 f"for it; write `await` and the spelling with an `a` (or `async with`)"

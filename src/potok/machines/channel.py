@@ -29,7 +29,7 @@ from itertools import repeat
 from typing import Any
 
 from potok.errors import ClosedError
-from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
+from potok.machines.waiting import AGAIN, PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
 
 __all__ = ["ChannelMachine", "End"]
 
@@ -271,18 +271,12 @@ class ChannelMachine(Machine):
         """Items came into the buffer: the parked receivers take them; nobody does once the last one is closed."""
         if not self.open_receivers:
             self._drop_buffer()
-        while self.buffer and self.receivers.live():
-            try:
-                item = self.buffer.popleft()
-            except IndexError:  # taken meanwhile, without the mutex
-                break
-            waiter = self.receivers.pop()
-            if waiter is None:  # its select was won elsewhere in between: the item keeps its place
-                self.buffer.appendleft(item)
-                break
-            if self.capacity is not None:
-                self.permits.append(True)
-            waiter.value = item
+        while self.buffer and (waiter := self.receivers.pop()) is not None:
+            item = self._pop()
+            if item is PARKED:
+                waiter.error = AGAIN
+            else:
+                waiter.value = item
             waiter.wake()
         if self.permits and self.senders.entries:
             self.refill()

@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final, Protocol
 
-__all__ = ["PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "park"]
+from potok.errors import BlockingCallError
+
+__all__ = ["AGAIN", "PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "park"]
 
 
 class _Parked:
@@ -35,6 +37,18 @@ class _Parked:
 
 
 PARKED: Final = _Parked()
+
+
+class _Again:
+    """The error of a waiter that was claimed in vain: nothing has happened, its operation is to be tried again."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "AGAIN"
+
+
+AGAIN: Final = _Again()
 
 
 class Waiter:
@@ -61,6 +75,13 @@ class Waiter:
         """Make the party runnable. Called once, after the claim, with value or error set; may hold a mutex."""
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """See that the wake of this claimed waiter, on its way or past, resumes nobody any more.
+
+        Called by the party, which runs again by other means: an exception came.
+        """
+        raise NotImplementedError
+
 
 class Party(Protocol):
     """What a machine asks of whoever operates on it."""
@@ -82,9 +103,17 @@ class Arm(Waiter):
 
 
 def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any = None) -> Waiter | None:
-    """Make the party's waiter for this operation (None for a party that does not wait)."""
+    """Make the party's waiter for this operation (None for a party that does not wait).
+
+    Raises BlockingCallError if the party waits already: a signal handler has interrupted it.
+    """
     if party is None:
         return None
+    if party.waiter is not None:
+        raise BlockingCallError(
+            f"{op}: this task waits already ({party.waiter.op} on {party.waiter.machine.describe()}) and was "
+            f"interrupted by a signal handler; that may call only what never waits (send_nowait, set, close, cancel)"
+        )
     waiter = party.waiter_type()
     waiter.task = party
     waiter.machine = machine

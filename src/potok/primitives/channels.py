@@ -19,7 +19,7 @@ from potok.kernel.current import adopt, carrier, current, current_awaiting, getc
 from potok.kernel.ends import close_end, hand_over, look_closer, report_lost
 from potok.kernel.guard import Guard
 from potok.kernel.isolation import copied
-from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import ChannelMachine, End
@@ -130,7 +130,7 @@ class Sender(_End, Generic[T]):
 
     __slots__ = ()
 
-    def send(self, item: T, timeout: float | None = None) -> None:
+    def send(self, item: T, timeout: float | None = None) -> None:  # noqa: C901 - as recv
         """Hand the item to a receiver, or to the buffer; wait until that is possible. A park point.
 
         Raises: ClosedError if this end, or the last receiver, is closed; TimeoutError after `timeout` seconds;
@@ -151,16 +151,19 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
-        got = _hand(machine, task, end, item) if machine.direct else RETRY
         while True:
-            if got is RETRY:
-                got = machine.guard.run(task.carrier, machine.send, task, end, item)
-            if got is PARKED and wait(task, deadline) is RETRY:
-                got = RETRY
-                continue
-            if machine.lost:
-                report_lost(task.carrier, machine)
-            return
+            try:
+                got = _hand(machine, task, end, item) if machine.direct else RETRY
+                if got is RETRY:
+                    got = machine.guard.run(task.carrier, machine.send, task, end, item)
+                if got is PARKED:
+                    got = wait(task, deadline)
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                break
+        if machine.lost:
+            report_lost(task.carrier, machine)
 
     async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: C901 - as recv
         """The awaitable spelling of `send`."""
@@ -181,16 +184,19 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
-        got = _hand(machine, task, end, item) if machine.direct else RETRY
         while True:
-            if got is RETRY:
-                got = machine.guard.run(task.carrier, machine.send, task, end, item)
-            if got is PARKED and await await_woken(task, deadline) is RETRY:
-                got = RETRY
-                continue
-            if machine.lost:
-                report_lost(task.carrier, machine)
-            return
+            try:
+                got = _hand(machine, task, end, item) if machine.direct else RETRY
+                if got is RETRY:
+                    got = machine.guard.run(task.carrier, machine.send, task, end, item)
+                if got is PARKED:
+                    got = await await_woken(task, deadline)
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                break
+        if machine.lost:
+            report_lost(task.carrier, machine)
 
     def send_nowait(self, item: T) -> None:
         """Send if that takes no waiting. Safe from signal handlers and finalizers. Not a park point.
@@ -216,7 +222,7 @@ class Receiver(_End, Generic[T]):
 
     __slots__ = ()
 
-    def recv(self, timeout: float | None = None) -> T:  # noqa: C901 - a call costs a tenth
+    def recv(self, timeout: float | None = None) -> T:  # noqa: C901, PLR0912 - a call costs a tenth
         """Take the next item, waiting for one. A park point.
 
         Raises: ClosedError when no item is left and the last sender is closed; TimeoutError after `timeout`
@@ -244,15 +250,17 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.run(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
-        got: Any = _take(machine, task, end) if machine.direct else RETRY
         while True:
-            if got is RETRY:
-                got = machine.guard.run(task.carrier, machine.receive, task, end)
-            if got is PARKED:
-                got = wait(task, deadline)
+            try:
+                got: Any = _take(machine, task, end) if machine.direct else RETRY
                 if got is RETRY:
-                    continue
-            return got  # type: ignore[no-any-return]
+                    got = machine.guard.run(task.carrier, machine.receive, task, end)
+                if got is PARKED:
+                    got = wait(task, deadline)
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                return got  # type: ignore[no-any-return]
 
     async def arecv(self, timeout: float | None = None) -> T:  # noqa: C901, PLR0912 - as recv
         """The awaitable spelling of `recv`."""
@@ -280,15 +288,17 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.run(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
-        got: Any = _take(machine, task, end) if machine.direct else RETRY
         while True:
-            if got is RETRY:
-                got = machine.guard.run(task.carrier, machine.receive, task, end)
-            if got is PARKED:
-                got = await await_woken(task, deadline)
+            try:
+                got: Any = _take(machine, task, end) if machine.direct else RETRY
                 if got is RETRY:
-                    continue
-            return got  # type: ignore[no-any-return]
+                    got = machine.guard.run(task.carrier, machine.receive, task, end)
+                if got is PARKED:
+                    got = await await_woken(task, deadline)
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                return got  # type: ignore[no-any-return]
 
     def recv_nowait(self) -> T:
         """Take an item that is there now. Not a park point.

@@ -16,11 +16,11 @@ from potok.errors import ClosedError
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import look_closer, report_lost
 from potok.kernel.guard import Guard, guarded_together
-from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.parking import RETRY, Elapsed, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.select import Group, TimerMachine, try_or_queue
-from potok.machines.waiting import PARKED, Arm
+from potok.machines.waiting import AGAIN, PARKED, Arm
 from potok.primitives.channels import Receiver, Sending, outgoing
 
 __all__ = ["After", "Selected", "after", "apri_select", "aselect", "pri_select", "select"]
@@ -149,11 +149,18 @@ class _Choice:
         return first if self.deadline is None else min(first, self.deadline)
 
     def give_up(self) -> None:
-        """Take the arms that lost out of their queues."""
+        """Take the arms that lost out of their queues, if they were queued."""
+        if self.group.waiter is None:
+            return
         me, winner = self.task.carrier, self.group.winner
         for arm in self.arms:
             if arm is not winner and not arm.claimed:
                 arm.machine.guard.post(me, arm.machine.withdraw, arm)
+
+    def done(self, got: Any) -> Any:
+        """The arm that took effect, given what the try or the wait has answered; None: try again."""
+        arm = self.group.winner if got is None else got
+        return None if arm is RETRY or arm.error is AGAIN else arm
 
     def timed_out(self) -> bool:
         """After the clock woke us: True if that was the end, False if a timer is ready."""
@@ -227,20 +234,24 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
     if quick is not None:
         return quick
     choice = _Choice(task, objects, timeout, ordered)
+    party = task if default is _MISSING else None
     while True:
-        got = choice.attempt(None if default is not _MISSING else task)
-        if got is not PARKED:
-            return choice.result(got)
-        if default is not _MISSING:
-            return Selected(None, -1, default)
         try:
-            if wait(task, choice.wake_at()) is not RETRY:
-                return choice.result(choice.group.winner)
-        except TimeoutError:
+            got = choice.attempt(party)
+            if got is PARKED and party is not None:
+                got = wait(task, choice.wake_at())
+        except Elapsed:
             if choice.timed_out():
                 raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
+            continue
+        except BaseException as error:
+            got = abandon(task, None, error)
         finally:
             choice.give_up()
+        if got is PARKED:
+            return Selected(None, -1, default)
+        if (arm := choice.done(got)) is not None:
+            return choice.result(arm)
 
 
 async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:
@@ -251,20 +262,24 @@ async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any
     if quick is not None:
         return quick
     choice = _Choice(task, objects, timeout, ordered)
+    party = task if default is _MISSING else None
     while True:
-        got = choice.attempt(None if default is not _MISSING else task)
-        if got is not PARKED:
-            return choice.result(got)
-        if default is not _MISSING:
-            return Selected(None, -1, default)
         try:
-            if await await_woken(task, choice.wake_at()) is not RETRY:
-                return choice.result(choice.group.winner)
-        except TimeoutError:
+            got = choice.attempt(party)
+            if got is PARKED and party is not None:
+                got = await await_woken(task, choice.wake_at())
+        except Elapsed:
             if choice.timed_out():
                 raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
+            continue
+        except BaseException as error:
+            got = abandon(task, None, error)
         finally:
             choice.give_up()
+        if got is PARKED:
+            return Selected(None, -1, default)
+        if (arm := choice.done(got)) is not None:
+            return choice.result(arm)
 
 
 def select(*arms: Any, timeout: float | None = None, default: Any = _MISSING) -> Selected:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from potok.errors import PotokError
 from potok.kernel.current import carrier, current, current_awaiting
 from potok.kernel.guard import Guard
-from potok.kernel.parking import aperform, attend, await_woken, check_timeout, masked, perform, wait
+from potok.kernel.parking import Elapsed, aperform, attend, await_woken, check_timeout, masked, perform, wait
 from potok.kernel.task import ASYNC, Task
 from potok.machines.condition import ConditionMachine
 from potok.primitives.locks import Lock, Mutex, RLock
@@ -94,9 +94,8 @@ class Condition:
         try:
             wait(task, deadline)
             notified = True
-        except TimeoutError:
-            if deadline is None:
-                raise
+        except Elapsed:
+            pass
         finally:
             self._retake(task, owner, depth, notified)
         return notified
@@ -125,9 +124,8 @@ class Condition:
         try:
             await await_woken(task, deadline)
             notified = True
-        except TimeoutError:
-            if deadline is None:
-                raise
+        except Elapsed:
+            pass
         finally:
             await self._aretake(task, depth, notified)
         return notified

@@ -16,7 +16,7 @@ from typing import Any
 from potok.errors import WouldBlock
 from potok.kernel.current import carrier, current, current_awaiting
 from potok.kernel.guard import Guard
-from potok.kernel.parking import aperform, check_timeout, perform
+from potok.kernel.parking import Elapsed, aperform, check_timeout, perform
 from potok.kernel.task import Task
 from potok.machines.lock import LockMachine, RLockMachine
 from potok.machines.waiting import PARKED, Arm
@@ -53,9 +53,7 @@ class Mutex:
         seconds = _seconds(timeout)
         try:
             perform(machine, machine.acquire, self._owner(), timeout=seconds, call="acquire")
-        except TimeoutError:
-            if seconds is None:
-                raise  # a signal handler's, not ours
+        except Elapsed:
             return False
         return True
 
@@ -67,9 +65,7 @@ class Mutex:
         seconds = _seconds(timeout)
         try:
             await aperform(machine, machine.acquire, current_awaiting(), timeout=seconds)
-        except TimeoutError:
-            if seconds is None:
-                raise
+        except Elapsed:
             return False
         return True
 

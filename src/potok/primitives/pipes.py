@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import look_closer
 from potok.kernel.guard import Guard
-from potok.kernel.parking import TIMED_OUT, attend, await_woken, check_timeout, wait
+from potok.kernel.parking import Elapsed, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import End
@@ -119,9 +119,7 @@ class Pipe(Handed, Generic[T]):
                 return _look(task, self._rx._end, wait_for=False) is None
             try:
                 wait(task, deadline)
-            except TimeoutError:
-                if peek.waiter.error is not TIMED_OUT:
-                    raise
+            except Elapsed:
                 return False
             finally:
                 _forget(task, peek)
@@ -141,9 +139,7 @@ class Pipe(Handed, Generic[T]):
                 return _look(task, self._rx._end, wait_for=False) is None
             try:
                 await await_woken(task, deadline)
-            except TimeoutError:
-                if peek.waiter.error is not TIMED_OUT:
-                    raise
+            except Elapsed:
                 return False
             finally:
                 _forget(task, peek)

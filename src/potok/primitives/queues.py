@@ -13,7 +13,7 @@ that can't be compared, say) leaves the queue as it was, and in that subclasses 
 from __future__ import annotations
 
 from queue import Empty, Full
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
 from potok.errors import ShutDown, WouldBlock
 from potok.kernel.build import FREE_THREADED
@@ -21,7 +21,7 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
 from potok.kernel.guard import Guard
 from potok.kernel.isolation import copied
-from potok.kernel.parking import RETRY, TIMED_OUT, aperform, attend, await_woken, perform, wait
+from potok.kernel.parking import RETRY, Elapsed, abandon, aperform, attend, await_woken, perform, wait
 from potok.kernel.task import ASYNC, Task
 from potok.machines.queue import Discipline, QueueMachine, fifo, lifo, smallest
 from potok.machines.waiting import PARKED
@@ -57,12 +57,16 @@ class _Getting(Generic[T]):
         if machine.atomic and machine.items and (got := _pop(machine, task.carrier)) is not PARKED:
             return got  # type: ignore[no-any-return]
         while True:
-            got = machine.guard.run(task.carrier, machine.get, task)
-            if got is PARKED:
-                got = _wait(task, deadline, timeout)
-                if got is RETRY:
-                    continue
-            return got  # type: ignore[no-any-return]
+            try:
+                got = machine.guard.run(task.carrier, machine.get, task)
+                if got is PARKED:
+                    got = wait(task, deadline)
+            except Elapsed:
+                raise Empty(f"{machine.name} was empty for {timeout} s") from None
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                return got  # type: ignore[no-any-return]
 
     async def aget(self, timeout: float | None = None) -> T:
         """The awaitable spelling of `get`."""
@@ -74,12 +78,16 @@ class _Getting(Generic[T]):
         if machine.atomic and machine.items and (got := _pop(machine, task.carrier)) is not PARKED:
             return got  # type: ignore[no-any-return]
         while True:
-            got = machine.guard.run(task.carrier, machine.get, task)
-            if got is PARKED:
-                got = await _awoken(task, deadline, timeout)
-                if got is RETRY:
-                    continue
-            return got  # type: ignore[no-any-return]
+            try:
+                got = machine.guard.run(task.carrier, machine.get, task)
+                if got is PARKED:
+                    got = await await_woken(task, deadline)
+            except Elapsed:
+                raise Empty(f"{machine.name} was empty for {timeout} s") from None
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                return got  # type: ignore[no-any-return]
 
     def get_nowait(self) -> T:
         """Take an item that is there now. Not a park point.
@@ -120,7 +128,7 @@ class Queue(_Getting[T]):
 
     # ── putting ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:  # noqa: C901 - a call costs
         """Put the item in, waiting for a place if `block`. A park point.
 
         Raises: Full if there is no place, now or for `timeout` seconds; ShutDown if the queue was shut down;
@@ -128,7 +136,7 @@ class Queue(_Getting[T]):
         """
         if not block:
             self.put_nowait(item)
-            return None
+            return
         try:
             task = getcurrent().task
         except AttributeError:
@@ -140,18 +148,24 @@ class Queue(_Getting[T]):
         machine = self._machine
         if machine.loose:
             _push(machine, task.carrier, item)
-            return None
+            return
         deadline = None if timeout is None or machine.maxsize <= 0 else _deadline(task, timeout)
         while True:
             try:
                 got = machine.guard.run(task.carrier, machine.put, task, item)
-            except WouldBlock:
-                return _put_later(task.carrier, machine, item)
-            if got is PARKED:
-                got = _wait(task, deadline, timeout)
-                if got is RETRY:
-                    continue
-            return None
+                if got is PARKED:
+                    got = wait(task, deadline)
+            except Elapsed:
+                raise Full(f"{machine.name} was full for {timeout} s") from None
+            except WouldBlock as error:
+                if task.waiter is None and task.carrier.inside is not None and machine.maxsize <= 0:
+                    machine.guard.post(task.carrier, _put_now, machine, item)  # a put that never waits may come later
+                    return
+                got = abandon(task, deadline, error)
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                return
 
     async def aput(self, item: T, timeout: float | None = None) -> None:
         """The awaitable spelling of `put`."""
@@ -166,12 +180,16 @@ class Queue(_Getting[T]):
             return
         deadline = None if timeout is None or machine.maxsize <= 0 else _deadline(task, timeout)
         while True:
-            got = machine.guard.run(task.carrier, machine.put, task, item)
-            if got is PARKED:
-                got = await _awoken(task, deadline, timeout)
-                if got is RETRY:
-                    continue
-            return
+            try:
+                got = machine.guard.run(task.carrier, machine.put, task, item)
+                if got is PARKED:
+                    got = await await_woken(task, deadline)
+            except Elapsed:
+                raise Full(f"{machine.name} was full for {timeout} s") from None
+            except BaseException as error:
+                got = abandon(task, deadline, error)
+            if got is not RETRY:
+                return
 
     def put_nowait(self, item: T) -> None:
         """Put the item in if there is a place now. Not a park point; safe from signal handlers and finalizers.
@@ -342,40 +360,7 @@ def _deadline(task: Task[Any], timeout: Any) -> float:
     return task.kernel.now() + timeout  # type: ignore[no-any-return]
 
 
-def _wait(task: Task[Any], deadline: float | None, timeout: float | None) -> Any:
-    """As `kernel.parking.wait`, but timing out as `queue` does."""
-    waiter = task.waiter
-    try:
-        return wait(task, deadline)
-    except TimeoutError:
-        _translate(waiter, timeout)
-
-
-async def _awoken(task: Task[Any], deadline: float | None, timeout: float | None) -> Any:
-    waiter = task.waiter
-    try:
-        return await await_woken(task, deadline)
-    except TimeoutError:
-        _translate(waiter, timeout)
-
-
-def _translate(waiter: Any, timeout: float | None) -> NoReturn:
-    """Inside `except TimeoutError`: as `queue` calls it, unless it is somebody else's (a signal handler raised it)."""
-    if waiter.error is not TIMED_OUT:
-        raise  # noqa: PLE0704 - the caller is handling it
-    if waiter.op == "get":
-        raise Empty(f"{waiter.machine.name} was empty for {timeout} s") from None
-    raise Full(f"{waiter.machine.name} was full for {timeout} s") from None
-
-
 def _put_now(machine: QueueMachine, item: Any) -> None:
     """Inside the machine. Raises what `put_nowait` raises: in the log, if it was deferred and nobody waits for it."""
     if machine.put(None, item) is PARKED:
         raise Full(f"{machine.name} is full")
-
-
-def _put_later(me: Carrier, machine: QueueMachine, item: Any) -> None:
-    """Inside `except WouldBlock`: a put that never waits may come from where nothing may be waited for."""
-    if me.inside is None or machine.maxsize > 0:
-        raise  # noqa: PLE0704 - the caller is handling it
-    machine.guard.post(me, _put_now, machine, item)

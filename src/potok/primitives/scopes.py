@@ -23,7 +23,7 @@ from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import take_back_handed
 from potok.kernel.isolation import copied
-from potok.kernel.parking import aperform, check_timeout, masked, perform, raise_if_cancelled
+from potok.kernel.parking import Elapsed, aperform, check_timeout, masked, perform, raise_if_cancelled
 from potok.kernel.scoping import absorbs, asked_by_asyncio, enter, leave, refuse_async, take_back
 from potok.kernel.seam import Executor
 from potok.kernel.starting import prepare, withdraw_task
@@ -183,7 +183,7 @@ class Scope:
                 try:
                     perform(machine, machine.finish, timeout=patience, call="scope's end")
                     break
-                except TimeoutError:
+                except Elapsed:
                     report_survivors(machine)
                     patience = None
                 except BaseException as interruption:  # Ctrl-C where potok's handler is not in place
@@ -200,7 +200,7 @@ class Scope:
                 try:
                     await aperform(machine, machine.finish, timeout=patience)
                     break
-                except TimeoutError:
+                except Elapsed:
                     report_survivors(machine)
                     patience = None
                 except BaseException as interruption:  # asyncio cancels this task: so are ours

@@ -16,7 +16,7 @@ from potok.errors import BrokenBarrierError, PotokError, WouldBlock
 from potok.kernel.colour import is_async
 from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
-from potok.kernel.parking import aperform, check_timeout, perform
+from potok.kernel.parking import Elapsed, aperform, check_timeout, perform
 from potok.machines.barrier import BarrierMachine, Trip
 from potok.machines.event import EventMachine
 from potok.machines.semaphore import SemaphoreMachine
@@ -65,9 +65,7 @@ class Semaphore:
             return self._try(timeout)
         try:
             perform(machine, machine.acquire, timeout=timeout, call="acquire")
-        except TimeoutError:
-            if timeout is None:
-                raise  # a signal handler's, not ours
+        except Elapsed:
             return False
         return True
 
@@ -78,9 +76,7 @@ class Semaphore:
             return self._try(timeout)
         try:
             await aperform(machine, machine.acquire, timeout=timeout)
-        except TimeoutError:
-            if timeout is None:
-                raise
+        except Elapsed:
             return False
         return True
 
@@ -165,9 +161,7 @@ class Event:
         machine = self._machine
         try:
             perform(machine, machine.wait, timeout=timeout, call="wait")
-        except TimeoutError:
-            if timeout is None:
-                raise  # a signal handler's, not ours
+        except Elapsed:
             return False
         return True
 
@@ -176,9 +170,7 @@ class Event:
         machine = self._machine
         try:
             await aperform(machine, machine.wait, timeout=timeout)
-        except TimeoutError:
-            if timeout is None:
-                raise
+        except Elapsed:
             return False
         return True
 

@@ -13,7 +13,7 @@ from potok.kernel import stuck
 from potok.kernel.current import current, current_awaiting, getcurrent, running_loop
 from potok.kernel.exiting import watch_exit
 from potok.kernel.guard import Guard
-from potok.kernel.parking import RETRY, attend, await_woken, check_timeout, wait
+from potok.kernel.parking import RETRY, Elapsed, attend, await_woken, check_timeout, wait
 from potok.kernel.root import root
 from potok.kernel.stuck import TaskInfo
 from potok.kernel.task import ASYNC, ATTEND, Task
@@ -120,7 +120,7 @@ def sleep(seconds: float) -> None:
         try:
             if wait(task, deadline) is not RETRY:
                 return
-        except TimeoutError:
+        except Elapsed:
             return
 
 
@@ -135,7 +135,7 @@ async def asleep(seconds: float) -> None:
         try:
             if await await_woken(task, deadline) is not RETRY:
                 return
-        except TimeoutError:
+        except Elapsed:
             return
 
 
