@@ -120,6 +120,7 @@ class _Choice:
         self.task = task
         self.objects = objects
         self.choose = None if ordered else task.kernel.choose
+        self.group: Any = None
         self.timers = [thing for thing in objects if type(thing) is After]
         self.deadline = None
         if timeout is not None:
@@ -150,7 +151,7 @@ class _Choice:
 
     def give_up(self) -> None:
         """Take the arms that lost out of their queues, if they were queued."""
-        if self.group.waiter is None:
+        if self.group is None or self.group.waiter is None:
             return
         me, winner = self.task.carrier, self.group.winner
         for arm in self.arms:
