@@ -145,8 +145,9 @@ def hire(plan: Plan, awaiting: bool) -> Reins:
         return Reins(jobs_tx, outcomes_rx, leash, owner)
     on = _EXECUTORS.get(here.executor)
     caller = (here,) if enclosed else ()
-    owner = around.start(_own, plan, name, jobs, outcomes, watch, leash, *caller, on=on, name=name)
-    for end in (jobs, outcomes, watch):  # the supervisor has its own; but the leash stays with the consumer
+    # The watch is shared, in a tuple: handed over, it would tie the leash to the outcomes that the consumer waits for.
+    owner = around.start(_own, plan, name, jobs, outcomes, (watch,), leash, *caller, on=on, name=name)
+    for end in (jobs, outcomes):  # the supervisor has its own; but the leash stays with the consumer
         end.close()
     return Reins(jobs_tx, outcomes_rx, leash, owner)
 
@@ -160,13 +161,14 @@ def _own(
     name: str,
     jobs: potok.Receiver[Any],
     outcomes: potok.Sender[Outcome],
-    watch: potok.Receiver[None],
+    shared: tuple[potok.Receiver[None]],
     leash: potok.Sender[None],
     *caller: potok.Task[Any],
 ) -> None:
     """Be the supervisor: hold the workers' scope open until the leash is let go, or the consumer ends."""
     leash.close()  # handed over only so that the consumer's own is closed as its scope's body ends
-    with potok.scope(on=plan.on) as scope:
+    (watch,) = shared
+    with watch, potok.scope(on=plan.on) as scope:
         Crew(plan, name, scope, jobs, outcomes).start(1)
         try:
             potok.select(watch, *caller)

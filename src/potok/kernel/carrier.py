@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Carrier"]
@@ -15,16 +16,18 @@ SIGNAL_LOOK = 0.25
 class Carrier:
     """What belongs to one OS thread.
 
-    `inside` says which machine this thread is in the middle of (see `guard`); `hub` is the run queue of the
-    coroutines this thread carries, if any; `patience` is how many seconds at most it may block at a time.
+    `inside` says which machine this thread is in the middle of (see `guard`); `owed` is what it has to run once it is
+    inside none; `hub` is the run queue of the coroutines this thread carries, if any; `patience` is how many seconds at
+    most it may block at a time.
     """
 
-    __slots__ = ("__weakref__", "hub", "ident", "inside", "name", "patience")
+    __slots__ = ("__weakref__", "hub", "ident", "inside", "name", "owed", "patience")
 
     def __init__(self) -> None:
         thread = threading.current_thread()
         self.ident = threading.get_ident()
         self.name = thread.name
         self.inside: Any = None
+        self.owed: list[Callable[[], object]] = []
         self.hub: Any = None
         self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX

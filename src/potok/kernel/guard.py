@@ -27,7 +27,7 @@ from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
 from potok.machines.waiting import PARKED
 
-__all__ = ["Guard", "guarded_together"]
+__all__ = ["Guard", "guarded_together", "run_outside"]
 
 
 class Guard:
@@ -130,6 +130,8 @@ class Guard:
         if me.inside is None:
             while self.deferred:
                 self.run(me, self._pop_deferred)
+            while me.owed:
+                _run_logged(me.owed.pop(0))
 
     def _pop_deferred(self) -> None:
         while self.deferred:
@@ -137,10 +139,23 @@ class Guard:
                 op, args = self.deferred.popleft()
             except IndexError:
                 return
-            try:
-                op(*args)
-            except Exception:
-                _log_deferred(op)
+            _run_logged(op, *args)
+
+
+def run_outside(me: Carrier, fn: Callable[[], object]) -> None:
+    """Run the user's code when this thread is inside no machine: now, or as it leaves the one it is in."""
+    if me.inside is None:
+        fn()
+        return
+    me.owed.append(fn)
+    outermost = me.inside
+    while not isinstance(outermost, Guard):
+        outermost = outermost[-1]
+    outermost.deferred.append((_nothing, ()))  # so that it looks, as it is left
+
+
+def _nothing() -> None:
+    """There is something to do outside."""
 
 
 def _is_inside(carrier: Carrier, guard: Guard) -> bool:
@@ -150,12 +165,15 @@ def _is_inside(carrier: Carrier, guard: Guard) -> bool:
     return inside is guard or (type(inside) is list and guard in inside)
 
 
-def _log_deferred(op: Callable[..., Any]) -> None:
-    """An operation that a signal handler or finalizer asked for failed after that had returned: say so."""
-    import logging
+def _run_logged(op: Callable[..., Any], *args: Any) -> None:
+    """Where an operation that a signal handler or finalizer asked for fails after that has returned, say so."""
+    try:
+        op(*args)
+    except Exception:
+        import logging
 
-    name = getattr(op, "__name__", repr(op))
-    logging.getLogger("potok").warning("%s, asked for from a signal handler or finalizer, failed", name, exc_info=True)
+        told = "%r, asked for from a signal handler or finalizer, failed"
+        logging.getLogger("potok").warning(told, op, exc_info=True)
 
 
 def guarded_together(me: Carrier, guards: list[Guard], op: Callable[..., Any], *args: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from potok.errors import DeadlockError
 from potok.kernel.current import current, current_awaiting
+from potok.kernel.ends import turn_to_task
 from potok.kernel.parking import Elapsed, aperform, attend, check_timeout, perform
 from potok.kernel.task import Task
 
@@ -20,7 +21,9 @@ def join(task: Task[Any], timeout: float | None = None) -> bool:
         if me.trap:
             attend(me)
         return True
-    _refuse_own(task, current())
+    me = current()
+    _refuse_own(task, me)
+    turn_to_task(me, task)
     try:
         perform(task.home, task.home.join, task, timeout=timeout, call="join")
     except Elapsed:
@@ -31,7 +34,9 @@ def join(task: Task[Any], timeout: float | None = None) -> bool:
 async def ajoin(task: Task[Any]) -> None:
     """The awaitable spelling, without time-out."""
     if not task.finished:
-        _refuse_own(task, current_awaiting())
+        me = current_awaiting()
+        _refuse_own(task, me)
+        turn_to_task(me, task)
     await aperform(task.home, task.home.join, task)
 
 

@@ -16,7 +16,7 @@ from potok.errors import ClosedError, WouldBlock
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
-from potok.kernel.ends import close_end, hand_over, look_closer, report_lost
+from potok.kernel.ends import close_end, hand_over, look_closer, operate, report_lost
 from potok.kernel.guard import Guard
 from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
@@ -74,8 +74,7 @@ class _End(Handed):
     def cancel(self, cause: object = None) -> None:
         """Close the whole channel: the buffer is dropped, and whoever waits gets ClosedError with the cause."""
         machine, me = self._end.machine, carrier()
-        machine.guard.post(me, machine.cancel, cause)
-        report_lost(me, machine)
+        operate(me, machine, machine.cancel, cause)
 
     def clone(self) -> Any:
         """Another end of the same side, counted on its own. Raises ClosedError if this end is closed."""
@@ -113,8 +112,7 @@ class _End(Handed):
 def _reap(me: Carrier, end: End) -> None:
     """An end was collected unclosed: close it; warn where that is news to somebody."""
     machine = end.machine
-    missed = machine.guard.post(me, machine.reap, end)
-    report_lost(me, machine)
+    missed = operate(me, machine, machine.reap, end)
     if missed:
         side = "sender" if end.sends else "receiver"
         warnings.warn(
@@ -209,8 +207,7 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine, me = end.machine, task.carrier
-        machine.guard.post(me, _send_or_refuse, machine, end, item)
-        report_lost(me, machine)
+        operate(me, machine, _send_or_refuse, machine, end, item)
 
     def sending(self, item: T) -> Sending:
         """This send as an arm of `potok.select`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from potok.errors import ClosedError
 from potok.kernel.current import current, current_awaiting
-from potok.kernel.ends import look_closer, report_lost
+from potok.kernel.ends import look_closer, report_lost, turn_to_task
 from potok.kernel.guard import Guard, guarded_together
 from potok.kernel.parking import RETRY, Elapsed, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
@@ -210,6 +210,7 @@ def _arm(task: Task[Any], group: Group, index: int, thing: Any) -> Arm:
     elif isinstance(thing, Task):
         arm.op, arm.machine, arm.item = "join", thing.home, thing
         thing.asked = True
+        turn_to_task(task, thing)
     elif hasattr(thing, "_as_arm"):
         thing._as_arm(arm)
     else:

@@ -125,6 +125,85 @@ def test_handed_end_of_the_caller_closes_as_the_body_turns_to_the_other_side(pla
     play(body)
 
 
+async def pass_on(do: Do, rx: potok.Receiver[int], tx: potok.Sender[int]) -> None:
+    async for item in do.each(rx):
+        await do.send(tx, item + 1)
+
+
+def test_handed_ends_along_a_pipeline_close_as_the_body_receives(play: Play) -> None:
+    """The body touches only the last channel: its own ends of those before hold nobody up."""
+
+    async def body(do: Do) -> list[int]:
+        (a_tx, a), (b_tx, b), (c_tx, c) = potok.channel(), potok.channel(2), potok.channel()
+        async with do.scope() as s:
+            s.start(send_each, a_tx, 1, 2, 3)
+            s.start(pass_on, a, b_tx)
+            s.start(pass_on, b, c_tx)
+            got = [item async for item in do.each(c)]
+            with pytest.raises(potok.ClosedError, match=r"handed over to task send_each.*clone"):
+                await do.send(a_tx, 4)
+            assert not a.closed, "only what would keep the body waiting closes"
+            return got
+
+    assert play(body) == [3, 4, 5]
+
+
+def test_handed_ends_along_a_pipeline_close_as_the_body_sends(play: Play) -> None:
+    """The last stage stops early: the one before learns it at its next send, and so, at last, does the body."""
+
+    async def pass_on_while_wanted(do: Do, rx: potok.Receiver[int], tx: potok.Sender[int]) -> None:
+        with pytest.raises(potok.ClosedError):
+            await pass_on(do, rx, tx)
+
+    async def body(do: Do) -> list[int]:
+        (a_tx, a), (b_tx, b), (c_tx, c) = potok.channel(), potok.channel(), potok.channel()
+        async with do.scope() as s:
+            s.start(pass_on_while_wanted, a, b_tx)
+            s.start(pass_on_while_wanted, b, c_tx)
+            last = s.start(receive_one, c)
+            with pytest.raises(potok.ClosedError):
+                for item in range(100):
+                    await do.send(a_tx, item)
+            return [item, await do.result(last)]
+
+    sent, got = play(body)
+    assert got == 2
+    assert 2 <= sent <= 3
+
+
+def test_handed_ends_close_as_the_body_waits_for_a_task_on_the_other_side(play: Play) -> None:
+    """`s.start(consume, rx).result()` in the body does not wait for the body's own sender."""
+
+    async def body(do: Do) -> list[list[int]]:
+        (a_tx, a), (b_tx, b), (c_tx, c) = potok.channel(), potok.channel(), potok.channel()
+        got = []
+        async with do.scope() as s:
+            s.start(send_each, a_tx, 1, 2)
+            s.start(pass_on, a, b_tx)
+            consumer = s.start(receive_all, b)
+            got.append(await do.result(consumer))
+            s.start(send_each, c_tx, 5)
+            consumer = s.start(receive_all, c)
+            got.append((await do.select(consumer)).value)
+        return got
+
+    assert play(body) == [[2, 3], [5]]
+
+
+def test_handed_sender_stays_open_as_the_body_waits_for_a_producer(play: Play) -> None:
+    """Another producer may still be started: who waits for the first one has not turned to the other side."""
+
+    async def body(do: Do) -> list[int]:
+        tx, rx = potok.channel()
+        async with do.scope() as s:
+            consumer = s.start(receive_all, rx)
+            for item in range(3):
+                await do.result(s.start(send_each, tx, item))
+        return [*await do.result(consumer)]
+
+    assert play(body) == [0, 1, 2]
+
+
 def test_handed_end_of_the_caller_closes_when_the_body_ends(play: Play) -> None:
     """Two tasks connected by a channel, a body that uses neither end: nobody waits for ever."""
 

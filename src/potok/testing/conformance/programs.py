@@ -218,8 +218,6 @@ def test_program_pipeline_of_workers(play: Play) -> None:
             for _ in range(3):
                 s.start(stage, a, b_tx, lambda item: item + 1)
                 s.start(stage, b, c_tx, lambda item: item * 10)
-            a_tx.close()
-            b_tx.close()
             return sorted([item async for item in do.each(c)])
 
     assert play(body) == [10 * item for item in range(1, 41)]
