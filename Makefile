@@ -1,4 +1,5 @@
-# For people; `.ci/run` is what decides. VENV=… works in another environment, COUNT=… sets the repetitions of `stress`.
+# For people; `.ci/run` is what decides. VENV=… works in another environment, COUNT=… sets the repetitions of `stress`,
+# BENCH=… the options of the benchmarks: --quick tries whether all of them run, --reps 3 repeats each row three times.
 VENV ?= .venv
 COUNT ?= 200
 BIN := $(VENV)/bin
@@ -27,9 +28,12 @@ stress: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py
 
+# A peer that can't be had is a row that says so; a script that can't run doesn't keep the others from it.
 bench: $(VENV)/.dev
-	$(BIN)/pip install -q -e '.[bench]'
-	for script in $$(grep -l '^if __name__' benchmarks/*.py); do $(BIN)/python $$script || exit; done
+	@$(BIN)/pip install -q -e '.[bench]' || echo "bench: the peers could not be installed; rows say which are absent"
+	@status=0; for script in $$(grep -l '^if __name__' benchmarks/*.py); do \
+		echo; $(BIN)/python $$script $(BENCH) || status=1; \
+	done; exit $$status
 
 clean:
 	rm -rf build dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -19,6 +19,8 @@ A benchmark says what it compares in tables of rows and in goals, then calls `ma
 A row whose modules or tool are not installed is listed as absent. A child that fails or exceeds its limit
 loses that run, and a peer that does so twice is given up. Only a parent that cannot run at all exits with an
 error.
+
+How much is measured is said through `size`, so that --quick can try every row in a moment.
 """
 
 import argparse
@@ -41,8 +43,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+REPETITIONS = 5
 GIVE_UP_AFTER = 2
 _ANSWER = "BENCHMARK_ANSWER"  # the environment variable that names a child's answer file
+_QUICK = "BENCHMARK_QUICK"  # the one that is set in the children of a --quick run
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on the ratio of the medians of two rows, `ours` / `theirs`."""
+    """A bound on the ratio of the medians of two rows, `ours` / `theirs`; without one, the ratio is shown only."""
 
     ours: str
     theirs: str
     at_most: float = math.inf
     at_least: float = 0.0
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a bound to judge by."""
+        return self.at_most < math.inf or self.at_least > 0
+
     def bound(self) -> str:
         """Put the bound into words."""
+        if not self.is_bounded:
+            return "no goal"
         return f"at most {self.at_most:g}" if self.at_most < math.inf else f"at least {self.at_least:g}"
 
     def met_by(self, ratio: float) -> bool:
@@ -116,6 +127,11 @@ class Runs:
 # ---------------------------------------------------------------- the child's side
 
 
+def size(full: int) -> int:
+    """Return how much a measurement should do: `full`, or a hundredth of it in a --quick run."""
+    return max(full // 100, 10) if os.environ.get(_QUICK) else full
+
+
 def answer(number: float) -> NoReturn:
     """Hand the number to the parent and end this process at once.
 
@@ -140,14 +156,14 @@ def _be_the_child(tables: Sequence[Table], key: str) -> None:
 # ---------------------------------------------------------------- the parent's side
 
 
-def _run_child(script: str, key: str, time_limit: float) -> float:
+def _run_child(script: str, key: str, time_limit: float, *, quick: bool) -> float:
     """Measure one row in a fresh process; raise RuntimeError with the reason if no number comes back."""
     with tempfile.TemporaryDirectory() as folder:
         path, errors = Path(folder, "answer"), Path(folder, "stderr")
         with errors.open("wb") as stderr:
             child = subprocess.Popen(
                 [sys.executable, "-W", "ignore", script, "--measure", key],
-                env={**os.environ, _ANSWER: str(path)},
+                env={**os.environ, _ANSWER: str(path), _QUICK: "1" if quick else ""},
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
@@ -192,6 +208,7 @@ class Session:
     tables: Sequence[Table]
     goals: Sequence[Goal]
     only: re.Pattern[str]
+    quick: bool = False
     runs: dict[str, Runs] = field(default_factory=dict)
     calibration: list[float] = field(default_factory=list)
 
@@ -214,7 +231,7 @@ class Session:
         self.calibration.append(calibrate())
         _progress(f"repetition {repetition + 1}: {key}")
         try:
-            runs.numbers[repetition] = _run_child(self.script, key, row.time_limit)
+            runs.numbers[repetition] = _run_child(self.script, key, row.time_limit, quick=self.quick)
         except RuntimeError as error:
             runs.failures.append(str(error))
 
@@ -227,10 +244,18 @@ class Session:
         median = ours.median / theirs.median
         return median, min(paired, default=median), max(paired, default=median)
 
+    def met(self, goal: Goal) -> bool | None:
+        """Tell whether a goal was met; None where that is not to be told."""
+        ratio = self.ratio(goal)
+        if ratio is None or self.quick or not goal.is_bounded:
+            return None
+        return goal.met_by(ratio[0])
+
     def to_dict(self) -> dict[str, object]:
         """Return everything that was measured, for --json."""
         return {
             "benchmark": Path(self.script).stem,
+            "quick": self.quick,
             "machine": machine(self.calibration),
             "units": {table.key(row): table.unit for table, row in self.chosen()},
             "runs": {
@@ -242,7 +267,7 @@ class Session:
 
     def _goal_to_dict(self, goal: Goal) -> dict[str, object]:
         ratio = self.ratio(goal)
-        met = None if ratio is None else goal.met_by(ratio[0])
+        met = self.met(goal)
         return {"ours": goal.ours, "theirs": goal.theirs, "bound": goal.bound(), "ratio": ratio, "met": met}
 
 
@@ -270,12 +295,12 @@ def _progress(text: str) -> None:
 def short(number: float) -> str:
     """Write a number with three significant digits, thousands as k and M.
 
-    >>> [short(x) for x in (0.0123, 1.234, 123.4, 4567, 1_234_567)]
-    ['0.0123', '1.23', '123', '4.57 k', '1.23 M']
+    >>> [short(x) for x in (0.0123, 1.234, 123.4, 4567, 978_000, 1_234_567)]
+    ['0.0123', '1.23', '123', '4.57 k', '978 k', '1.23 M']
     """
     for scale, suffix in ((1e6, " M"), (1e3, " k")):
         if abs(number) >= scale:
-            return f"{number / scale:#.3g}{suffix}"
+            return f"{number / scale:#.3g}".rstrip(".") + suffix
     return f"{number:#.3g}".rstrip(".")
 
 
@@ -297,14 +322,14 @@ def _summary(runs: Runs) -> str:
         return lost.strip()
     numbers = runs.numbers.values()
     spread = f"{short(min(numbers))} - {short(max(numbers))}"
-    return f"{short(runs.median):>8}  {spread:<18}  {len(numbers)} runs{lost}"
+    return f"{short(runs.median):>8}  {spread:<18}  {len(numbers)} run{'s' if len(numbers) > 1 else ''}{lost}"
 
 
 def _print_goals(session: Session) -> None:
     goals = [goal for goal in session.goals if goal.ours in session.runs or goal.theirs in session.runs]
     if not goals:
         return
-    print("\nGoals: ratio of medians, least and greatest ratio within a repetition")
+    print("\nRatios of medians, least and greatest ratio within a repetition, goals")
     for goal in goals:
         print(f"  {_judged(session, goal)}  {_pair(goal)}")
 
@@ -312,11 +337,11 @@ def _print_goals(session: Session) -> None:
 def _judged(session: Session, goal: Goal) -> str:
     ratio = session.ratio(goal)
     if ratio is None:
-        return f"{'-':>6}  {'':<16}  {goal.bound():<13}  not measured"
+        return f"{'-':>8}  {'':<20}  {goal.bound():<13}  not measured"
     median, least, greatest = ratio
-    verdict = "met" if goal.met_by(median) else "NOT met"
+    verdict = {True: "met", False: "NOT met", None: ""}[session.met(goal)]
     spread = f"{short(least)} - {short(greatest)}"
-    return f"{short(median):>6}  {spread:<16}  {goal.bound():<13}  {verdict:<12}"
+    return f"{short(median):>8}  {spread:<20}  {goal.bound():<13}  {verdict:<12}"
 
 
 def _pair(goal: Goal) -> str:
@@ -337,13 +362,15 @@ def main(title: str, tables: Sequence[Table], goals: Sequence[Goal]) -> None:
     options = _parse(title)
     if options.measure:
         _be_the_child(tables, options.measure)
-    session = Session(str(Path(sys.argv[0]).resolve()), tables, goals, re.compile(options.only))
+    session = Session(str(Path(sys.argv[0]).resolve()), tables, goals, re.compile(options.only), options.quick)
     if not session.chosen():
         names = "\n".join(table.key(row) for table in tables for row in table.rows)
         sys.exit(f"no row matches {options.only!r}; there are:\n{names}")
-    session.measure(options.reps)
+    session.measure(options.reps or (1 if options.quick else REPETITIONS))
     _progress("")
     print(title)
+    if options.quick:
+        print("(--quick: this shows that it runs; the numbers mean nothing)")
     for table in tables:
         _print_table(session, table)
     _print_goals(session)
@@ -354,7 +381,8 @@ def main(title: str, tables: Sequence[Table], goals: Sequence[Goal]) -> None:
 
 def _parse(title: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=title)
-    parser.add_argument("--reps", type=int, default=5, help="runs of each row (default: 5)")
+    parser.add_argument("--reps", type=int, help=f"runs of each row (default: {REPETITIONS}; 1 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the work: does everything run?")
     parser.add_argument("--only", default="", metavar="REGEX", help="only rows whose 'table: name' matches")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there, too")
     parser.add_argument("--measure", help=argparse.SUPPRESS)  # what a child is told

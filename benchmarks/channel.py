@@ -15,10 +15,11 @@ from time import perf_counter
 from typing import Any
 
 import alternate
-from alternate import Goal, Row, Table
+from alternate import Goal, Row, Table, size
 
 BUFFER = 100
-COUNT = 200_000  # items, for what is fast; the slower peers say how many
+COUNT = size(200_000)  # items
+SLOW_COUNT = size(50_000)  # for the slower peers
 
 
 # ---------------------------------------------------------------- the two loops, in both colours
@@ -100,7 +101,7 @@ def by_asyncio(count: int = COUNT) -> float:
     return asyncio.run(main())
 
 
-def by_trio(count: int = 50_000) -> float:
+def by_trio(count: int = SLOW_COUNT) -> float:
     """A memory channel between two tasks of a nursery."""
     import trio
 
@@ -176,7 +177,7 @@ def potok_mixed(capacity: int | None, count: int = COUNT) -> float:
     return asyncio.run(main())
 
 
-def by_mixed_queue(module: str, capacity: int, count: int = 50_000) -> float:
+def by_mixed_queue(module: str, capacity: int, count: int = SLOW_COUNT) -> float:
     """`janus` or `culsans`: queues with one side for threads and one for asyncio; 0 is unbounded."""
 
     async def main() -> float:

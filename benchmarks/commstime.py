@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import alternate
 import go_peer
 import pycsp_peer
-from alternate import Goal, Row, Table
+from alternate import Goal, Row, Table, size
 
 WARM_UP = 100
 HOPS = 4  # communications in a round
@@ -174,7 +174,7 @@ def by_pycsp(flavour: str, rounds: int) -> float:
     raise RuntimeError("PyCSP returned without a number")
 
 
-def by_asyncio(rounds: int = 10_000) -> float:
+def by_asyncio(rounds: int = size(10_000)) -> float:
     """CommsTime over asyncio.Queue(1): asyncio has no rendezvous, one item is the nearest."""
 
     async def main() -> float:
@@ -189,7 +189,7 @@ def by_asyncio(rounds: int = 10_000) -> float:
     return asyncio.run(main())
 
 
-def by_trio(rounds: int = 5_000) -> float:
+def by_trio(rounds: int = size(5_000)) -> float:
     """CommsTime over Trio's memory channels of capacity 0."""
     import trio
 
@@ -206,7 +206,7 @@ def by_trio(rounds: int = 5_000) -> float:
     return trio.run(main)
 
 
-def by_gevent(rounds: int = 20_000) -> float:
+def by_gevent(rounds: int = size(20_000)) -> float:
     """CommsTime over gevent's rendezvous channel."""
     import gevent
     import gevent.queue
@@ -217,7 +217,7 @@ def by_gevent(rounds: int = 20_000) -> float:
     return gevent.spawn(consume, channels[3].get, rounds).get()
 
 
-def by_threads(rounds: int = 2_500) -> float:
+def by_threads(rounds: int = size(2_500)) -> float:
     """CommsTime over queue.Queue(1) between threads."""
     channels = [Ends(q.put, q.get) for q in (queue.Queue[int](1) for _ in range(4))]
     for run, *args in ring(channels):
@@ -225,7 +225,7 @@ def by_threads(rounds: int = 2_500) -> float:
     return consume(channels[3].get, rounds)
 
 
-def raw_switches(count: int = 500_000) -> float:
+def raw_switches(count: int = size(500_000)) -> float:
     """The bound: into another greenlet and back, with nothing carried."""
     import greenlet
 
@@ -251,16 +251,16 @@ TABLES = [
         TITLE,
         "µs per communication (less is better)",
         [
-            Row(DEF, lambda: potok_def("coroutines", 30_000), modules=["potok"]),
-            Row(ASYNC, lambda: potok_async(30_000), modules=["potok"]),
-            Row("pycsp.greenlets", lambda: by_pycsp("greenlets", 10_000), modules=["pycsp", "greenlet"]),
+            Row(DEF, lambda: potok_def("coroutines", size(30_000)), modules=["potok"]),
+            Row(ASYNC, lambda: potok_async(size(30_000)), modules=["potok"]),
+            Row("pycsp.greenlets", lambda: by_pycsp("greenlets", size(10_000)), modules=["pycsp", "greenlet"]),
             Row("asyncio.Queue(1)", by_asyncio),
             Row("trio memory channel (0)", by_trio, modules=["trio"]),
             Row("gevent Channel", by_gevent, modules=["gevent"]),
             Row("two raw greenlet switches", raw_switches, modules=["greenlet"]),
-            Row(THREADS, lambda: potok_def("threads", 2_500), modules=["potok"]),
+            Row(THREADS, lambda: potok_def("threads", size(2_500)), modules=["potok"]),
             Row("queue.Queue(1), threads", by_threads),
-            Row("pycsp.parallel", lambda: by_pycsp("parallel", 500), modules=["pycsp"]),
+            Row("pycsp.parallel", lambda: by_pycsp("parallel", size(500)), modules=["pycsp"]),
             Row("Go", go_peer.printed_by("commstime.go"), tool="go"),
         ],
     )

@@ -13,10 +13,10 @@ from time import perf_counter
 from types import ModuleType
 
 import alternate
-from alternate import Goal, Row, Table
+from alternate import Goal, Row, Table, size
 from commstime import HOPS, WARM_UP, potok_async, potok_def
 
-TIMES = 1_000_000
+TIMES = size(1_000_000)
 
 
 class CountingSinks(list[object]):
@@ -82,9 +82,9 @@ def one_question() -> float:
 
 
 RUNS = {
-    "coroutines, def": (partial(potok_def, "coroutines"), 30_000),
-    "coroutines, async def": (potok_async, 30_000),
-    "threads": (partial(potok_def, "threads"), 2_500),
+    "coroutines, def": (partial(potok_def, "coroutines"), size(30_000)),
+    "coroutines, async def": (potok_async, size(30_000)),
+    "threads": (partial(potok_def, "threads"), size(2_500)),
 }
 ALONE, ASKING = "a communication", "its questions"
 

@@ -17,11 +17,11 @@ from time import perf_counter
 from typing import Any
 
 import alternate
-from alternate import Goal, Row, Table
+from alternate import Goal, Row, Table, size
 
 ARMS = (2, 10, 100)
 EXECUTORS = ("coroutines", "threads")
-COUNT = {"ready": 20_000, "parked": 4_000}
+COUNT = {"ready": size(20_000), "parked": size(4_000)}
 
 
 def receive_plainly(receivers: Sequence[Any], count: int) -> float:
@@ -52,7 +52,7 @@ def cost(executor: str, situation: str, arms: int, receive: Callable[..., float]
     """Measure one way to receive in one situation, on an executor of potok."""
     import potok
 
-    count = COUNT[situation] // arms * arms
+    count = max(COUNT[situation] // arms, 1) * arms
 
     def ready() -> float:
         ends = [potok.channel(count // arms) for _ in range(arms)]

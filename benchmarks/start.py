@@ -1,9 +1,11 @@
 """Starting tasks: what one costs, in time and in memory, and Skynet, where tasks start tasks.
 
-Three questions:
+Four questions:
 
 - *start and join*: 100,000 tasks that do nothing, all started and then all joined; 3,000 where a task is a
   thread.
+- *one after the other*: 3,000 threads, each joined before the next is started, in time and in how many different
+  threads that took: potok keeps the thread of a task that has ended for the next one.
 - *Skynet*: a tree of tasks, ten to a node, with 100,000 leaves. Each leaf sends its number, each node the sum
   of what its ten children sent: 111,111 tasks and as many items.
 - *memory*: how much the process grows by a task that is parked at a channel or queue, one for all of them.
@@ -17,20 +19,21 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
 import alternate
 import go_peer
-from alternate import Goal, Row, Table
+from alternate import Goal, Row, Table, size
 
-TASKS = 100_000
-THREADS = 3_000
-LEAVES = 100_000
+TASKS = size(100_000)
+THREADS = size(3_000)
+LEAVES = size(100_000)  # a power of CHILDREN
 CHILDREN = 10
-PARKED = 10_000
-PARKED_THREADS = 500
+PARKED = size(10_000)
+PARKED_THREADS = size(500)
 
 
 def nothing() -> None:
@@ -142,6 +145,46 @@ def by_pool(count: int = THREADS) -> float:
         for future in [pool.submit(nothing) for _ in range(count)]:
             future.result()
         return each(count, began)
+
+
+# ---------------------------------------------------------------- threads, one after the other
+
+
+def potok_in_turn(task: Callable[[], object] = nothing, count: int = THREADS) -> float:
+    """Start a task on threads, join it, start the next."""
+    import potok
+
+    began = perf_counter()
+    with potok.scope(on="threads") as scope:
+        for _ in range(count):
+            scope.start(task).join()
+    return each(count, began)
+
+
+def threads_in_turn(task: Callable[[], object] = nothing, count: int = THREADS) -> float:
+    """Start a thread, join it, start the next."""
+    began = perf_counter()
+    for _ in range(count):
+        thread = threading.Thread(target=task)
+        thread.start()
+        thread.join()
+    return each(count, began)
+
+
+def pool_in_turn(task: Callable[[], object] = nothing, count: int = THREADS) -> float:
+    """Submit a call to a pool of threads, await its result, submit the next."""
+    with ThreadPoolExecutor() as pool:
+        began = perf_counter()
+        for _ in range(count):
+            pool.submit(task).result()
+        return each(count, began)
+
+
+def threads_taken(in_turn: Callable[[Callable[[], object], int], float]) -> float:
+    """Return how many different threads a task took, on average."""
+    seen = set[threading.Thread]()  # it keeps them: the identity of one that is gone could come again
+    in_turn(lambda: seen.add(threading.current_thread()), THREADS)
+    return len(seen) / THREADS
 
 
 # ---------------------------------------------------------------- Skynet
@@ -341,10 +384,16 @@ def parked_by_thread(count: int = PARKED_THREADS) -> float:
 # ---------------------------------------------------------------- what is compared
 
 START, START_THREADS = "start and join 100,000 tasks", "start and join 3,000 threads"
+IN_TURN, TAKEN = "3,000 threads, one after the other", "reuse of threads, one after the other"
 SKYNET, MEMORY = "Skynet, 100,000 leaves", "memory of a parked task"
 MICROSECONDS = "µs a task (less is better)"
 DEF, ASYNC = "potok coroutines, def", "potok coroutines, async def"
 POTOK = ["potok"]
+TURNS: list[tuple[str, Callable[..., float], list[str]]] = [
+    ("potok threads", potok_in_turn, POTOK),
+    ("threading.Thread", threads_in_turn, []),
+    ("ThreadPoolExecutor", pool_in_turn, []),
+]
 
 TABLES = [
     Table(
@@ -367,6 +416,12 @@ TABLES = [
             Row("threading.Thread", by_thread),
             Row("ThreadPoolExecutor", by_pool),
         ],
+    ),
+    Table(IN_TURN, MICROSECONDS, [Row(name, run, modules=needs) for name, run, needs in TURNS]),
+    Table(
+        TAKEN,
+        "different threads per task (less is better)",
+        [Row(name, partial(threads_taken, run), modules=needs) for name, run, needs in TURNS],
     ),
     Table(
         SKYNET,
@@ -398,6 +453,8 @@ GOALS = [
     Goal(f"{START}: {ASYNC}", f"{START}: asyncio gather", at_most=1.0),
     Goal(f"{START}: {ASYNC}", f"{START}: asyncio TaskGroup", at_most=1.0),
     Goal(f"{START_THREADS}: potok threads", f"{START_THREADS}: threading.Thread", at_most=1.0),
+    Goal(f"{IN_TURN}: potok threads", f"{IN_TURN}: threading.Thread", at_most=1.0),
+    Goal(f"{TAKEN}: potok threads", f"{TAKEN}: threading.Thread", at_most=0.01),  # in words: they are reused
     Goal(f"{SKYNET}: {DEF}", f"{SKYNET}: asyncio.Queue(1)", at_most=0.7),
     Goal(f"{SKYNET}: {ASYNC}", f"{SKYNET}: asyncio.Queue(1)", at_most=0.7),
 ]
