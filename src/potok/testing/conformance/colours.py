@@ -23,7 +23,7 @@ from typing import Any, Self
 import potok
 from potok.testing import Sequencer, await_all_parked, wait_all_parked
 
-__all__ = ["Awaiting", "Body", "Do", "Opened", "Plain", "step"]
+__all__ = ["Awaiting", "Body", "Do", "Opened", "Plain", "Receives", "Sends", "step"]
 
 Sends = potok.Sender[Any] | potok.Pipe[Any]
 Receives = potok.Receiver[Any] | potok.Pipe[Any]
