@@ -27,6 +27,7 @@ class Party:
     """A task, as far as a machine can tell."""
 
     waiter_type = FakeWaiter
+    spare = None
 
     def __init__(self):
         self.waiter = None

@@ -71,6 +71,7 @@ class Coroutines:
         hub.loop_factory = self.loop_factory
         hub.lent = (host, host.kernel, host.waiter_type)
         host.kernel, host.waiter_type, host.greenlet = hub, GreenletWaiter, hub.main
+        host.spare = None
         return hub
 
     def loop_thread(self) -> Hub:
@@ -94,6 +95,7 @@ def _give_back(hub: Hub) -> None:
     finally:
         hub.timers.clear()
         host.kernel, host.waiter_type, host.greenlet = kernel, waiter_type, None
+        host.spare = None
 
 
 class LoopThread:

@@ -243,7 +243,7 @@ class Simulated:
         hub.users = 1
         hub.lent = (host, host.kernel, host.waiter_type, host._label, host.base_trap)
         host.kernel, host.waiter_type, host.greenlet = hub, GreenletWaiter, getcurrent()
-        host._label = "main"
+        host._label, host.spare = "main", None
         hub.prepare(host)
         return hub
 
@@ -254,7 +254,7 @@ class Simulated:
         kernel.users -= 1
         if not kernel.users:
             host, host.kernel, host.waiter_type, host._label, host.base_trap = kernel.lent
-            host.trap = ATTEND
+            host.trap, host.spare = ATTEND, None
 
     def __repr__(self) -> str:
         return f"potok.testing.simulated({self.strategy!r})"

@@ -90,14 +90,14 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
 
 
 async def _until_woken(kernel: LoopKernel, waiter: FutureWaiter) -> None:
-    if not waiter.woken:
+    if not waiter.passed:
         waiter.future = kernel.loop.create_future()
         await waiter.future
 
 
 async def _until_handed_over(kernel: LoopKernel, waiter: FutureWaiter) -> None:
     """Another thread has claimed the waiter and is about to fill in the outcome and to wake it."""
-    while not waiter.woken:
+    while not waiter.passed:
         try:
             await _until_woken(kernel, waiter)
         except asyncio.CancelledError:

@@ -49,18 +49,23 @@ IDLE = 1000  # greenlets kept for later tasks: making one costs five times as mu
 class GreenletWaiter(Waiter):
     """A task parked on a hub."""
 
-    __slots__ = ("woken",)
+    __slots__ = ()
 
     def wake(self) -> None:
         task = self.task
         hub = task.kernel
-        hub.ready.append(task.greenlet)
-        self.woken = True
-        if hub.sleeping or FREE_THREADED:
+        if FREE_THREADED:
+            hub.ready.append(task.greenlet)
+            self.woken = True  # in this order: see `settle`. With a GIL both are one step.
             hub.rouse()
+        else:
+            self.woken = True  # the other way around: once appended, it may be in use again
+            hub.ready.append(task.greenlet)
+            if hub.sleeping:
+                hub.rouse()
 
     def settle(self) -> None:
-        while not hasattr(self, "woken"):
+        while not self.woken:
             time.sleep(0)
         self.task.kernel.forget(self.task.greenlet)
 
@@ -113,6 +118,8 @@ class Hub:
             self.at(deadline, waiter)
         if task.greenlet is self.main:
             self._leave_main()
+        elif self.ready and not (self.watch or self.fresh):  # as `_pass_on`, without the call
+            self.ready.popleft().switch()
         else:
             self._pass_on()
 

@@ -29,22 +29,21 @@ __all__ = ["FutureWaiter", "LoopKernel", "give_loop", "kernel_of", "needs_runnin
 class FutureWaiter(Waiter):
     """An asyncio task that waits in potok."""
 
-    __slots__ = ("future", "told", "woken")
+    __slots__ = ("future", "passed")
 
     def __init__(self) -> None:
         self.future: Any = None
-        self.told = False  # `wake` was called
-        self.woken = False  # the loop has passed it on
+        self.passed = False  # the loop has passed the wake on
 
     def wake(self) -> None:
         kernel = self.task.kernel
-        self.told = True
+        self.woken = True
         kernel.woken.append(self)
         if kernel.sleeping or FREE_THREADED:
             kernel.rouse()
 
     def settle(self) -> None:
-        while not self.told:
+        while not self.woken:
             time.sleep(0)
 
 
@@ -133,7 +132,7 @@ class LoopKernel:
         woken = self.woken
         while woken:
             waiter = woken.popleft()
-            waiter.woken = True
+            waiter.passed = True
             if waiter.future is not None and not waiter.future.done():
                 waiter.future.set_result(None)
         self._rest(hub)

@@ -11,6 +11,9 @@
 The hand-shake with a canceller: it records the reason, sets `trap`, then looks for `waiter`; we queue the waiter,
 then look at `trap`. So one of the two sees the other, and the machine decides between the cancellation and a
 hand-over that came first: `revoke` wins only if nobody claimed the waiter. An item is never lost between two tasks.
+
+A waiter that was handed something is in no queue any more. With a GIL the task keeps it for its next park (that is a
+tenth of a communication), unless a timer or a canceller may still know it: then a deadline or the trap is set.
 """
 
 from __future__ import annotations
@@ -72,11 +75,12 @@ Elapsed.__module__, Elapsed.__name__, Elapsed.__qualname__ = "builtins", "Timeou
 
 def revoke(me: Carrier, waiter: Waiter, why: Any) -> None:
     """Take the waiter back and wake it with `why`, unless a hand-over has won. Safe from anywhere."""
-    waiter.machine.guard.post(me, _revoke, waiter, why)
+    machine = waiter.machine
+    machine.guard.post(me, _revoke, machine, waiter, why)
 
 
-def _revoke(waiter: Waiter, why: Any) -> None:
-    if waiter.machine.withdraw(waiter):
+def _revoke(machine: Machine, waiter: Waiter, why: Any) -> None:
+    if waiter.machine is machine and machine.withdraw(waiter):
         waiter.error = why
         waiter.wake()
 
@@ -153,10 +157,10 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     Raises: what the machine answered with; Cancelled; TimeoutError. In the last two cases nothing was handed over.
     """
     waiter = task.waiter
+    due = deadline
     try:
         if task.trap == ATTEND or FREE_THREADED:
             _recheck(task, waiter)
-        due = deadline
         if task.deadline is not None and not task.masked:
             due = task.deadline if due is None else min(due, task.deadline)
         if events.sinks:
@@ -167,9 +171,13 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     task.waiter = None
     if events.sinks:
         events.emit("Woken", task, waiter)
-    if waiter.error is None:
-        return waiter.value
-    return unlucky(task, waiter, deadline)
+    if waiter.error is not None:
+        return unlucky(task, waiter, deadline)
+    got, waiter.value = waiter.value, None
+    if due is None and task.trap != ATTEND and not FREE_THREADED:
+        waiter.item = None
+        task.spare = waiter
+    return got
 
 
 def abandon(task: Task[Any], deadline: float | None, error: BaseException) -> Any:

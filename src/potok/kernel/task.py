@@ -81,6 +81,7 @@ class Task(Member, Generic[T]):
         "pending",
         "reason",
         "scope",
+        "spare",
         "spec",
         "started",
         "told",
@@ -115,7 +116,8 @@ class Task(Member, Generic[T]):
         self.masked = 0  # > 0: neither cancellation nor deadline gets in
         self.pending: BaseException | None = None  # an interrupt that came with a hand-over: raised next time
         self.deadline: float | None = home.deadline if home is not None else None
-        self.waiter: Any = None
+        self.waiter: Any = None  # while it is parked in potok
+        self.spare: Any = None  # the waiter of an earlier time, to be used again
         self.context: Any = None
         self.ends: Any = None  # channel ends handed over to it
         self.spec: Any = None  # the executor it was started on

@@ -19,16 +19,16 @@ __all__ = ["ThreadKernel", "ThreadWaiter", "seat"]
 class ThreadWaiter(Waiter):
     """A thread parked on its lock."""
 
-    __slots__ = ("woken",)
+    __slots__ = ()
 
     def wake(self) -> None:
         parker = self.task.parker
-        self.woken = True  # before the release, and only where it is: see `settle`
+        self.woken = True  # before the release: see `settle`
         parker.release()
 
     def settle(self) -> None:
         """Nobody knows whether the lock was acquired: so take a new one; a late release goes to the old."""
-        while not hasattr(self, "woken"):
+        while not self.woken:
             time.sleep(0)
         self.task.parker = closed_lock()
 

@@ -87,7 +87,8 @@ class ChannelMachine(Machine):
         self.fresh = repeat(True) if capacity is None else repeat(True, capacity)  # places never used yet
         self.dropping = dropping
         self.direct = capacity == 0  # a rendezvous and nothing else (broadcasts are not)
-        self.loose = not dropping  # short cuts allowed? A dropping sender can't wait for one in between to end
+        # Short cuts through the buffer allowed? A dropping sender can't wait for one in between to end.
+        self.loose = not dropping and not self.direct
         self.undelivered = undelivered
         self.buffer: deque[Any] = deque()
         self.senders = WaitQueue()
@@ -242,8 +243,9 @@ class ChannelMachine(Machine):
         if self.senders.entries:
             waiter = self.senders.pop()
             if waiter is not None:
+                item = waiter.item
                 waiter.wake()
-                return waiter.item
+                return item
         if not self.open_senders and not self.buffer:
             raise self.closed(sends=False)
         waiter = park(party, self, "recv", None, end)

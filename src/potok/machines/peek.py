@@ -21,7 +21,9 @@ __all__ = ["Peek", "look"]
 class Peek(Group):
     """The group of one arm, which nobody can win for it."""
 
-    __slots__ = ()
+    __slots__ = ("arm",)
+
+    arm: Any
 
     def claim(self, arm: Arm) -> bool:
         if super().claim(arm):
@@ -29,7 +31,7 @@ class Peek(Group):
         return False
 
     def describe(self) -> str:
-        return str(self.waiter.item.machine.describe())
+        return str(self.arm.machine.describe())
 
 
 def look(party: Party | None, peek: Peek, arm: Arm) -> Any:
@@ -37,6 +39,7 @@ def look(party: Party | None, peek: Peek, arm: Arm) -> Any:
     if arm.machine.ready(arm):
         return True
     if party is not None:
+        peek.arm = arm
         peek.waiter = park(party, peek, "poll", arm)
         arm.machine.enqueue(arm)
     return PARKED

@@ -58,7 +58,7 @@ class Waiter:
     a constructor call would cost as much as the rest of the operation.
     """
 
-    __slots__ = ("claimed", "end", "error", "group", "item", "machine", "op", "since", "task", "value")
+    __slots__ = ("claimed", "end", "error", "group", "item", "machine", "op", "since", "task", "value", "woken")
 
     task: Any  # the party that waits
     machine: Any  # where it stands
@@ -70,9 +70,13 @@ class Waiter:
     value: Any  # the outcome ...
     error: Any  # ... or the exception to raise
     since: float  # when its kernel parked it
+    woken: bool  # `wake` was called
 
     def wake(self) -> None:
-        """Make the party runnable. Called once, after the claim, with value or error set; may hold a mutex."""
+        """Make the party runnable. Called once, after the claim, with value or error set; may hold a mutex.
+
+        The last that its caller does with the waiter: the party may use it again at once.
+        """
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -88,6 +92,7 @@ class Party(Protocol):
 
     waiter_type: type[Waiter]
     waiter: Waiter | None
+    spare: Waiter | None  # one that it has used and that nobody else knows any more
 
 
 class Arm(Waiter):
@@ -114,17 +119,19 @@ def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any 
             f"{op}: this task waits already ({party.waiter.op} on {party.waiter.machine.describe()}) and was "
             f"interrupted by a signal handler; that may call only what never waits (send_nowait, set, close, cancel)"
         )
-    waiter = party.waiter_type()
-    waiter.task = party
+    waiter = party.spare
+    if waiter is None:
+        waiter = party.waiter_type()
+        waiter.task = party
+        waiter.group = waiter.value = waiter.error = None
+        waiter.since = 0.0
+    else:
+        party.spare = None
+    waiter.claimed = waiter.woken = False
     waiter.machine = machine
     waiter.op = op
     waiter.item = item
     waiter.end = end
-    waiter.claimed = False
-    waiter.group = None
-    waiter.value = None
-    waiter.error = None
-    waiter.since = 0.0
     party.waiter = waiter
     return waiter
 

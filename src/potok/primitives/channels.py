@@ -399,8 +399,9 @@ def _take(machine: ChannelMachine, task: Task[Any], end: End) -> Any:
             return RETRY
         del entries[0]
         waiter.claimed = True
+        item = waiter.item
         waiter.wake()
-        return waiter.item
+        return item
     finally:
         me.inside = None
         if guard.deferred:

@@ -197,7 +197,7 @@ def _look(task: Task[Any], end: End, wait_for: bool) -> Peek | None:
 
 def _forget(task: Task[Any], peek: Peek) -> None:
     """Take its entry out of the machine's queue."""
-    arm = peek.waiter.item
+    arm = peek.arm
     if not arm.claimed:
         arm.machine.guard.post(task.carrier, arm.machine.withdraw, arm)
 
