@@ -118,7 +118,7 @@ class Hub:
             self.at(deadline, waiter)
         if task.greenlet is self.main:
             self._leave_main()
-        elif self.ready and not (self.watch or self.fresh):  # as `_pass_on`, without the call
+        elif self.ready and (not (self.watch or self.fresh) or self._go_on()):  # as `_pass_on`, without the call
             self.ready.popleft().switch()
         else:
             self._pass_on()
