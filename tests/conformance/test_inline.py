@@ -6,6 +6,6 @@ from potok.testing.conformance import *  # noqa: F403 - that is how a suite is t
 from potok.testing.conformance import Target
 
 
-@pytest.fixture
-def executor() -> Target:
-    return Target("inline", lacks={"parking"})
+@pytest.fixture(params=[Target("inline", lacks={"parking"})], ids=["inline"])
+def executor(request: pytest.FixtureRequest) -> Target:
+    return request.param

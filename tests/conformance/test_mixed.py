@@ -6,6 +6,6 @@ from potok.testing.conformance import *  # noqa: F403 - that is how a suite is t
 from potok.testing.conformance import Target
 
 
-@pytest.fixture
-def executor() -> Target:
-    return Target("threads", "coroutines")
+@pytest.fixture(params=[Target("threads", "coroutines")], ids=["mixed"])
+def executor(request: pytest.FixtureRequest) -> Target:
+    return request.param

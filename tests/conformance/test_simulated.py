@@ -1,13 +1,24 @@
 """*simulated*: three schedules of each test."""
 
+from functools import partial
+
 import pytest
 
 from potok.testing import simulated
 from potok.testing.conformance import *  # noqa: F403 - that is how a suite is taken over
 from potok.testing.conformance import Target
 
+TARGETS = [
+    Target(
+        partial(simulated, seed=seed),
+        lacks={"event loop", "other threads", "root tasks"},
+        tick=1.0,
+        hosts={"def", "async"},
+    )
+    for seed in range(3)
+]
 
-@pytest.fixture(params=range(3), ids="seed{}".format)
+
+@pytest.fixture(params=TARGETS, ids=["seed0", "seed1", "seed2"])
 def executor(request: pytest.FixtureRequest) -> Target:
-    lacks = {"event loop", "other threads", "root tasks"}
-    return Target(simulated(seed=request.param), lacks=lacks, tick=1.0, hosts={"def", "async"})
+    return request.param

@@ -21,6 +21,6 @@ def made_once() -> None:
     potok.start(nothing, on=ON_UVLOOP).result()
 
 
-@pytest.fixture
-def executor() -> Target:
-    return Target(ON_UVLOOP, hosts={"async"})
+@pytest.fixture(params=[Target(ON_UVLOOP, hosts={"async"})], ids=["uvloop"])
+def executor(request: pytest.FixtureRequest) -> Target:
+    return request.param

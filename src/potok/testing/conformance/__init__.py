@@ -5,12 +5,13 @@ In a test file of yours:
     import pytest
     from potok.testing.conformance import *
 
-    @pytest.fixture
-    def executor(): return Target(MyExecutor(), lacks={"event loop"})    # or just a name, or an executor object
+    @pytest.fixture(params=[Target(MyExecutor(), lacks={"event loop"})])     # or just a name, or an executor object
+    def executor(request): return request.param
 
-Each test runs once for each of `HOSTS`. What an executor can't offer is one of `CAPABILITIES`. For assertions that tell
-their values, `pytest.register_assert_rewrite("potok.testing.conformance")` in your conftest.py, which also registers
-the marker `stress` if your markers are strict.
+Each test runs once for each of `HOSTS`. What an executor can't offer is one of `CAPABILITIES`: tests that need it are
+not collected. (The fixture may also have no parameters and make the target itself: then they are skipped.) For
+assertions that tell their values, `pytest.register_assert_rewrite("potok.testing.conformance")` in your conftest.py,
+which also registers the marker `stress` if your markers are strict.
 """
 
 from potok.testing.conformance import (
@@ -62,7 +63,9 @@ _SUBJECTS = (
     timeouts,
 )
 
-__all__ = ["CAPABILITIES", "HOSTS", "Play", "Target", "play"]  # and every test of these subjects
+__all__ = ["CAPABILITIES", "HOSTS", "Play", "Target", "play", "pytest_plugins"]  # and every test of these subjects
+
+pytest_plugins = ("potok.testing.conformance.collecting",)  # what pytest looks for in the module that takes it over
 
 for _subject in _SUBJECTS:
     for _name, _test in vars(_subject).items():

@@ -273,7 +273,7 @@ def test_signal_handlers_may_use_what_they_interrupt(play: Play) -> None:
     assert rest <= sent + signals.count
 
 
-@needs()
+@needs(hosts={"thread"})  # one thread's own code is enough: the machines are the same everywhere
 def test_operations_interrupt_themselves_ten_thousand_times(play: Play) -> None:
     """Operations called from inside others, in the same thread, at every line of the machine in turn: all take effect.
 
@@ -312,8 +312,6 @@ def test_operations_interrupt_themselves_ten_thousand_times(play: Play) -> None:
         return sent
 
     play.on  # noqa: B018 - skips where this can't be hosted
-    if play.host != "thread":
-        pytest.skip("one thread's own code is enough: the machines are the same everywhere")
     sent = work()
     tx.close()
     got = list(rx)
@@ -322,10 +320,10 @@ def test_operations_interrupt_themselves_ten_thousand_times(play: Play) -> None:
     assert got.count("interruption") == count >= INTERRUPTIONS
 
 
-@needs("parking")
+@needs("parking", hosts={"thread"})
 def test_handler_that_raises_leaves_the_wait_clean(play: Play) -> None:
     """A signal handler's exception leaves a blocking operation; nothing was taken, and the channel goes on working."""
-    if not interruptible() or play.host != "thread":
+    if not interruptible():
         pytest.skip("signals are handled in the main thread of a system that has timers")
 
     class AlarmError(Exception):

@@ -11,7 +11,7 @@ import pytest
 import potok
 from potok.testing.conformance.colours import Awaiting, Body, Do, Plain, step
 
-__all__ = ["CAPABILITIES", "HOSTS", "Play", "Target", "needs", "play"]
+__all__ = ["CAPABILITIES", "HOSTS", "Play", "Target", "missing", "needs", "play"]
 
 CAPABILITIES = {
     "parking": "a task can't wait here: nothing else runs until it ends",
@@ -20,7 +20,7 @@ CAPABILITIES = {
     "host": "this code can't host it",
     "root tasks": "nobody would run a task that belongs to no block (potok.start)",
 }
-"""What a test may need, and why it is skipped on an executor that lacks it."""
+"""What a test may need, and why it is left out, or skipped, on an executor that lacks it."""
 
 HOSTS = ("def", "async", "thread", "loop")
 """Who runs a test's body: a task of the executor in either colour, plain code in a thread, or an asyncio task."""
@@ -32,7 +32,8 @@ class Target:
     """An executor under test.
 
     Args:
-        on: what `on=` takes; several: each task that a test starts goes to the next of them.
+        on: what `on=` takes, or a function that makes it anew for each test; several: each task that a test starts
+            goes to the next of them.
         lacks: which of `CAPABILITIES` it can't offer.
         hosts: which of `HOSTS` can run a test's body.
         tick: a time that is short, and yet long enough for what happens at once to have happened; in seconds.
@@ -49,14 +50,21 @@ class Target:
             raise ValueError(f"unknown capabilities: {', '.join(sorted(unknown))}")
 
 
-def needs(*capabilities: str) -> Callable[[Test], Test]:
-    """Declare what a test needs, if it is not just parking."""
+def needs(*capabilities: str, hosts: Iterable[str] = HOSTS) -> Callable[[Test], Test]:
+    """Declare what a test needs, if it is not just parking, and which hosts it makes sense for, if not all."""
 
     def declare(test: Test) -> Test:
-        test.needs = capabilities  # type: ignore[attr-defined]
+        test.needs, test.hosts = capabilities, frozenset(hosts)  # type: ignore[attr-defined]
         return test
 
     return declare
+
+
+def missing(target: Target, host: str, test: Callable[..., Any]) -> str:
+    """Which of `CAPABILITIES` the test would need here and the target lacks; "" if it can run."""
+    if host not in target.hosts & getattr(test, "hosts", target.hosts):
+        return "host"
+    return min(target.lacks.intersection(getattr(test, "needs", ("parking",))), default="")
 
 
 class Play:
@@ -66,16 +74,17 @@ class Play:
         self.target = target
         self.host = host
         self._missing = missing
+        self._on = [on() if callable(on) else on for on in target.on]
         awaits = host in {"async", "loop"}
-        colours = (awaits,) if len(target.on) == 1 else (awaits, not awaits)
-        places = [(on, awaits) for awaits in colours for on in target.on]
+        colours = (awaits,) if len(self._on) == 1 else (awaits, not awaits)
+        places = [(on, awaits) for awaits in colours for on in self._on]
         self.do: Do = (Awaiting if awaits else Plain)(places, target.tick)
 
     @property
     def on(self) -> Any:
         """The executor, for tests that call potok directly."""
         self._skip_if_missing()
-        return self.target.on[0]
+        return self._on[0]
 
     def __call__(self, body: Body, *args: Any) -> Any:
         self._skip_if_missing()
@@ -95,7 +104,4 @@ class Play:
 def play(request: pytest.FixtureRequest, executor: Any) -> Play:
     """How a test runs its body; once for each host."""
     target = executor if isinstance(executor, Target) else Target(executor)
-    wanted = {*getattr(request.function, "needs", ("parking",))}
-    if request.param not in target.hosts:
-        wanted.add("host")
-    return Play(target, request.param, min(wanted & {*target.lacks, "host"}, default=""))
+    return Play(target, request.param, missing(target, request.param, request.function))
