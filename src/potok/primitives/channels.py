@@ -25,7 +25,7 @@ from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, park
 
-__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "outgoing"]
+__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "outgoing", "take_now"]
 
 T = TypeVar("T")
 
@@ -245,7 +245,7 @@ class Receiver(_End, Generic[T]):
                 if machine.capacity is not None:
                     machine.permits.append(True)
                     if machine.senders.entries:
-                        machine.guard.run(task.carrier, machine.refill)
+                        machine.guard.post(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
         while True:
             try:
@@ -283,7 +283,7 @@ class Receiver(_End, Generic[T]):
                 if machine.capacity is not None:
                     machine.permits.append(True)
                     if machine.senders.entries:
-                        machine.guard.run(task.carrier, machine.refill)
+                        machine.guard.post(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
         while True:
             try:
@@ -305,10 +305,9 @@ class Receiver(_End, Generic[T]):
         end = self._end
         if end.alert:
             look_closer(current(), end)
-        machine = end.machine
-        got = machine.guard.run(carrier(), machine.receive, None, end)
+        got = take_now(carrier(), end)
         if got is PARKED:
-            raise WouldBlock(f"{machine.describe()}: nothing to receive")
+            raise WouldBlock(f"{end.machine.describe()}: nothing to receive")
         return got  # type: ignore[no-any-return]
 
     def __iter__(self) -> Receiver[T]:
@@ -419,10 +418,27 @@ def _offered(machine: ChannelMachine, task: Task[Any], item: Any) -> bool:
             return False
     machine.buffer.append(item)
     if machine.receivers.entries or not machine.open_receivers:
-        machine.guard.run(task.carrier, machine.hand_out)
+        machine.guard.post(task.carrier, machine.hand_out)
         if machine.lost:  # the last receiver was closed in between
             report_lost(task.carrier, machine)
     return True
+
+
+def take_now(me: Carrier, end: End) -> Any:
+    """An item that is there, or PARKED; from the buffer without the mutex, where `recv` does. Raises ClosedError."""
+    machine = end.machine
+    if machine.buffer and machine.loose:
+        try:
+            item = machine.buffer.popleft()
+        except IndexError:
+            pass
+        else:
+            if machine.capacity is not None:
+                machine.permits.append(True)
+                if machine.senders.entries:
+                    machine.guard.post(me, machine.refill)
+            return item
+    return machine.guard.run(me, machine.receive, None, end)
 
 
 def _is_clean_end(end: End) -> bool:

@@ -21,7 +21,7 @@ from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.select import Group, TimerMachine, try_or_queue
 from potok.machines.waiting import AGAIN, PARKED, Arm
-from potok.primitives.channels import Receiver, Sending, outgoing
+from potok.primitives.channels import Receiver, Sending, outgoing, take_now
 
 __all__ = ["After", "Selected", "after", "apri_select", "aselect", "pri_select", "select"]
 
@@ -89,24 +89,25 @@ _TIMERS.guard = Guard(None)
 def _quick(task: Task[Any], objects: tuple[Any, ...], ordered: bool) -> Selected | None:
     """The short way, where all arms are receivers and items are there: no need to hold all machines at once."""
     ready = []
-    for index, thing in enumerate(objects):
-        if type(thing) is not Receiver or thing._end.alert:
+    for thing in objects:
+        if type(thing) is not Receiver:
             return None
-        machine = thing._end.machine
+        end = thing._end
+        if end.alert:
+            return None
+        machine = end.machine
         if machine.buffer or machine.senders.entries:
-            ready.append(index)
+            ready.append(thing)
         elif not machine.open_senders:
             return None
     if not ready:
         return None
-    index = ready[0] if ordered or len(ready) == 1 else ready[task.kernel.choose(len(ready))]
-    rx = objects[index]
-    machine = rx._end.machine
+    rx = ready[0] if ordered or len(ready) == 1 else ready[task.kernel.choose(len(ready))]
     try:
-        item = machine.guard.run(task.carrier, machine.receive, None, rx._end)
+        item = take_now(task.carrier, rx._end)
     except ClosedError:  # somebody else took the last item: the long way says so
         return None
-    return None if item is PARKED else Selected(rx, index, item)
+    return None if item is PARKED else Selected(rx, objects.index(rx), item)
 
 
 class _Choice:
