@@ -88,13 +88,12 @@ def hand_over(me: Carrier, end: End) -> End:
 
 def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: Task[Any], by_body: bool) -> None:
     """Note that this end was given to a task, by the body of `scope`: from now on the other side's ends look closer."""
+    if by_body:
+        scope.handed.append((end, to))
     if end.moves:
         close_end(me, end, None, f"it was handed over to task {to.name}; pass `clone()` of it to keep one yourself")
-        return
-    if not by_body:
-        return
-    scope.handed.append((end, to))
-    end.machine.guard.run(me, _alert_other_side, end, scope)
+    elif by_body:
+        end.machine.guard.run(me, _alert_other_side, end, scope)
 
 
 def _alert_other_side(end: End, scope: ScopeMachine) -> None:

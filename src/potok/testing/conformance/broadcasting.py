@@ -371,7 +371,7 @@ def test_broadcast_laggard_knows_of_every_item(play: Play) -> None:
         async with do.scope() as s:
             tasks = [s.start(listen, subscribe(), pace) for pace in range(3)]
             s.start(talk, tx)
-        return [await do.result(task) for task in tasks]
+            return [await do.result(task) for task in tasks]
 
     assert play(body) == [100] * 3
 
@@ -419,7 +419,7 @@ def test_broadcast_chained_into_another(play: Play) -> None:
             tasks = [s.start(receive_all, subscribe_again()) for _ in range(2)]
             s.start(repeat, subscribe(), again)
             s.start(send_each, tx, *range(20))
-        return [await do.result(task) for task in tasks]
+            return [await do.result(task) for task in tasks]
 
     assert play(body) == [list(range(20))] * 2
 
