@@ -1,0 +1,328 @@
+"""The conversation over a link: calls that are answered once, calls taken back, notes, and how it ends. No I/O.
+
+    caller                                  callee
+      │ ── CALL 7: "recv", channel 3 ──▶      │   the operation parks at its home
+      │ ── RECALL 7: timed out ─────────▶     │   (a time-out, a cancellation) ... or the item is there first
+      │ ◀── ANSWER 7: the item ──────────     │   either way one answer comes, and it is the truth
+      │ ── NOTE: task 12 was cancelled ─▶     │   nobody answers a note
+      │ ── GOODBYE ─────────────────────▶     │   no more calls from here; what is open is still answered
+
+Both ends call and serve. Bytes go in by `receive`, events come out; what is to be sent is in `take_outgoing`.
+
+Invariants
+    Each call that was sent is ended once: by its answer, by its failure, or by the end of the link.
+    Each call that was received is answered once; a recall that crosses with the answer is passed over.
+    What can't be pickled fails one call, on the side where it is; the link goes on.
+    The end is clean only if both have said goodbye, nothing is unanswered and no frame is cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from typing import Any, Final
+
+from potok.links.wire import Decoder, Frame, WireError, encode
+
+__all__ = [
+    "PROTOCOL",
+    "Answered",
+    "Called",
+    "Ended",
+    "Event",
+    "Failed",
+    "Greeted",
+    "Noted",
+    "Outgoing",
+    "Recalled",
+    "Session",
+]
+
+PROTOCOL: Final = 1
+NUMBER: Final = Struct("!Q")
+
+Packed = tuple[bytes, tuple[int, ...]]  # a pickle, and the descriptors of the memory that goes beside it
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    HELLO = 1
+    CALL = 2
+    ANSWER = 3
+    FAILURE = 4
+    RECALL = 5
+    NOTE = 6
+    GOODBYE = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The other side is there: what it told of itself."""
+
+    about: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Serve this, and `answer` or `fail` it."""
+
+    number: int
+    request: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The caller wants this call back: end it now, for this reason, unless it has just been done."""
+
+    number: int
+    why: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call of ours is done."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call of ours has failed: over there, or because its request or its answer can't be unpickled."""
+
+    number: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A message without an answer."""
+
+    note: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more will come. `cause` is None where both sides had said goodbye and nothing was left open."""
+
+    cause: WireError | None
+    unanswered: tuple[int, ...]  # calls of ours
+    unserved: tuple[int, ...]  # calls of the other side
+
+
+Event = Greeted | Called | Recalled | Answered | Failed | Noted | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Bytes to send, with these descriptors attached to the first of them."""
+
+    data: bytes
+    descriptors: tuple[int, ...]
+
+
+class Session:
+    """One side of a conversation.
+
+    Args:
+        dumps: pickles a value; returns the bytes and the descriptors of memory that goes beside them.
+        loads: the reverse.
+        about: what the other side is told first; pickled, too.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_decoder",
+        "_dumps",
+        "_ended",
+        "_greeted",
+        "_left",
+        "_loads",
+        "_numbers",
+        "_out",
+        "_serving",
+        "_they_left",
+    )
+
+    def __init__(
+        self, dumps: Callable[[Any], Packed], loads: Callable[[bytes, tuple[int, ...]], Any], about: Any = None
+    ) -> None:
+        self._dumps = dumps
+        self._loads = loads
+        self._decoder = Decoder()
+        self._out: deque[Outgoing] = deque()
+        self._numbers = itertools.count(1)
+        self._calls: set[int] = set()  # ours, unanswered
+        self._serving: set[int] = set()  # theirs, unanswered
+        self._greeted = False  # they said hello
+        self._left = self._they_left = False  # goodbye was said
+        self._ended = False
+        self._queue(Kind.HELLO, PROTOCOL, self._dumps(about))
+
+    # ── speaking ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def call(self, request: Any) -> int:
+        """Ask for something; the number of the call. Raises what pickling raises, with nothing sent."""
+        if self._left or self._ended:
+            raise WireError("call: this link is closed")
+        packed = self._dumps(request)
+        number = next(self._numbers)
+        self._calls.add(number)
+        self._queue(Kind.CALL, number, packed)
+        return number
+
+    def recall(self, number: int, why: Any) -> None:
+        """Take a call back, if it is still open there; whatever comes of it, its one answer tells."""
+        if number in self._calls and not self._ended:
+            self._queue(Kind.RECALL, number, self._dumps(why))
+
+    def answer(self, number: int, value: Any) -> None:
+        """Answer a call of the other side; with a failure, where the value can't be pickled."""
+        try:
+            packed = self._dumps(value)
+        except Exception as error:  # noqa: BLE001 - whatever a `__reduce__` of the user's may raise
+            self.fail(number, error)
+            return
+        self._reply(Kind.ANSWER, number, packed)
+
+    def fail(self, number: int, error: BaseException) -> None:
+        """Tell the caller that its call has failed. `dumps` must manage any exception, if need be by description."""
+        self._reply(Kind.FAILURE, number, self._dumps(error))
+
+    def note(self, note: Any) -> None:
+        """Send a message that nobody answers. Raises what pickling raises, with nothing sent."""
+        if not (self._left or self._ended):
+            self._queue(Kind.NOTE, 0, self._dumps(note))
+
+    def say_goodbye(self) -> None:
+        """No more calls and notes from here. Idempotent. What either side has open is still answered."""
+        if not (self._left or self._ended):
+            self._left = True
+            self._queue(Kind.GOODBYE, 0, (b"", ()))
+
+    def take_outgoing(self) -> list[Outgoing]:
+        """What is to be sent now, in this order."""
+        out = list(self._out)
+        self._out.clear()
+        return out
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether both have said goodbye and nothing is left open: the stream may be closed."""
+        return self._left and self._they_left and not self._calls and not self._serving
+
+    def _reply(self, kind: Kind, number: int, packed: Packed) -> None:
+        if self._ended:
+            return  # nobody is left to be told
+        if number not in self._serving:
+            raise ValueError(f"call {number} is not open here: it was answered, or never received")
+        self._serving.discard(number)
+        self._queue(kind, number, packed)
+
+    def _queue(self, kind: Kind, number: int, packed: Packed) -> None:
+        payload, descriptors = packed
+        data = encode(kind, NUMBER.pack(number) + payload, len(descriptors))
+        self._out.append(Outgoing(data, descriptors))
+
+    # ── listening ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def receive(self, data: bytes, descriptors: Iterable[int] = ()) -> list[Event]:
+        """What these bytes have brought. Bytes that potok did not send end the session: `Ended`, with the cause."""
+        if self._ended:
+            return []
+        events: list[Event] = []
+        self._decoder.feed(data, descriptors)
+        try:
+            for frame in self._decoder.frames():
+                event = self._understand(frame)
+                if event is not None:
+                    events.append(event)
+        except WireError as error:
+            events.append(self._end(error))
+        return events
+
+    def end_of_stream(self) -> list[Event]:
+        """The other side will send nothing more: it has closed the stream, or died."""
+        if self._ended:
+            return []
+        if not self._decoder.is_between_frames:
+            return [self._end(WireError("the other side of the link has gone in the middle of a frame"))]
+        if not self._they_left:
+            return [self._end(WireError("the other side of the link has gone without a goodbye"))]
+        if self._calls or self._serving:
+            return [self._end(WireError("the other side of the link has gone with calls unanswered"))]
+        return [self._end(None)]
+
+    def leave(self) -> list[int]:
+        """Descriptors that came and belong to no frame; whoever gets them closes them."""
+        return self._decoder.leave()
+
+    def _end(self, cause: WireError | None) -> Ended:
+        self._ended = True
+        ended = Ended(cause, tuple(sorted(self._calls)), tuple(sorted(self._serving)))
+        self._calls.clear()
+        self._serving.clear()
+        return ended
+
+    def _understand(self, frame: Frame) -> Event | None:
+        if len(frame.payload) < NUMBER.size:
+            raise WireError(f"a frame of kind {frame.kind} is too short to be one of potok's")
+        (number,) = NUMBER.unpack_from(frame.payload)
+        packed = frame.payload[NUMBER.size :], frame.descriptors
+        if not self._greeted:
+            return self._greet(frame.kind, number, packed)
+        if frame.kind in (Kind.CALL, Kind.NOTE, Kind.GOODBYE) and self._they_left:
+            raise WireError("the other side goes on after its goodbye")
+        match frame.kind:
+            case Kind.CALL:
+                return self._called(number, packed)
+            case Kind.ANSWER | Kind.FAILURE:
+                return self._answered(Kind(frame.kind), number, packed)
+            case Kind.RECALL:
+                return Recalled(number, self._read(packed)) if number in self._serving else None
+            case Kind.NOTE:
+                return Noted(self._read(packed))
+            case Kind.GOODBYE:
+                self._they_left = True
+                return None
+        raise WireError(f"a frame of kind {frame.kind} is none of potok's")
+
+    def _greet(self, kind: int, version: int, packed: Packed) -> Greeted:
+        if kind != Kind.HELLO:
+            raise WireError("the other side of the link did not begin with a greeting")
+        if version != PROTOCOL:
+            raise WireError(f"the other side speaks version {version} of the protocol, this one {PROTOCOL}")
+        self._greeted = True
+        return Greeted(self._read(packed))
+
+    def _read(self, packed: Packed) -> Any:
+        """What potok itself has written: where that can't be read, nothing can."""
+        try:
+            return self._loads(*packed)
+        except Exception as error:
+            raise WireError(f"a message of potok's own can't be read: {error!r}") from error
+
+    def _called(self, number: int, packed: Packed) -> Event | None:
+        if number in self._serving:
+            raise WireError(f"call {number} came twice")
+        self._serving.add(number)
+        try:
+            return Called(number, self._loads(*packed))
+        except Exception as error:  # noqa: BLE001 - a class that is not there, a `__setstate__` that fails
+            self.fail(number, error)
+            return None
+
+    def _answered(self, kind: Kind, number: int, packed: Packed) -> Event:
+        if number not in self._calls:
+            raise WireError(f"an answer came to call {number}, which is not open")
+        self._calls.discard(number)
+        try:
+            value = self._loads(*packed)
+        except Exception as error:  # noqa: BLE001 - as above
+            return Failed(number, error)
+        return Failed(number, value) if kind is Kind.FAILURE else Answered(number, value)
