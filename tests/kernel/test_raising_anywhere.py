@@ -18,7 +18,7 @@ from greenlet import getcurrent
 
 import potok
 from potok.kernel.current import carrier
-from potok.kernel.parking import _take_back, abandon, revoke
+from potok.kernel.parking import _take_back, abandon
 
 HOME = str(Path(potok.__file__).parent)
 MACHINES = str(Path(potok.__file__).parent / "machines")
@@ -31,7 +31,7 @@ class Raised(Exception):  # noqa: N818 - it is no error, it is what the handler 
 def taking_back(frame: FrameType | None) -> bool:
     """Whether a waiter is being taken back here: what a handler breaks there, nobody can mend."""
     while frame is not None:
-        if frame.f_code in (revoke.__code__, abandon.__code__, _take_back.__code__):
+        if frame.f_code in (abandon.__code__, _take_back.__code__):
             return True
         frame = frame.f_back
     return False
@@ -152,6 +152,45 @@ def getting(on: str) -> int:
     return n
 
 
+def sleeping(on: str) -> int:
+    for n in count():
+        if not disturbed(lambda: potok.sleep(0), n):
+            break
+    undisturbed(lambda: potok.sleep(0))
+    return n
+
+
+def polling(on: str) -> int:
+    one, other = potok.pipe()
+    with potok.scope(on=on) as scope:
+        for n in count():
+            if not disturbed(lambda: one.poll(0.0001), n):
+                break
+        scope.start(other.send, "whole")
+        undisturbed(lambda: None)
+        assert one.poll(60)
+        assert one.recv() == "whole"
+    one.close()
+    other.close()
+    return n
+
+
+def notified(on: str) -> int:
+    condition = potok.Condition()
+    with potok.scope(on=on) as scope:
+        for n in count():
+            condition.acquire()
+            reached = disturbed(lambda: condition.wait(0), n)
+            if condition._lock._machine.holder is not None:  # or the exception came just as it was taken again
+                condition.release()
+            assert not condition._machine.waiters.live()
+            if not reached:
+                break
+        undisturbed(lambda: None)
+        assert scope.start(condition.acquire).result()
+    return n
+
+
 def locking(on: str) -> int:
     lock = potok.Lock()
     with potok.scope(on=on) as scope:
@@ -176,7 +215,7 @@ def _no_finalizers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("on", ["threads", "coroutines"])
-@pytest.mark.parametrize("operate", [receiving, sending, choosing, getting, locking])
+@pytest.mark.parametrize("operate", [receiving, sending, choosing, getting, locking, sleeping, polling, notified])
 def test_an_exception_at_any_line_leaves_nobody_waiting(on: str, operate: Callable[[str], int]) -> None:
     """The operation raises; the machine is as it was; the next operation of the task works."""
     assert operate(on) > 10
@@ -251,9 +290,11 @@ def test_a_time_out_of_a_signal_handler_is_not_taken_for_ours() -> None:
             lambda: potok.select(potok.Event(), timeout=60),
             lambda: potok.sleep(60),
         ):
-            task.parker = Alarming(task.parker)
+            parker = task.parker
+            task.parker = Alarming(parker)
             with pytest.raises(TimeoutError, match="the handler's"):
                 wait()
+            task.parker = parker
     assert lock.acquire(timeout=0)
     lock.release()
 

@@ -52,7 +52,8 @@ class Lock(MachineTest):
             with pytest.raises(RuntimeError, match="not locked"):
                 self.machine.give_up("anybody")
             return
-        depth = self.machine.give_up("anybody")
+        depth = self.machine.depth
+        self.machine.give_up("anybody")
         self.hand_over()
         owner = object()
         got, waiter = self.operate(self.machine.restore, owner, depth)
@@ -125,7 +126,8 @@ class RLock(MachineTest):
                 release(owner)
             return
         if all_of_it:
-            assert release(owner) == self.depth
+            assert self.machine.depth == self.depth
+            release(owner)
             self.depth = 0
         else:
             release(owner)

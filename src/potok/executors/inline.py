@@ -7,9 +7,9 @@ from typing import Any
 
 from potok.errors import DeadlockError
 from potok.kernel.choices import choose
-from potok.kernel.current import carrier, getcurrent
+from potok.kernel.current import getcurrent
 from potok.kernel.finishing import run_task
-from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
+from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
 from potok.kernel.task import Task
 from potok.kernel.threadkernel import ThreadWaiter, seat
 from potok.machines.waiting import Waiter
@@ -40,9 +40,9 @@ class InlineKernel:
     def park(self, task: Task[Any], waiter: Waiter, deadline: float | None) -> None:
         if waiter.op == "sleep":
             time.sleep(max(0.0, (deadline or 0.0) - self.now()))
-        revoke(carrier(), waiter, TIMED_OUT if waiter.op == "sleep" else INTERRUPTED)
-        task.parker.acquire()
-        if waiter.op == "sleep" or waiter.error is not INTERRUPTED:
+        if not take_own(task, waiter, TIMED_OUT if waiter.op == "sleep" else ABANDONED):
+            task.parker.acquire()
+        if waiter.op == "sleep" or waiter.error is not ABANDONED:
             return
         raise DeadlockError(
             f"task {task.name} would wait for ever: {waiter.op} on {waiter.machine.describe()}, but on the inline "

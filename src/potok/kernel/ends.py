@@ -2,23 +2,23 @@
 
 The rule. An end that is an argument of `start` is handed over: the task gets a counted end of its own, closed when
 the task ends, with its exception as the cause. The caller's own end is closed when the body of that scope ends, or
-when the body's task first *turns to the other side*, whichever is first. So neither a task that dies nor one that
-forgets to close leaves its peers waiting.
+when the body's task first operates on the *other* side of that channel, whichever is first. So neither a task that
+dies nor one that forgets to close leaves its peers waiting. An end that `moves` (a subscription to a broadcast: unread,
+it would hold the sender back) closes at once.
 
-    produce ──a──▶ stage ──b──▶ body        the body receives from b: its own sender of b closes; and, as that needs
-                                            `stage` to come to its end, its own sender of a, too
+    produce ──a──▶ stage ──b──▶ body: for item in b
 
-To turn to the other side is to operate on the other end of that channel, of one further down (or up) the line of tasks
-that the body has started, or to wait for the end of a task on it: whatever would wait for ever while the end is open.
-An end that `moves` (a subscription to a broadcast: unread, it would hold the sender back) closes at once.
+Here the body touches `b` only, and waits for its end; that needs the end of `stage`, and so the end of `a`, of which
+the body still has a sender. So whoever starts to wait for the *end* of something (iterates over a receiver, waits for
+a task without a time-out, leaves a scope in another one) closes its own handed-over senders up the line of the tasks
+that it has started: with them open it would wait for ever.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
@@ -35,8 +35,17 @@ __all__ = [
     "operate",
     "report_lost",
     "take_back_handed",
-    "turn_to_task",
+    "wait_for_end",
+    "wait_for_members",
+    "wait_for_task",
 ]
+
+
+class Handed(NamedTuple):
+    """An end that the body of a scope has handed over, and to whom."""
+
+    scope: ScopeMachine
+    tasks: list[Task[Any]]
 
 
 def close_end(me: Carrier, end: End, cause: Any = None, why: str = "") -> None:
@@ -89,72 +98,100 @@ def hand_over(me: Carrier, end: End) -> End:
 def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: Task[Any], by_body: bool) -> None:
     """Note that this end was given to a task, by the body of `scope`: from now on the other side's ends look closer."""
     if by_body:
-        scope.handed.append((end, to))
+        scope.handed.setdefault(to, []).append(end)
+        end.machine.guard.run(me, _note_handed, end, scope, to)
     if end.moves:
         close_end(me, end, None, f"it was handed over to task {to.name}; pass `clone()` of it to keep one yourself")
-    elif by_body:
-        end.machine.guard.run(me, _alert_other_side, end, scope)
 
 
-def _alert_other_side(end: End, scope: ScopeMachine) -> None:
-    machine = end.machine
-    if all(known is not end for known, _ in machine.handed):
-        machine.handed.append((end, scope))
-    for other in machine.ends:
+def _note_handed(end: End, scope: ScopeMachine, to: Task[Any]) -> None:
+    handed = end.machine.handed
+    if end in handed:
+        handed[end].tasks.append(to)
+    else:
+        handed[end] = Handed(scope, [to])
+    for other in end.machine.ends:
         if other.sends is not end.sends and not other.owned:
             other.alert = True
 
 
 def look_closer(task: Task[Any], end: End) -> None:
     """The slow path of an operation on an alerted end: is it closed, or does it settle a hand-over?"""
-    machine, me = end.machine, task.carrier
+    machine = end.machine
     if end.closed:
         raise machine.end_closed(end)
-    other_side = not end.sends
-    for scope in {s for handed, s in list(machine.handed) if handed.sends is other_side and s.host is task}:
-        _turn(me, scope, [(machine, other_side)])
-    machine.guard.run(me, _forget_closed, machine)
+    _settle(task, machine, sends=not end.sends)
 
 
-def turn_to_task(me: Task[Any], task: Task[Any]) -> None:
-    """`me` waits for the end of `task`: if that is on the line of tasks it has started, it turns to the other side."""
+def wait_for_end(me: Task[Any], end: End) -> None:
+    """`me` is going to receive until the last sender is closed."""
+    if end.machine.handed:
+        _wait_for_ends(me, [end.machine])
+
+
+def wait_for_task(me: Task[Any], task: Task[Any]) -> None:
+    """`me` is going to wait until `task` has ended."""
     scope = task.home
-    if scope.handed and scope.host is me:
-        _turn(me.carrier, scope, [(end.machine, not end.sends) for end, to in scope.handed if to is task])
+    if scope.host is me and task in scope.handed:
+        _wait_for_ends(me, [end.machine for end in scope.handed[task] if not end.sends])
 
 
-def _turn(me: Carrier, scope: ScopeMachine, sides: list[tuple[ChannelMachine, bool]]) -> None:
-    """Close the body's own ends of these sides (senders if True), and of those that depend on them along the line."""
-    given: dict[Task[Any], list[End]] = defaultdict(list)
-    kept: dict[tuple[ChannelMachine, bool], list[tuple[End, Task[Any]]]] = defaultdict(list)
-    for end, to in scope.handed:
-        given[to].append(end)
-        kept[end.machine, end.sends].append((end, to))
-    seen: set[tuple[ChannelMachine, bool]] = set()
-    while sides:
-        side = sides.pop()
-        if side in seen:
+def wait_for_members(me: Task[Any], scope: ScopeMachine) -> None:
+    """`me` is going to wait until all tasks of this scope of its have ended."""
+    if scope.handed and scope.parent is not None and scope.parent.host is me:
+        _wait_for_ends(me, [end.machine for ends in scope.handed.values() for end in ends if not end.sends])
+
+
+def _wait_for_ends(me: Task[Any], channels: list[ChannelMachine]) -> None:
+    """Close what `me` has handed over of the senders of these channels, and of all up the line."""
+    seen: set[ChannelMachine] = set()
+    while channels:
+        machine = channels.pop()
+        if machine in seen:
             continue
-        seen.add(side)
-        sends = side[1]
-        for end, to in kept[side]:
-            close_end(me, end, None, _why(end, to))
-            sides += [(other.machine, sends) for other in given[to] if other.sends is not sends]
+        seen.add(machine)
+        for task in _settle(me, machine, sends=True):
+            channels += [end.machine for end in task.home.handed.get(task, ()) if not end.sends]
+
+
+def _settle(me: Task[Any], machine: ChannelMachine, sends: bool) -> list[Task[Any]]:
+    """Close what `me` has handed over of this side; the tasks that got it."""
+    to: list[Task[Any]] = []
+    for end, handed in list(machine.handed.items()):
+        if end.sends is sends and handed.scope.host is me:
+            close_end(me.carrier, end, None, _why(end, handed.tasks[0]))
+            to += handed.tasks
+    machine.guard.run(me.carrier, _calm_down, machine)
+    return to
+
+
+def _calm_down(machine: ChannelMachine) -> None:
+    if all(end.closed for end in machine.handed):
+        for end in machine.ends:
+            end.alert = False
 
 
 def take_back_handed(me: Carrier, scope: ScopeMachine) -> None:
-    """The body of the scope is done: the ends that it handed over close."""
-    for end, to in scope.handed:
-        close_end(me, end, None, _why(end, to))
-        end.machine.guard.run(me, _forget_closed, end.machine)
-    scope.handed.clear()
+    """The body of the scope is done: the ends that it handed over close.
+
+    Raises what a channel's `undelivered` raises, after all of them are closed.
+    """
+    handed, scope.handed = scope.handed, {}
+    failure: BaseException | None = None
+    for to, ends in handed.items():
+        for end in ends:
+            try:
+                close_end(me, end, None, _why(end, to))
+            except BaseException as error:
+                failure = failure or error
+            end.machine.guard.run(me, _forget_handed, end)
+    if failure is not None:
+        raise failure
 
 
-def _forget_closed(machine: ChannelMachine) -> None:
-    machine.handed = [entry for entry in machine.handed if not entry[0].closed]
-    if not machine.handed:
-        for end in machine.ends:
-            end.alert = False
+def _forget_handed(end: End) -> None:
+    end.machine.handed.pop(end, None)
+    _calm_down(end.machine)
 
 
 def _why(end: End, to: Task[Any]) -> str:

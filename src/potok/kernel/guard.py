@@ -25,6 +25,7 @@ from typing import Any
 from potok.errors import WouldBlock
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
+from potok.kernel.current import carrier
 from potok.machines.waiting import PARKED
 
 __all__ = ["Guard", "guarded_together", "run_outside"]
@@ -151,11 +152,14 @@ def run_outside(me: Carrier, fn: Callable[[], object]) -> None:
     outermost = me.inside
     while not isinstance(outermost, Guard):
         outermost = outermost[-1]
-    outermost.deferred.append((_nothing, ()))  # so that it looks, as it is left
+    outermost.deferred.append((_take_over, (me.owed,)))  # so that it looks, as it is left
 
 
-def _nothing() -> None:
-    """There is something to do outside."""
+def _take_over(owed: list[Callable[[], object]]) -> None:
+    """Whoever runs what was deferred has this to do, too, as it leaves: it may be another thread."""
+    mine = carrier().owed
+    while owed and owed is not mine:
+        mine.append(owed.pop(0))
 
 
 def _is_inside(carrier: Carrier, guard: Guard) -> bool:

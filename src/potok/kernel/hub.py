@@ -65,8 +65,6 @@ class GreenletWaiter(Waiter):
                 hub.rouse()
 
     def settle(self) -> None:
-        while not self.woken:
-            time.sleep(0)
         self.task.kernel.forget(self.task.greenlet)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from potok.errors import DeadlockError
 from potok.kernel.current import current, current_awaiting
-from potok.kernel.ends import turn_to_task
+from potok.kernel.ends import wait_for_task
 from potok.kernel.parking import Elapsed, aperform, attend, check_timeout, perform
 from potok.kernel.task import Task
 
@@ -23,7 +23,8 @@ def join(task: Task[Any], timeout: float | None = None) -> bool:
         return True
     me = current()
     _refuse_own(task, me)
-    turn_to_task(me, task)
+    if timeout is None:
+        wait_for_task(me, task)
     try:
         perform(task.home, task.home.join, task, timeout=timeout, call="join")
     except Elapsed:
@@ -36,7 +37,7 @@ async def ajoin(task: Task[Any]) -> None:
     if not task.finished:
         me = current_awaiting()
         _refuse_own(task, me)
-        turn_to_task(me, task)
+        wait_for_task(me, task)
     await aperform(task.home, task.home.join, task)
 
 

@@ -43,8 +43,7 @@ class FutureWaiter(Waiter):
             kernel.rouse()
 
     def settle(self) -> None:
-        while not self.woken:
-            time.sleep(0)
+        """A future that nobody awaits may be settled late."""
 
 
 class LoopKernel:

@@ -18,10 +18,11 @@ tenth of a communication), unless a timer or a canceller may still know it: then
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from potok.errors import BlockingCallError, Cancelled, ClosedError
+from potok.errors import BlockingCallError, Cancelled, ClosedError, WouldBlock
 from potok.kernel import events
 from potok.kernel.build import FREE_THREADED, fence
 from potok.kernel.carrier import Carrier
@@ -30,6 +31,7 @@ from potok.kernel.task import ASYNC, ATTEND, DUE, PREEMPT, YIELDS, Task
 from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
 
 __all__ = [
+    "ABANDONED",
     "INTERRUPTED",
     "RETRY",
     "TIMED_OUT",
@@ -43,6 +45,7 @@ __all__ = [
     "perform",
     "raise_if_cancelled",
     "revoke",
+    "take_own",
     "unlucky",
     "wait",
 ]
@@ -59,8 +62,11 @@ class _Mark:
 
 
 TIMED_OUT: Final = _Mark("TIMED_OUT")
-INTERRUPTED: Final = _Mark("INTERRUPTED")
+INTERRUPTED: Final = _Mark("INTERRUPTED")  # by a canceller
+ABANDONED: Final = _Mark("ABANDONED")  # by its own task
 RETRY: Final = _Mark("RETRY")
+
+reuse = not FREE_THREADED  # waiters; `potok.testing` tells a parked task by its waiter and turns this off for a look
 
 
 class Elapsed(TimeoutError):  # noqa: N818 - users see it under another name
@@ -83,6 +89,26 @@ def _revoke(machine: Machine, waiter: Waiter, why: Any) -> None:
     if waiter.machine is machine and machine.withdraw(waiter):
         waiter.error = why
         waiter.wake()
+
+
+def take_own(task: Task[Any], waiter: Waiter, why: Any) -> bool:
+    """Take the task's own waiter back, in its own thread: no wake follows. False: a hand-over or canceller has won."""
+    machine = waiter.machine
+    while True:
+        try:
+            return machine.guard.run(task.carrier, _take_own, machine, waiter, why)  # type: ignore[no-any-return]
+        except WouldBlock:  # in a finalizer inside another machine, and another thread is just in this one
+            time.sleep(0)
+
+
+def _take_own(machine: Machine, waiter: Waiter, why: Any) -> bool:
+    if waiter.claimed:
+        return False
+    waiter.error = why  # first: where a signal handler raises in between, this tells whose claim it was
+    if machine.withdraw(waiter):
+        return True
+    waiter.error = None
+    return False
 
 
 def check_timeout(timeout: float | None) -> None:
@@ -159,13 +185,13 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     waiter = task.waiter
     due = deadline
     try:
-        if task.trap == ATTEND or FREE_THREADED:
-            _recheck(task, waiter)
+        withdrawn = (task.trap == ATTEND or FREE_THREADED) and _recheck(task, waiter)
         if task.deadline is not None and not task.masked:
             due = task.deadline if due is None else min(due, task.deadline)
         if events.sinks:
             events.emit("Parked", task, waiter)
-        task.kernel.park(task, waiter, due)
+        if not withdrawn:
+            task.kernel.park(task, waiter, due)
     except BaseException as error:
         _take_back(task, waiter, error)
     task.waiter = None
@@ -174,43 +200,54 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     if waiter.error is not None:
         return unlucky(task, waiter, deadline)
     got, waiter.value = waiter.value, None
-    if due is None and task.trap != ATTEND and not FREE_THREADED:
+    if reuse and due is None and task.trap != ATTEND:
         waiter.item = None
         task.spare = waiter
     return got
 
 
-def abandon(task: Task[Any], deadline: float | None, error: BaseException) -> Any:
+def abandon(task: Task[Any], before: Waiter | None, deadline: float | None, error: BaseException) -> Any:
     """An exception has come after the task's operation began and before it was waiting: raise it, but leave no waiter.
 
     A signal handler may raise anywhere. Where a hand-over has won, its outcome is returned (or raised) instead, and
-    the exception comes at the next park point.
+    the exception comes at the next park point. `before` is the task's waiter as the operation began: not None where
+    the operation is itself a signal handler's, in the middle of another.
     """
-    waiter = task.waiter
-    if waiter is None or isinstance(error, BlockingCallError):  # the latter: it is not this operation's
-        raise error
-    _take_back(task, waiter, error)
-    task.waiter = None
-    return waiter.value if waiter.error is None else unlucky(task, waiter, deadline)
+    try:
+        waiter = task.waiter
+        if waiter is before or waiter is None:
+            raise error
+        _take_back(task, waiter, error)
+        task.waiter = None
+        return waiter.value if waiter.error is None else unlucky(task, waiter, deadline)
+    finally:
+        del error  # its traceback refers to this frame
 
 
 def _take_back(task: Task[Any], waiter: Waiter, error: BaseException) -> None:
     """An exception came in place of the wake: raise it, unless a hand-over has won, then at the next park point."""
-    revoke(task.carrier, waiter, INTERRUPTED)
-    waiter.settle()
-    if waiter.error is INTERRUPTED or waiter.error is TIMED_OUT:
-        task.waiter = None
-        raise error
-    if task.pending is None:
-        task.pending = error
-    task.trap = ATTEND
+    try:
+        if not take_own(task, waiter, ABANDONED) and waiter.error is not ABANDONED:
+            while not waiter.woken and waiter.error is not TIMED_OUT:  # by another thread; timing out is our own's
+                time.sleep(0)
+            waiter.settle()
+        if waiter.error in (ABANDONED, INTERRUPTED, TIMED_OUT):
+            task.waiter = None
+            raise error
+        if task.pending is None:
+            task.pending = error
+        task.trap = ATTEND
+    finally:
+        del error
 
 
-def _recheck(task: Task[Any], waiter: Waiter) -> None:
-    """Our half of the hand-shake: a canceller that came before the waiter was visible has set the trap."""
+def _recheck(task: Task[Any], waiter: Waiter) -> bool:
+    """Our half of the hand-shake: a canceller that came before the waiter was visible has set the trap.
+
+    True: the waiter is taken back, to look again.
+    """
     fence()
-    if task.trap == ATTEND and not task.masked:
-        revoke(task.carrier, waiter, INTERRUPTED)
+    return task.trap == ATTEND and not task.masked and take_own(task, waiter, ABANDONED)
 
 
 def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
@@ -218,7 +255,7 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     error = waiter.error
     if error is AGAIN:
         return RETRY
-    if error is INTERRUPTED:
+    if error is INTERRUPTED or error is ABANDONED:
         if task.pending is not None:
             pending, task.pending = task.pending, None
             raise pending
@@ -245,13 +282,14 @@ def perform(machine: Machine, op: Callable[..., Any], *args: Any, timeout: float
     if task.trap:
         attend(task, f"{call}()", "await_()" if call == "wait" else f"a{call}()")  # `await` is a keyword
     deadline = None if timeout is None else task.kernel.now() + timeout
+    before = task.waiter
     while True:
         try:
             got = machine.guard.run(task.carrier, op, task, *args)
             if got is PARKED:
                 got = wait(task, deadline)
         except BaseException as error:
-            got = abandon(task, deadline, error)
+            got = abandon(task, before, deadline, error)
         if got is not RETRY:
             return got
 
@@ -264,13 +302,14 @@ async def aperform(machine: Machine, op: Callable[..., Any], *args: Any, timeout
     if task.trap > ASYNC:
         attend(task)
     deadline = None if timeout is None else task.kernel.now() + timeout
+    before = task.waiter
     while True:
         try:
             got = machine.guard.run(task.carrier, op, task, *args)
             if got is PARKED:
                 got = await await_woken(task, deadline)
         except BaseException as error:
-            got = abandon(task, deadline, error)
+            got = abandon(task, before, deadline, error)
         if got is not RETRY:
             return got
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from potok.errors import Cancelled
 from potok.kernel.guard import Guard
-from potok.kernel.parking import RETRY, attend, revoke, wait
+from potok.kernel.parking import RETRY, abandon, attend, revoke, wait
 from potok.kernel.task import ATTEND, Task
 from potok.machines.nap import NapMachine
 
@@ -145,20 +145,25 @@ def _park_on_future(task: Task[Any], future: Any) -> None:
     told = task.foreign_told
     task.masked += told
     face = task.face
-    waiter = FOREIGN.begin(task, "await", future)
-    me = task.carrier
+    me, before = task.carrier, task.waiter
+    waiter: Any = None
 
     def done(_: Any) -> None:
-        FOREIGN.guard.run(me, FOREIGN.end, waiter)
+        if waiter is not None:
+            FOREIGN.guard.run(me, FOREIGN.end, waiter)
 
-    future.add_done_callback(done)
     face.leave()
     try:
-        while wait(task, None) is RETRY and not future.done():
+        future.add_done_callback(done)
+        while not future.done():
             waiter = FOREIGN.begin(task, "await", future)
+            if wait(task, None) is not RETRY:
+                break
     except Cancelled:
         task.foreign_told = True
         raise
+    except BaseException as error:
+        abandon(task, before, None, error)
     finally:
         face.enter()
         task.masked -= told

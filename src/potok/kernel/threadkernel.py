@@ -9,7 +9,7 @@ from typing import Any
 from potok.errors import BlockingCallError
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, running_loop
-from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke
+from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
@@ -28,8 +28,6 @@ class ThreadWaiter(Waiter):
 
     def settle(self) -> None:
         """Nobody knows whether the lock was acquired: so take a new one; a late release goes to the old."""
-        while not self.woken:
-            time.sleep(0)
         self.task.parker = closed_lock()
 
 
@@ -67,8 +65,8 @@ class ThreadKernel:
         while (rest := deadline - time.monotonic()) > 0:
             if parker.acquire(timeout=min(rest, patience)):
                 return
-        revoke(task.carrier, waiter, TIMED_OUT)
-        parker.acquire()
+        if not take_own(task, waiter, TIMED_OUT):
+            parker.acquire()
 
     def pause(self, task: Task[Any]) -> None:
         """The operating system has the say."""
@@ -87,12 +85,8 @@ def _refuse_if_needed(task: Task[Any], waiter: Waiter) -> None:
     """Code on somebody's event loop blocks it: refuse where the wait is for what only that loop can run."""
     from potok.kernel.looping import needs_running_loop
 
-    if needs_running_loop(waiter):
-        revoke(task.carrier, waiter, INTERRUPTED)
-        task.parker.acquire()
-        if waiter.error is INTERRUPTED:
-            raise BlockingCallError(
-                f"waiting here ({waiter.op} on {waiter.machine.describe()}) would block the event loop that must go on "
-                f"for it; write `await` and the spelling with an `a` (or `async with`)"
-            )
-        task.parker.release()
+    if needs_running_loop(waiter) and take_own(task, waiter, ABANDONED):
+        raise BlockingCallError(
+            f"waiting here ({waiter.op} on {waiter.machine.describe()}) would block the event loop that must go on "
+            f"for it; write `await` and the spelling with an `a` (or `async with`)"
+        )

@@ -57,7 +57,7 @@ class BarrierMachine(Machine):
                 "this Barrier is broken: a wait timed out or was cancelled, its action failed, or it was aborted; "
                 "reset() makes it as new"
             )
-        if self.trip is None and len(self.waiters) + 1 >= self.parties:
+        if self.trip is None and self.waiters.count() + 1 >= self.parties:
             others = self._claim(self.parties - 1)
             if self.acts:
                 self.trip = Trip(others)
@@ -74,7 +74,7 @@ class BarrierMachine(Machine):
             raise BrokenBarrierError("this Barrier was aborted while its action ran")
         self.trip = None
         number = self._let_pass(trip.others)
-        if len(self.waiters) >= self.parties:
+        if self.waiters.count() >= self.parties:
             *others, last = self._claim(self.parties)
             last.value = self.trip = Trip(others)
             last.wake()

@@ -99,7 +99,7 @@ class ChannelMachine(Machine):
         self.cause: Any = None
         self.cancelled = False
         self.lost: list[Any] = []  # items to report once the mutex is free; only with an `undelivered` callback
-        self.handed: list[Any] = []  # caller's own ends that close when their scope's body turns to the other side
+        self.handed: dict[End, Any] = {}  # ends that scopes' bodies have handed over, see `potok.kernel.ends`
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
 

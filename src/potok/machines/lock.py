@@ -29,6 +29,8 @@ class LockMachine(Machine):
 
     __slots__ = ("holder", "waiters")
 
+    depth = 1  # as an RLock's, for who waits on a condition
+
     def __init__(self) -> None:
         self.holder: Any = None
         self.waiters = WaitQueue()
@@ -66,10 +68,9 @@ class LockMachine(Machine):
         """Whether `owner` may wait and notify. Anybody may, while the lock is held: by whom is not its business."""
         return self.holder is not None
 
-    def give_up(self, owner: Any) -> int:
-        """Release it, however often it is held; what `restore` takes."""
+    def give_up(self, owner: Any) -> None:
+        """Release it, however often it is held."""
         self.release(owner)
-        return 1
 
     def restore(self, party: Party | None, owner: Any, depth: int) -> Any:
         """Undo `give_up`: True, or park."""
@@ -130,12 +131,10 @@ class RLockMachine(Machine):
         """Whether `owner` may wait and notify."""
         return self.holder is owner
 
-    def give_up(self, owner: Any) -> int:
-        """Release it, however often it is held: the depth, which `restore` takes. Raises as `release`."""
+    def give_up(self, owner: Any) -> None:
+        """Release it, however often it is held. Raises as `release`."""
         self._refuse_stranger(owner)
-        depth = self.depth
         self._hand_over()
-        return depth
 
     def _hand_over(self) -> None:
         waiter = self.waiters.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from potok.machines.waiting import Machine, Party, Waiter, park
+from potok.machines.waiting import PARKED, Machine, Party, Waiter, park
 
 __all__ = ["NapMachine"]
 
@@ -16,6 +16,11 @@ class NapMachine(Machine):
 
     def __init__(self, what: str) -> None:
         self.what = what
+
+    def sleep(self, party: Party | None) -> Any:
+        """Park until the time is over."""
+        park(party, self, "sleep")
+        return PARKED
 
     def begin(self, party: Party, op: str, subject: Any = None) -> Waiter | None:
         """The party's waiter. Always parks."""

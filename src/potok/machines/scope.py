@@ -76,7 +76,7 @@ class ScopeMachine(Machine):
         self.endings = WaitQueue()
         self.errors: list[BaseException] = []  # of members that failed
         self.collects = False  # a failure leaves the siblings alone
-        self.handed: list[Any] = []  # ends that were handed over here and close with the body
+        self.handed: dict[Any, list[Any]] = {}  # ends that were handed to members: they close with the body
         self.facade: Any = None  # what users know this scope as, while its block runs
         self.frame: Any = None  # the generator this scope was opened in, if any
 

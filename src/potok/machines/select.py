@@ -52,11 +52,11 @@ class Group:
 
     def withdraw(self, waiter: Waiter) -> bool:
         """Give up all arms, unless one has won."""
+        waiter.claimed = True  # if not by us, then by the winner
         try:
             self.token.pop()
         except IndexError:
             return False
-        waiter.claimed = True
         return True
 
     def describe(self) -> str:

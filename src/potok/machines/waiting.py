@@ -80,7 +80,7 @@ class Waiter:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """See that the wake of this claimed waiter, on its way or past, resumes nobody any more.
+        """See that the wake of this waiter, past or never to come, resumes nobody any more.
 
         Called by the party, which runs again by other means: an exception came.
         """
@@ -127,11 +127,11 @@ def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any 
         waiter.since = 0.0
     else:
         party.spare = None
-    waiter.claimed = waiter.woken = False
-    waiter.machine = machine
+    waiter.machine = machine  # before it can be claimed: see `revoke`
     waiter.op = op
     waiter.item = item
     waiter.end = end
+    waiter.claimed = waiter.woken = False
     party.waiter = waiter
     return waiter
 
@@ -194,6 +194,10 @@ class WaitQueue:
     def waiting(self) -> list[Waiter]:
         """Those who wait, first first (for reports and tests)."""
         return [entry for entry in self.entries.copy() if not entry.claimed]
+
+    def count(self) -> int:
+        """How many wait, exactly."""
+        return sum(not entry.claimed for entry in self.entries)
 
     def __len__(self) -> int:
         """How many wait. Reports ask without the mutex: nothing is iterated, and the answer may be out of date."""

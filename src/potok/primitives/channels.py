@@ -16,7 +16,7 @@ from potok.errors import ClosedError, WouldBlock
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
-from potok.kernel.ends import close_end, hand_over, look_closer, operate, report_lost
+from potok.kernel.ends import close_end, hand_over, look_closer, operate, report_lost, wait_for_end
 from potok.kernel.guard import Guard
 from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
@@ -149,6 +149,7 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
+        before = task.waiter
         while True:
             try:
                 got = _hand(machine, task, end, item) if machine.direct else RETRY
@@ -157,7 +158,7 @@ class Sender(_End, Generic[T]):
                 if got is PARKED:
                     got = wait(task, deadline)
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 break
         if machine.lost:
@@ -182,6 +183,7 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
+        before = task.waiter
         while True:
             try:
                 got = _hand(machine, task, end, item) if machine.direct else RETRY
@@ -190,7 +192,7 @@ class Sender(_End, Generic[T]):
                 if got is PARKED:
                     got = await await_woken(task, deadline)
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 break
         if machine.lost:
@@ -247,6 +249,7 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.post(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
+        before = task.waiter
         while True:
             try:
                 got: Any = _take(machine, task, end) if machine.direct else RETRY
@@ -255,7 +258,7 @@ class Receiver(_End, Generic[T]):
                 if got is PARKED:
                     got = wait(task, deadline)
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 return got  # type: ignore[no-any-return]
 
@@ -285,6 +288,7 @@ class Receiver(_End, Generic[T]):
                     if machine.senders.entries:
                         machine.guard.post(task.carrier, machine.refill)
                 return item  # type: ignore[no-any-return]
+        before = task.waiter
         while True:
             try:
                 got: Any = _take(machine, task, end) if machine.direct else RETRY
@@ -293,7 +297,7 @@ class Receiver(_End, Generic[T]):
                 if got is PARKED:
                     got = await await_woken(task, deadline)
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 return got  # type: ignore[no-any-return]
 
@@ -311,6 +315,7 @@ class Receiver(_End, Generic[T]):
         return got  # type: ignore[no-any-return]
 
     def __iter__(self) -> Receiver[T]:
+        wait_for_end(current(), self._end)
         return self
 
     def __next__(self) -> T:
@@ -322,6 +327,7 @@ class Receiver(_End, Generic[T]):
             raise
 
     def __aiter__(self) -> Receiver[T]:
+        wait_for_end(current_awaiting(), self._end)
         return self
 
     async def __anext__(self) -> T:

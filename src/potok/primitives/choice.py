@@ -14,7 +14,7 @@ from typing import Any
 
 from potok.errors import ClosedError
 from potok.kernel.current import current, current_awaiting
-from potok.kernel.ends import look_closer, report_lost, turn_to_task
+from potok.kernel.ends import look_closer, report_lost
 from potok.kernel.guard import Guard, guarded_together
 from potok.kernel.parking import RETRY, Elapsed, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
@@ -154,6 +154,7 @@ class _Choice:
         """Take the arms that lost out of their queues, if they were queued."""
         if self.group is None or self.group.waiter is None:
             return
+        self.group.token.clear()
         me, winner = self.task.carrier, self.group.winner
         for arm in self.arms:
             if arm is not winner and not arm.claimed:
@@ -211,7 +212,6 @@ def _arm(task: Task[Any], group: Group, index: int, thing: Any) -> Arm:
     elif isinstance(thing, Task):
         arm.op, arm.machine, arm.item = "join", thing.home, thing
         thing.asked = True
-        turn_to_task(task, thing)
     elif hasattr(thing, "_as_arm"):
         thing._as_arm(arm)
     else:
@@ -238,6 +238,7 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
         return quick
     choice = _Choice(task, objects, timeout, ordered)
     party = task if default is _MISSING else None
+    before = task.waiter
     while True:
         try:
             got = choice.attempt(party)
@@ -248,7 +249,7 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
                 raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
             continue
         except BaseException as error:
-            got = abandon(task, None, error)
+            got = abandon(task, before, None, error)
         finally:
             choice.give_up()
         if got is PARKED:
@@ -266,6 +267,7 @@ async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any
         return quick
     choice = _Choice(task, objects, timeout, ordered)
     party = task if default is _MISSING else None
+    before = task.waiter
     while True:
         try:
             got = choice.attempt(party)
@@ -276,7 +278,7 @@ async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any
                 raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
             continue
         except BaseException as error:
-            got = abandon(task, None, error)
+            got = abandon(task, before, None, error)
         finally:
             choice.give_up()
         if got is PARKED:

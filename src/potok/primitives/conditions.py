@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 from potok.errors import PotokError
 from potok.kernel.current import carrier, current, current_awaiting
 from potok.kernel.guard import Guard
-from potok.kernel.parking import Elapsed, aperform, attend, await_woken, check_timeout, masked, perform, wait
+from potok.kernel.parking import (
+    Elapsed,
+    abandon,
+    aperform,
+    attend,
+    await_woken,
+    check_timeout,
+    masked,
+    perform,
+    wait,
+)
 from potok.kernel.task import ASYNC, Task
 from potok.machines.condition import ConditionMachine
 from potok.primitives.locks import Lock, Mutex, RLock
@@ -77,8 +87,8 @@ class Condition:
         """Give up the lock, wait to be notified, take the lock again. A park point.
 
         The lock is held again, as often as before, whatever this returns or raises: neither time nor cancellation
-        stops it from being taken. (Only where Ctrl-C, or another signal's handler, raises once more while it is taken
-        does this raise without the lock.) What was waited for may have passed by then, and though it is rare,
+        stops it from being taken. (Only where Ctrl-C, or another signal's handler, raises just as it is taken does
+        this raise without the lock.) What was waited for may have passed by then, and though it is rare,
         this may return with nobody having notified: check in a loop, as `wait_for` does.
 
         Returns: True; False if `timeout` seconds passed first.
@@ -89,15 +99,22 @@ class Condition:
 
     def _wait(self, task: Task[Any], owner: Task[Any], timeout: float | None) -> bool:
         deadline = self._prepare(task, owner, timeout, "wait")
-        depth = self._stand_and_give_up(task, owner)
-        notified = False
+        lock = self._lock._machine
+        before, holder, depth = task.waiter, lock.holder, lock.depth
+        given_up = notified = False
         try:
+            self._stand_and_give_up(task, owner)
+            given_up = True
             wait(task, deadline)
             notified = True
         except Elapsed:
             pass
+        except BaseException as error:
+            abandon(task, before, deadline, error)
+            notified = True  # that came first
         finally:
-            self._retake(task, owner, depth, notified)
+            if given_up or lock.holder is not holder:
+                self._retake(task, owner, depth, notified)
         return notified
 
     def _retake(self, task: Task[Any], owner: Task[Any], depth: int, notified: bool) -> None:
@@ -113,21 +130,30 @@ class Condition:
                     if not _can_wait(error, held_back):
                         raise
                     held_back = error
+                    if machine.holder is owner:  # it came as we had the lock already
+                        break
         self._raise_held_back(task, held_back, notified)
 
     async def await_(self, timeout: float | None = None) -> bool:
         """The awaitable spelling of `wait`."""
         task = current_awaiting()
         deadline = self._prepare(task, task, timeout, "")
-        depth = self._stand_and_give_up(task, task)
-        notified = False
+        lock = self._lock._machine
+        before, holder, depth = task.waiter, lock.holder, lock.depth
+        given_up = notified = False
         try:
+            self._stand_and_give_up(task, task)
+            given_up = True
             await await_woken(task, deadline)
             notified = True
         except Elapsed:
             pass
+        except BaseException as error:
+            abandon(task, before, deadline, error)
+            notified = True  # that came first
         finally:
-            await self._aretake(task, depth, notified)
+            if given_up or lock.holder is not holder:
+                await self._aretake(task, depth, notified)
         return notified
 
     async def _aretake(self, task: Task[Any], depth: int, notified: bool) -> None:
@@ -142,6 +168,8 @@ class Condition:
                     if not _can_wait(error, held_back):
                         raise
                     held_back = error
+                    if machine.holder is task:
+                        break
         self._raise_held_back(task, held_back, notified)
 
     def _prepare(self, task: Task[Any], owner: Task[Any], timeout: float | None, call: str) -> float | None:
@@ -152,11 +180,11 @@ class Condition:
         self._refuse_stranger(owner, "wait")
         return None if timeout is None else task.kernel.now() + timeout
 
-    def _stand_and_give_up(self, task: Task[Any], owner: Task[Any]) -> int:
-        """Queue the task, then give up the lock. How often it was held."""
+    def _stand_and_give_up(self, task: Task[Any], owner: Task[Any]) -> None:
+        """Queue the task, then give up the lock."""
         machine, lock = self._machine, self._lock._machine
         machine.guard.run(task.carrier, machine.wait, task)
-        return lock.guard.run(task.carrier, lock.give_up, owner)  # type: ignore[no-any-return]
+        lock.guard.run(task.carrier, lock.give_up, owner)
 
     def _raise_held_back(self, task: Task[Any], error: BaseException | None, notified: bool) -> None:
         """With the lock held: raise what interrupted us. The notification that we had is another's then."""

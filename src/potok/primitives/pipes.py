@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from potok.kernel.current import current, current_awaiting
 from potok.kernel.ends import look_closer
 from potok.kernel.guard import Guard
-from potok.kernel.parking import Elapsed, attend, await_woken, check_timeout, wait
+from potok.kernel.parking import Elapsed, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import End
@@ -111,18 +111,23 @@ class Pipe(Handed, Generic[T]):
         if task.trap:
             attend(task, "poll()", "apoll()")
         deadline = None if timeout is None else task.kernel.now() + timeout
-        while True:
-            if (peek := _look(task, self._rx._end, wait_for=timeout != 0)) is None:
-                return True
-            if timeout == 0:
+        if timeout == 0:
+            if _look(task, self._rx._end, wait_for=False) is not None:
                 sleep(0)
-                return _look(task, self._rx._end, wait_for=False) is None
+            return _look(task, self._rx._end, wait_for=False) is None
+        before, peek = task.waiter, None
+        while True:
             try:
+                if (peek := _look(task, self._rx._end, wait_for=True)) is None:
+                    return True
                 wait(task, deadline)
             except Elapsed:
                 return False
+            except BaseException as error:
+                abandon(task, before, deadline, error)
             finally:
-                _forget(task, peek)
+                if peek is not None:
+                    _forget(task, peek)
 
     async def apoll(self, timeout: float | None = 0.0) -> bool:
         """The awaitable spelling of `poll`."""
@@ -131,18 +136,23 @@ class Pipe(Handed, Generic[T]):
         if task.trap > ASYNC:
             attend(task)
         deadline = None if timeout is None else task.kernel.now() + timeout
-        while True:
-            if (peek := _look(task, self._rx._end, wait_for=timeout != 0)) is None:
-                return True
-            if timeout == 0:
+        if timeout == 0:
+            if _look(task, self._rx._end, wait_for=False) is not None:
                 await asleep(0)
-                return _look(task, self._rx._end, wait_for=False) is None
+            return _look(task, self._rx._end, wait_for=False) is None
+        before, peek = task.waiter, None
+        while True:
             try:
+                if (peek := _look(task, self._rx._end, wait_for=True)) is None:
+                    return True
                 await await_woken(task, deadline)
             except Elapsed:
                 return False
+            except BaseException as error:
+                abandon(task, before, deadline, error)
             finally:
-                _forget(task, peek)
+                if peek is not None:
+                    _forget(task, peek)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 

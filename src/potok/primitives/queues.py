@@ -56,6 +56,7 @@ class _Getting(Generic[T]):
         machine = self._machine
         if machine.atomic and machine.items and (got := _pop(machine, task.carrier)) is not PARKED:
             return got  # type: ignore[no-any-return]
+        before = task.waiter
         while True:
             try:
                 got = machine.guard.run(task.carrier, machine.get, task)
@@ -64,7 +65,7 @@ class _Getting(Generic[T]):
             except Elapsed:
                 raise Empty(f"{machine.name} was empty for {timeout} s") from None
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 return got  # type: ignore[no-any-return]
 
@@ -77,6 +78,7 @@ class _Getting(Generic[T]):
         machine = self._machine
         if machine.atomic and machine.items and (got := _pop(machine, task.carrier)) is not PARKED:
             return got  # type: ignore[no-any-return]
+        before = task.waiter
         while True:
             try:
                 got = machine.guard.run(task.carrier, machine.get, task)
@@ -85,7 +87,7 @@ class _Getting(Generic[T]):
             except Elapsed:
                 raise Empty(f"{machine.name} was empty for {timeout} s") from None
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 return got  # type: ignore[no-any-return]
 
@@ -150,6 +152,7 @@ class Queue(_Getting[T]):
             _push(machine, task.carrier, item)
             return
         deadline = None if timeout is None or machine.maxsize <= 0 else _deadline(task, timeout)
+        before = task.waiter
         while True:
             try:
                 got = machine.guard.run(task.carrier, machine.put, task, item)
@@ -158,12 +161,12 @@ class Queue(_Getting[T]):
             except Elapsed:
                 raise Full(f"{machine.name} was full for {timeout} s") from None
             except WouldBlock as error:
-                if task.waiter is None and task.carrier.inside is not None and machine.maxsize <= 0:
+                if task.waiter is before and task.carrier.inside is not None and machine.maxsize <= 0:
                     machine.guard.post(task.carrier, _put_now, machine, item)  # a put that never waits may come later
                     return
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 return
 
@@ -179,6 +182,7 @@ class Queue(_Getting[T]):
             _push(machine, task.carrier, item)
             return
         deadline = None if timeout is None or machine.maxsize <= 0 else _deadline(task, timeout)
+        before = task.waiter
         while True:
             try:
                 got = machine.guard.run(task.carrier, machine.put, task, item)
@@ -187,7 +191,7 @@ class Queue(_Getting[T]):
             except Elapsed:
                 raise Full(f"{machine.name} was full for {timeout} s") from None
             except BaseException as error:
-                got = abandon(task, deadline, error)
+                got = abandon(task, before, deadline, error)
             if got is not RETRY:
                 return
 

@@ -21,7 +21,7 @@ from potok.kernel import interrupts
 from potok.kernel.cancelling import cancel_scope, echoes, effective_above
 from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
-from potok.kernel.ends import take_back_handed
+from potok.kernel.ends import take_back_handed, wait_for_members
 from potok.kernel.isolation import copied
 from potok.kernel.parking import Elapsed, aperform, check_timeout, masked, perform, raise_if_cancelled
 from potok.kernel.scoping import absorbs, asked_by_asyncio, enter, leave, refuse_async, take_back
@@ -216,7 +216,11 @@ class Scope:
             leave(task, machine)  # raises: out of order
         if echoes(task, error):
             error = error.cause  # type: ignore[union-attr]
-        take_back_handed(task.carrier, machine)
+        wait_for_members(task, machine)
+        try:
+            take_back_handed(task.carrier, machine)
+        except BaseException as failure:  # of a channel's `undelivered`
+            error = error or failure
         self._stopped = machine.reason is not None
         if error is not None and not (self._collects and isinstance(error, Exception)):
             cancel_scope(machine, f"the body of the scope failed: {type(error).__name__}: {error}")

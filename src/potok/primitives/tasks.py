@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from potok.errors import BlockingCallError, PotokError
 from potok.kernel import stuck
-from potok.kernel.current import current, current_awaiting, getcurrent, running_loop
+from potok.kernel.current import current, getcurrent, running_loop
 from potok.kernel.exiting import watch_exit
 from potok.kernel.guard import Guard
-from potok.kernel.parking import RETRY, Elapsed, attend, await_woken, check_timeout, wait
+from potok.kernel.parking import Elapsed, aperform, attend, perform
 from potok.kernel.root import root
 from potok.kernel.stuck import TaskInfo
 from potok.kernel.task import ASYNC, ATTEND, Task
@@ -111,39 +111,24 @@ def current_scope() -> Scope | RootScope:
 
 def sleep(seconds: float) -> None:
     """Park the current task for so many seconds."""
-    deadline = _sleep_deadline(current(), seconds)
-    task = current()
-    if task.trap:
-        attend(task, "sleep()", "asleep()")
-    while True:
-        NAP.begin(task, "sleep")
-        try:
-            if wait(task, deadline) is not RETRY:
-                return
-        except Elapsed:
-            return
+    try:
+        perform(NAP, NAP.sleep, timeout=_checked(seconds), call="sleep")
+    except Elapsed:
+        pass
 
 
 async def asleep(seconds: float) -> None:
     """The awaitable spelling of `sleep`."""
-    task = current_awaiting()
-    deadline = _sleep_deadline(task, seconds)
-    if task.trap > ASYNC:
-        attend(task)
-    while True:
-        NAP.begin(task, "sleep")
-        try:
-            if await await_woken(task, deadline) is not RETRY:
-                return
-        except Elapsed:
-            return
+    try:
+        await aperform(NAP, NAP.sleep, timeout=_checked(seconds))
+    except Elapsed:
+        pass
 
 
-def _sleep_deadline(task: Task[Any], seconds: float) -> float:
+def _checked(seconds: float) -> float:
     if seconds is None:
         raise ValueError("sleep takes a number of seconds >= 0, not None")
-    check_timeout(seconds)
-    return task.kernel.now() + seconds  # type: ignore[no-any-return]
+    return seconds
 
 
 def checkpoint() -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from potok.kernel import parking
+from potok.kernel.build import FREE_THREADED
 from potok.kernel.parking import check_timeout
 from potok.kernel.stuck import live_tasks
 from potok.kernel.task import Task
@@ -58,8 +60,13 @@ def _pauses(me: Task[Any], timeout: float) -> Iterator[float]:
 
 
 def _all_parked(me: Task[Any]) -> bool:
-    first = _places(me)
-    return None not in first.values() and first == _places(me)
+    """Whether all stand where they stood a moment ago: each time a task parks it has another waiter."""
+    parking.reuse = False
+    try:
+        first = _places(me)
+        return None not in first.values() and first == _places(me)
+    finally:
+        parking.reuse = not FREE_THREADED
 
 
 def _running(me: Task[Any]) -> list[str]:

@@ -130,7 +130,7 @@ async def pass_on(do: Do, rx: potok.Receiver[int], tx: potok.Sender[int]) -> Non
         await do.send(tx, item + 1)
 
 
-def test_handed_ends_along_a_pipeline_close_as_the_body_receives(play: Play) -> None:
+def test_handed_ends_along_a_pipeline_close_as_the_body_iterates(play: Play) -> None:
     """The body touches only the last channel: its own ends of those before hold nobody up."""
 
     async def body(do: Do) -> list[int]:
@@ -148,46 +148,67 @@ def test_handed_ends_along_a_pipeline_close_as_the_body_receives(play: Play) -> 
     assert play(body) == [3, 4, 5]
 
 
-def test_handed_ends_along_a_pipeline_close_as_the_body_sends(play: Play) -> None:
-    """The last stage stops early: the one before learns it at its next send, and so, at last, does the body."""
-
-    async def pass_on_while_wanted(do: Do, rx: potok.Receiver[int], tx: potok.Sender[int]) -> None:
-        with pytest.raises(potok.ClosedError):
-            await pass_on(do, rx, tx)
+def test_handed_ends_along_a_pipeline_stay_open_for_single_items(play: Play) -> None:
+    """Who takes an answer and then asks again has not come to the end: another task may send the requests, too."""
 
     async def body(do: Do) -> list[int]:
-        (a_tx, a), (b_tx, b), (c_tx, c) = potok.channel(), potok.channel(), potok.channel()
+        (a_tx, a), (b_tx, b) = potok.channel(10), potok.channel(10)
         async with do.scope() as s:
-            s.start(pass_on_while_wanted, a, b_tx)
-            s.start(pass_on_while_wanted, b, c_tx)
-            last = s.start(receive_one, c)
-            with pytest.raises(potok.ClosedError):
-                for item in range(100):
-                    await do.send(a_tx, item)
-            return [item, await do.result(last)]
+            s.start(pass_on, a, b_tx)
+            s.start(send_each, a_tx, 10)
+            got = [await do.recv(b)]
+            for item in (20, 30):
+                await do.send(a_tx, item)
+                got.append(await do.recv(b))
+            s.start(send_each, a_tx, 40)
+            return [*got, *[item async for item in do.each(b)]]
 
-    sent, got = play(body)
-    assert got == 2
-    assert 2 <= sent <= 3
+    assert play(body) == [11, 21, 31, 41]
 
 
-def test_handed_ends_close_as_the_body_waits_for_a_task_on_the_other_side(play: Play) -> None:
+def test_handed_ends_close_as_the_body_waits_for_a_task_down_the_line(play: Play) -> None:
     """`s.start(consume, rx).result()` in the body does not wait for the body's own sender."""
 
-    async def body(do: Do) -> list[list[int]]:
-        (a_tx, a), (b_tx, b), (c_tx, c) = potok.channel(), potok.channel(), potok.channel()
-        got = []
+    async def body(do: Do) -> list[int]:
+        (a_tx, a), (b_tx, b) = potok.channel(), potok.channel()
         async with do.scope() as s:
             s.start(send_each, a_tx, 1, 2)
             s.start(pass_on, a, b_tx)
             consumer = s.start(receive_all, b)
-            got.append(await do.result(consumer))
-            s.start(send_each, c_tx, 5)
-            consumer = s.start(receive_all, c)
-            got.append((await do.select(consumer)).value)
-        return got
+            return [*await do.result(consumer)]
 
-    assert play(body) == [[2, 3], [5]]
+    assert play(body) == [2, 3]
+
+
+@pytest.mark.parametrize("wait", ["result", "end"])
+def test_handed_ends_close_as_an_inner_scope_waits(play: Play, wait: str) -> None:
+    """The producer was started in the outer scope, the consumer in the inner one."""
+
+    async def body(do: Do) -> list[int]:
+        tx, rx = potok.channel()
+        async with do.scope() as outer:
+            outer.start(send_each, tx, 1, 2)
+            async with do.scope() as inner:
+                consumer = inner.start(receive_all, rx)
+                if wait == "result":
+                    await do.result(consumer)
+            return [*await do.result(consumer)]
+
+    assert play(body) == [1, 2]
+
+
+def test_handed_ends_along_a_pipeline_across_scopes(play: Play) -> None:
+    """One stage in each scope; the body of the inner one iterates."""
+
+    async def body(do: Do) -> list[int]:
+        (a_tx, a), (b_tx, b) = potok.channel(), potok.channel()
+        async with do.scope() as outer:
+            outer.start(send_each, a_tx, 1, 2)
+            async with do.scope() as inner:
+                inner.start(pass_on, a, b_tx)
+                return [item async for item in do.each(b)]
+
+    assert play(body) == [2, 3]
 
 
 def test_handed_sender_stays_open_as_the_body_waits_for_a_producer(play: Play) -> None:
