@@ -18,7 +18,8 @@ from greenlet import getcurrent
 
 import potok
 from potok.kernel.current import carrier
-from potok.kernel.parking import _take_back, abandon
+from potok.kernel.parking import _take_back, abandon, wait
+from potok.machines.waiting import WaitQueue
 
 HOME = str(Path(potok.__file__).parent)
 MACHINES = str(Path(potok.__file__).parent / "machines")
@@ -283,7 +284,7 @@ def test_a_time_out_of_a_signal_handler_is_not_taken_for_ours() -> None:
 
     task, lock = potok.current_task(), potok.Lock()
     with lock:
-        for wait in (
+        for blocking in (
             lambda: lock.acquire(timeout=60),
             lambda: potok.Event().wait(timeout=60),
             lambda: potok.Semaphore(0).acquire(timeout=60),
@@ -293,7 +294,7 @@ def test_a_time_out_of_a_signal_handler_is_not_taken_for_ours() -> None:
             parker = task.parker
             task.parker = Alarming(parker)
             with pytest.raises(TimeoutError, match="the handler's"):
-                wait()
+                blocking()
             task.parker = parker
     assert lock.acquire(timeout=0)
     lock.release()
@@ -342,3 +343,83 @@ def test_a_handler_that_raises_in_a_coroutine_leaves_nobody_waiting() -> None:
         rx.close()
 
     asyncio.run(main())
+
+
+class Meanwhile:
+    """The lock that a thread parks on; something happens in that thread as its wait is over."""
+
+    def __init__(self, lock: Any, before: Callable[[], object], after: Callable[[], object]) -> None:
+        self.lock, self.release = lock, lock.release
+        self.before, self.after = before, after
+
+    def acquire(self, timeout: float = -1) -> bool:
+        self.before()
+        got = bool(self.lock.acquire(timeout=60))
+        self.after()
+        return got
+
+
+def test_a_handlers_failing_operation_leaves_the_one_it_interrupted_alone() -> None:
+    """A wait was just handed an item when the handler asks a closed channel: each has its own outcome."""
+    tx, rx = potok.channel()
+    closed_tx, closed = potok.channel()
+    closed_tx.close()
+    told: list[str] = []
+
+    def handler() -> None:
+        with pytest.raises(potok.ClosedError):
+            closed.recv()
+        told.append("closed")
+
+    task = potok.current_task()
+    with potok.scope(on="threads") as scope:
+        parker = task.parker
+        task.parker = Meanwhile(parker, lambda: scope.start(tx.send, "the only item"), handler)
+        assert rx.recv() == "the only item"
+        task.parker = parker
+        potok.checkpoint()
+    assert told == ["closed"]
+    for end in (tx, rx, closed):
+        end.close()
+
+
+def at_entry_of(function: Any, do: Callable[[], object]) -> None:
+    """Have `do` called, once, as this function is entered next."""
+
+    def tracer(frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code is function.__code__:
+            sys.settrace(None)
+            do()
+        return tracer
+
+    sys.settrace(tracer)
+
+
+def test_a_handlers_refused_wait_that_gets_out_takes_ours_with_it() -> None:
+    """It raises out of our operation before that waits: nobody may be handed to it any more."""
+    tx, rx = potok.channel()
+    other_tx, other = potok.channel()
+    at_entry_of(wait, other.recv)
+    with pytest.raises(potok.BlockingCallError, match="waits already"):
+        rx.recv()
+    assert potok.current_task().waiter is None
+    with pytest.raises(potok.WouldBlock):
+        tx.send_nowait(1)
+    for end in (tx, rx, other_tx, other):
+        end.close()
+
+
+def test_a_barrier_counts_who_is_there() -> None:
+    """Not an arrival that an exception has cut off before it stood in line."""
+    barrier = potok.Barrier(2)
+
+    def handler() -> None:
+        raise Raised
+
+    at_entry_of(WaitQueue.push, handler)
+    with pytest.raises(Raised):
+        barrier.wait()
+    barrier.reset()
+    with potok.scope(on="threads") as scope:
+        other = scope.start(barrier.wait, 60)
+        assert {barrier.wait(60), other.result()} == {0, 1}

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 import potok
 from potok.kernel.current import carrier
 
@@ -58,7 +60,7 @@ def test_a_close_that_another_thread_has_to_run_is_reported_by_it() -> None:
         end.close()
 
 
-def test_a_failing_callback_is_logged_where_nobody_can_be_told(caplog: object) -> None:
+def test_a_failing_callback_is_logged_where_nobody_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
     """The operation that was interrupted has nothing to do with it."""
 
     def fail(item: int) -> None:
@@ -68,6 +70,37 @@ def test_a_failing_callback_is_logged_where_nobody_can_be_told(caplog: object) -
     other_tx, other = potok.channel()
     tx.send(7)
     assert other._end.machine.guard.run(carrier(), lambda: rx.close() or "goes on") == "goes on"
-    assert "ValueError: 7" in caplog.text  # type: ignore[attr-defined]
+    assert "ValueError: 7" in caplog.text
     for end in (tx, other_tx, other):
         end.close()
+
+
+def test_a_callback_that_fails_as_the_body_ends_is_the_bodys_failure() -> None:
+    """The scope is left all the same, after its tasks: nothing of it stays behind."""
+
+    def fail(item: int) -> None:
+        raise ValueError(item)
+
+    tx, rx = potok.channel(2, undelivered=fail)
+    tx.send(1)
+    tx.send(2)
+    tasks: list[potok.Task[object]] = []
+
+    def body() -> None:
+        with potok.scope(on="threads") as scope:
+            tasks.append(scope.start(rx.recv))
+            tasks[0].join()
+            scope.start(receive_nothing, rx).join()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        body()
+    assert [repr(error) for error in caught.value.exceptions] == ["ValueError(2)"]
+    assert tasks[0].done()
+    potok.checkpoint()
+    with potok.scope(on="threads") as scope:
+        assert scope.start(abs, -1).result() == 1
+    tx.close()
+
+
+def receive_nothing(rx: potok.Receiver[int]) -> None:
+    """Have it, and end."""
