@@ -4,6 +4,10 @@ Where CommsTime measures the switch between tasks, this measures the channel: wi
 operations find room, or an item, and go on. Tasks, threads, and a thread that feeds an asyncio task; each
 peer runs the same two loops, only the operations that they are given differ.
 
+What was found: an operation that finds room, or an item, is one Python call with two atomic operations of a deque,
+0.17 µs; gevent's queue is compiled and needs 0.2 µs for both. Between threads the figures vary from run to run with
+who happens to hold the GIL, `queue.Queue`'s most of all (0.27 to 0.8 M/s unbounded).
+
 The items are numbers in order, and the consumer checks the last one: no peer may lose any on the way.
 """
 

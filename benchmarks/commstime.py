@@ -13,6 +13,12 @@ runs the same four functions: only the operations that they are given differ.
 The bound, two raw greenlet switches (there and back), is what a rendezvous between greenlets pays when each
 side parks once: one switch away from it, one back.
 
+What the profile shows (CPython 3.11, two cores, `def` on coroutines, 1.5 µs): a quarter is the two raw switches. The
+waiter is 0.12 µs (0.2 before it was used again), entering and leaving the guard 0.07 on each side, finding the current
+task 0.04 on each side; the rest are five Python calls and some thirty attribute look-ups. PyCSP's greenlets, which
+neither lock, nor cancel, nor time out, nor talk to other threads, need 1.8. Awaiting costs 0.75 more; what it adds is
+the coroutine of the operation, the one that parks, and telling asyncio which task runs (0.1, tried without).
+
 Source: P. H. Welch's CommsTime for occam; the process names are those of the CSP libraries after it.
 """
 

@@ -9,6 +9,9 @@ Two situations, for they are two paths through a select:
 The items come on the channels in turn. The plain receiver knows the turn and reads the right channel, the
 select is over all of them, so the difference is the price of not knowing. A parked select has to visit each
 of its arms, so its cost grows linearly; it must not grow faster.
+
+What was found: a buffered receive is one call of 0.18 µs. A select that finds an item needs 0.75 µs for three calls, a
+look at each arm and the result object, and 0.25 for the fair choice when both are ready (`pri_select` saves that).
 """
 
 from collections.abc import Callable, Sequence
