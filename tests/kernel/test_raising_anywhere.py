@@ -18,7 +18,7 @@ from greenlet import getcurrent
 
 import potok
 from potok.kernel.current import carrier
-from potok.kernel.parking import _take_back, abandon, wait
+from potok.kernel.parking import _take_back, abandon, masked, wait
 from potok.machines.waiting import WaitQueue
 
 HOME = str(Path(potok.__file__).parent)
@@ -29,10 +29,13 @@ class Raised(Exception):  # noqa: N818 - it is no error, it is what the handler 
     """By the handler."""
 
 
+TAKING_BACK = (abandon.__code__, _take_back.__code__, masked.__enter__.__code__, masked.__exit__.__code__)
+
+
 def taking_back(frame: FrameType | None) -> bool:
-    """Whether a waiter is being taken back here: what a handler breaks there, nobody can mend."""
+    """Whether a waiter, or a mask, is being taken back here: what a handler breaks there, nobody can mend."""
     while frame is not None:
-        if frame.f_code in (abandon.__code__, _take_back.__code__):
+        if frame.f_code in TAKING_BACK:
             return True
         frame = frame.f_back
     return False
@@ -182,6 +185,7 @@ def notified(on: str) -> int:
         for n in count():
             condition.acquire()
             reached = disturbed(lambda: condition.wait(0), n)
+            potok.current_task().masked = 0  # a tracer may raise just as a `with` is left; a signal handler may not
             if condition._lock._machine.holder is not None:  # or the exception came just as it was taken again
                 condition.release()
             assert not condition._machine.waiters.live()
