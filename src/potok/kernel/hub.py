@@ -191,7 +191,7 @@ class Hub:
             if task.base_trap & ASYNC and self.binding is None:
                 self.need_loop()
             run_task(task)
-            me.task = task = None
+            del me.task, task  # a signal handler that comes now has a task of its own, not this one, and not None
             if not self.ready and self.fresh and self._go_on():
                 me.task = self.fresh.popleft()
                 continue
