@@ -85,15 +85,24 @@ def _threads() -> Iterator[threading.Thread]:
     """
     frames = sys._current_frames()
     for thread in threading.enumerate():
-        if thread.ident in frames and thread.name not in {"potok-idle", "potok-loop"}:
+        if thread.ident in frames and thread.name not in {"potok-idle", "potok-loop", "potok-links"}:
             yield thread
 
 
 def _descriptors() -> Iterator[tuple[int, str]]:
     """Yield the open file descriptors; but for the one of this very listing, which has no target any more."""
+    kept = _kept_descriptors()
     for entry in list(DESCRIPTORS.iterdir()) if DESCRIPTORS.exists() else ():
         with suppress(OSError):
+            if int(entry.name) in kept:
+                continue
             yield int(entry.name), str(entry.readlink())
+
+
+def _kept_descriptors() -> set[int]:
+    """What idle worker processes, and those who make and hear them, have open."""
+    crew = sys.modules.get("potok.executors.processes.crew")
+    return crew.kept_descriptors() if crew is not None else set()
 
 
 def _new_since(before: Held) -> Held:

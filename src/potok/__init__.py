@@ -15,9 +15,11 @@ from potok.errors import (
     DeadlockError,
     Lagged,
     PotokError,
+    RemoteError,
     ScopeError,
     ShutDown,
     TaskCancelled,
+    WorkerDied,
     WouldBlock,
 )
 from potok.kernel.task import Task
@@ -25,7 +27,7 @@ from potok.primitives.broadcasts import Subscriber, broadcast
 from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
 from potok.primitives.choice import after, apri_select, aselect, pri_select, select
 from potok.primitives.conditions import Condition
-from potok.primitives.executors import coroutines, threads
+from potok.primitives.executors import coroutines, processes, threads
 from potok.primitives.locks import Lock, RLock
 from potok.primitives.pipes import Pipe, pipe
 from potok.primitives.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, SimpleQueue
@@ -66,6 +68,7 @@ __all__ = [
     "PriorityQueue",
     "Queue",
     "RLock",
+    "RemoteError",
     "Receiver",
     "ScopeError",
     "Semaphore",
@@ -75,6 +78,7 @@ __all__ = [
     "Subscriber",
     "Task",
     "TaskCancelled",
+    "WorkerDied",
     "WouldBlock",
     "after",
     "apri_select",
@@ -91,6 +95,7 @@ __all__ = [
     "map",
     "pipe",
     "pri_select",
+    "processes",
     "run",
     "scope",
     "select",

@@ -19,9 +19,11 @@ __all__ = [
     "DeadlockError",
     "Lagged",
     "PotokError",
+    "RemoteError",
     "ScopeError",
     "ShutDown",
     "TaskCancelled",
+    "WorkerDied",
     "WouldBlock",
 ]
 
@@ -92,6 +94,35 @@ class TaskCancelled(PotokError):  # noqa: N818 - the outcome of a task
     def __init__(self, message: str, *, reason: object = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class RemoteError(PotokError):
+    """Something could not cross between address spaces: an object that can't be pickled, or not be unpickled there."""
+
+
+class WorkerDied(PotokError):  # noqa: N818 - a report of what happened
+    """The worker process, or interpreter, that ran a task or was the home of an object is gone.
+
+    `exit_code` or `signal` (the other is None), `pid`, the name of the `task` it ran, and the `last_events` that it
+    had told of.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        pid: int | None = None,
+        task: str = "",
+        last_events: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.signal = signal
+        self.pid = pid
+        self.task = task
+        self.last_events = last_events
 
 
 class BadItem(PotokError):  # noqa: N818 - a value as often as an error: it stands in place of a result

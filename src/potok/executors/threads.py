@@ -9,10 +9,9 @@ import os
 import threading
 from typing import Any
 
-from potok.kernel.current import getcurrent
-from potok.kernel.finishing import run_task
-from potok.kernel.task import ASYNC, Task
-from potok.kernel.threadkernel import ThreadKernel, seat
+from potok.kernel.running import run_here
+from potok.kernel.task import Task
+from potok.kernel.threadkernel import ThreadKernel
 
 __all__ = ["Threads"]
 
@@ -76,22 +75,6 @@ class Pool:
 _pool = Pool()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.reset)
-
-
-def run_here(task: Task[Any]) -> None:
-    """Run the task in this thread, which it has to itself."""
-    here = getcurrent()
-    seat(task)
-    here.task = task
-    try:
-        if task.base_trap & ASYNC:
-            from potok.kernel.adopting import drive_natively
-
-            run_task(task, drive_natively)
-        else:
-            run_task(task)
-    finally:
-        del here.task
 
 
 class PooledThreads(ThreadKernel):

@@ -18,10 +18,10 @@ class Carrier:
 
     `inside` says which machine this thread is in the middle of (see `guard`); `owed` is what it has to run once it is
     inside none; `hub` is the run queue of the coroutines this thread carries, if any; `patience` is how many seconds at
-    most it may block at a time.
+    most it may block at a time; `leads` rouses it from where it waits for other address spaces, while it does that.
     """
 
-    __slots__ = ("__weakref__", "hub", "ident", "inside", "name", "owed", "patience")
+    __slots__ = ("__weakref__", "hub", "ident", "inside", "leads", "name", "owed", "patience")
 
     def __init__(self) -> None:
         thread = threading.current_thread()
@@ -30,4 +30,5 @@ class Carrier:
         self.inside: Any = None
         self.owed: list[Callable[[], object]] = []
         self.hub: Any = None
+        self.leads: Callable[[], None] | None = None
         self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX

@@ -24,6 +24,7 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.guard import run_outside
 from potok.kernel.task import Task
+from potok.links.packing import opened
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.scope import ScopeMachine
 
@@ -83,7 +84,7 @@ def report_lost(me: Carrier, machine: ChannelMachine) -> None:
     failure: BaseException | None = None
     for item in machine.guard.run(me, machine.take_lost):
         try:
-            machine.undelivered(item)
+            machine.undelivered(opened(item))
         except BaseException as error:  # the others are reported all the same
             failure = failure or error
     if failure is not None:

@@ -33,6 +33,7 @@ from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
 __all__ = [
     "ABANDONED",
     "INTERRUPTED",
+    "RECALLED",
     "RETRY",
     "TIMED_OUT",
     "Elapsed",
@@ -64,6 +65,7 @@ class _Mark:
 TIMED_OUT: Final = _Mark("TIMED_OUT")
 INTERRUPTED: Final = _Mark("INTERRUPTED")  # by a canceller
 ABANDONED: Final = _Mark("ABANDONED")  # by its own task
+RECALLED: Final = _Mark("RECALLED")  # from another address space, for whatever reason: nothing has happened there
 RETRY: Final = _Mark("RETRY")
 
 reuse = not FREE_THREADED  # waiters; `potok.testing` tells a parked task by its waiter and turns this off for a look
@@ -231,7 +233,7 @@ def _take_back(task: Task[Any], waiter: Waiter, error: BaseException) -> None:
             while not waiter.woken and waiter.error is not TIMED_OUT:  # by another thread; timing out is our own's
                 time.sleep(0)
             waiter.settle()
-        if waiter.error in (ABANDONED, INTERRUPTED, TIMED_OUT):
+        if waiter.error in (ABANDONED, INTERRUPTED, TIMED_OUT, RECALLED):
             task.waiter = None
             raise error
         if task.pending is None:
@@ -255,14 +257,15 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     error = waiter.error
     if error is AGAIN:
         return RETRY
-    if error is INTERRUPTED or error is ABANDONED:
+    if error is INTERRUPTED or error is ABANDONED or error is RECALLED:
         if task.pending is not None:
             pending, task.pending = task.pending, None
             raise pending
         task.trap = task.base_trap
         raise_if_cancelled(task)
-        return RETRY
-    if error is TIMED_OUT:
+        if error is not RECALLED:
+            return RETRY
+    if error is TIMED_OUT or error is RECALLED:
         if not task.masked:
             _check_deadline(task)
             raise_if_cancelled(task)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from potok.kernel.root import implicit, root
 from potok.kernel.task import Task
 from potok.machines.scope import ScopeMachine
+from potok.machines.select import Group
 
-__all__ = ["TaskInfo", "dump", "live_tasks", "report_survivors"]
+__all__ = ["TaskInfo", "dump", "live_tasks", "place", "report_survivors"]
 
 
 class TaskInfo(NamedTuple):
@@ -53,9 +54,20 @@ def _info(task: Task[Any]) -> TaskInfo:
     if waiter is None:
         return TaskInfo(task, task.name, task.executor, "", None, "")
     since = max(0.0, task.kernel.now() - waiter.since) if waiter.since else 0.0
-    holder = getattr(waiter.machine, "holder", None)
-    held_by = holder.name if isinstance(holder, Task) else ""
+    holder = None if getattr(waiter.machine, "away", False) else getattr(waiter.machine, "holder", None)
+    held_by = getattr(holder, "name", "")
     return TaskInfo(task, task.name, task.executor, f"{waiter.op} on {waiter.machine.describe()}", since, held_by)
+
+
+def place(task: Task[Any]) -> Any:
+    """The waiter or asyncio future at which the task is parked; None if it runs, or is about to."""
+    waiter = task.waiter
+    if waiter is not None:
+        group = waiter.machine
+        woken = waiter.claimed or (isinstance(group, Group) and not group.open)
+        return None if woken else waiter
+    future = getattr(task.value, "_fut_waiter", None)  # of the asyncio task that carries it, if one does
+    return None if future is None or future.done() else future
 
 
 def frame_of(task: Task[Any]) -> FrameType | None:

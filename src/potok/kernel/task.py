@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from potok.errors import Cancelled, TaskCancelled
 from potok.kernel.build import FREE_THREADED
+from potok.links.packing import opened
 from potok.machines.scope import Member
 
 __all__ = ["ASYNC", "ATTEND", "DUE", "PREEMPT", "YIELDS", "Task"]
@@ -145,7 +146,8 @@ class Task(Member, Generic[T]):
     @property
     def pid(self) -> int:
         """The process it runs in."""
-        return os.getpid()
+        pid_of = getattr(self.kernel, "pid_of", None)
+        return os.getpid() if pid_of is None else pid_of(self)  # type: ignore[no-any-return]
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
@@ -183,6 +185,7 @@ class Task(Member, Generic[T]):
         """Return or raise what it ended with. Only for a finished task."""
         error = self.error
         if error is None:
+            self.value = opened(self.value)
             return self.value  # type: ignore[no-any-return]
         if isinstance(error, Cancelled):
             told = f": {error.reason}" if error.reason != "" else ""

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from potok.errors import BlockingCallError
+from potok.kernel.build import FREE_THREADED, fence
+from potok.kernel.carrier import Carrier
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, running_loop
 from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
-__all__ = ["ThreadKernel", "ThreadWaiter", "seat"]
+__all__ = ["ThreadKernel", "ThreadWaiter", "closed_lock", "seat", "wait_by"]
+
+
+def _block(me: Carrier, parker: threading.Lock, timeout: float) -> bool:
+    return parker.acquire(timeout=timeout)
+
+
+_wait: Callable[[Carrier, threading.Lock, float], bool] = _block
+
+
+def wait_by(how: Callable[[Carrier, threading.Lock, float], bool]) -> None:
+    """Have threads wait for their lock this way: once there are links, a thread that waits reads them."""
+    global _wait
+    _wait = how
 
 
 class ThreadWaiter(Waiter):
@@ -22,9 +38,16 @@ class ThreadWaiter(Waiter):
     __slots__ = ()
 
     def wake(self) -> None:
-        parker = self.task.parker
+        task = self.task
+        parker, me = task.parker, task.carrier
         self.woken = True  # before the release: see `settle`
         parker.release()
+        if FREE_THREADED:
+            fence()
+        if me.leads is not None:
+            leads = me.leads  # it may have come to its end by itself meanwhile
+            if leads is not None:
+                leads()
 
     def settle(self) -> None:
         """Nobody knows whether the lock was acquired: so take a new one; a late release goes to the old."""
@@ -59,14 +82,15 @@ class ThreadKernel:
             _refuse_if_needed(task, waiter)
         parker, patience = task.parker, task.carrier.patience
         if deadline is None:
-            while not parker.acquire(timeout=patience):
+            while not _wait(task.carrier, parker, patience):
                 pass
             return
         while (rest := deadline - time.monotonic()) > 0:
-            if parker.acquire(timeout=min(rest, patience)):
+            if _wait(task.carrier, parker, min(rest, patience)):
                 return
         if not take_own(task, waiter, TIMED_OUT):
-            parker.acquire()
+            while not _wait(task.carrier, parker, patience):
+                pass
 
     def pause(self, task: Task[Any]) -> None:
         """The operating system has the say."""

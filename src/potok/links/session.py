@@ -89,6 +89,7 @@ class Answered:
 
     number: int
     value: Any
+    owner: Any = None  # what was given with the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class Failed:
     """A call of ours has failed: over there, or because its request or its answer can't be unpickled."""
 
     number: int
-    error: BaseException
+    error: Any
+    owner: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Ended:
     cause: WireError | None
     unanswered: tuple[int, ...]  # calls of ours
     unserved: tuple[int, ...]  # calls of the other side
+    owners: tuple[Any, ...] = ()  # of the calls of ours
 
 
 Event = Greeted | Called | Recalled | Answered | Failed | Noted | Ended
@@ -157,7 +160,7 @@ class Session:
         self._decoder = Decoder()
         self._out: deque[Outgoing] = deque()
         self._numbers = itertools.count(1)
-        self._calls: set[int] = set()  # ours, unanswered
+        self._calls: dict[int, Any] = {}  # ours, unanswered, each with its owner
         self._serving: set[int] = set()  # theirs, unanswered
         self._greeted = False  # they said hello
         self._left = self._they_left = False  # goodbye was said
@@ -166,13 +169,16 @@ class Session:
 
     # ── speaking ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def call(self, request: Any) -> int:
-        """Ask for something; the number of the call. Raises what pickling raises, with nothing sent."""
+    def call(self, request: Any, owner: Any = None) -> int:
+        """Ask for something; the number of the call. `owner` comes back with the answer.
+
+        Raises what pickling raises, with nothing sent.
+        """
         if self._left or self._ended:
             raise WireError("call: this link is closed")
         packed = self._dumps(request)
         number = next(self._numbers)
-        self._calls.add(number)
+        self._calls[number] = owner  # first: the answer may be here at once
         self._queue(Kind.CALL, number, packed)
         return number
 
@@ -190,7 +196,7 @@ class Session:
             return
         self._reply(Kind.ANSWER, number, packed)
 
-    def fail(self, number: int, error: BaseException) -> None:
+    def fail(self, number: int, error: Any) -> None:
         """Tell the caller that its call has failed. `dumps` must manage any exception, if need be by description."""
         self._reply(Kind.FAILURE, number, self._dumps(error))
 
@@ -207,9 +213,15 @@ class Session:
 
     def take_outgoing(self) -> list[Outgoing]:
         """What is to be sent now, in this order."""
-        out = list(self._out)
-        self._out.clear()
+        out = []
+        while self._out:
+            out.append(self._out.popleft())
         return out
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether there is something to be sent."""
+        return bool(self._out)
 
     @property
     def is_idle(self) -> bool:
@@ -264,7 +276,8 @@ class Session:
 
     def _end(self, cause: WireError | None) -> Ended:
         self._ended = True
-        ended = Ended(cause, tuple(sorted(self._calls)), tuple(sorted(self._serving)))
+        owners = tuple(self._calls[number] for number in sorted(self._calls))
+        ended = Ended(cause, tuple(sorted(self._calls)), tuple(sorted(self._serving)), owners)
         self._calls.clear()
         self._serving.clear()
         return ended
@@ -320,9 +333,9 @@ class Session:
     def _answered(self, kind: Kind, number: int, packed: Packed) -> Event:
         if number not in self._calls:
             raise WireError(f"an answer came to call {number}, which is not open")
-        self._calls.discard(number)
+        owner = self._calls.pop(number)
         try:
             value = self._loads(*packed)
         except Exception as error:  # noqa: BLE001 - as above
-            return Failed(number, error)
-        return Failed(number, value) if kind is Kind.FAILURE else Answered(number, value)
+            return Failed(number, error, owner)
+        return Failed(number, value, owner) if kind is Kind.FAILURE else Answered(number, value, owner)

@@ -37,7 +37,7 @@ __all__ = ["ChannelMachine", "End"]
 class End:
     """One counted end of a channel. `alert` is set when its next operation must look closer (closed, handed over)."""
 
-    __slots__ = ("alert", "closed", "machine", "owned", "sends", "why")
+    __slots__ = ("alert", "closed", "held", "machine", "orphan", "owned", "sends", "why")
 
     moves = False  # handed over to a task, the caller's own closes at once
 
@@ -47,6 +47,8 @@ class End:
         self.closed = False
         self.alert = False
         self.owned = False  # a task's own, by hand-over: closed when that ends
+        self.held = 0  # references from other address spaces
+        self.orphan = False  # collected here, and held there
         self.why = ""
 
 
@@ -71,6 +73,7 @@ class ChannelMachine(Machine):
         "permits",
         "receivers",
         "senders",
+        "shared",
         "undelivered",
     )
 
@@ -89,6 +92,7 @@ class ChannelMachine(Machine):
         self.direct = capacity == 0  # a rendezvous and nothing else (broadcasts are not)
         # Short cuts through the buffer allowed? A dropping sender can't wait for one in between to end.
         self.loose = not dropping and not self.direct
+        self.shared = False  # ends of it are in other address spaces: items are packed as they are sent
         self.undelivered = undelivered
         self.buffer: deque[Any] = deque()
         self.senders = WaitQueue()
@@ -145,7 +149,13 @@ class ChannelMachine(Machine):
             self._drop_buffer()
 
     def reap(self, end: End) -> bool:
-        """Close an end that was collected; whether somebody depended on it (the other side waited, or had sent)."""
+        """Close an end that was collected; whether somebody depended on it (the other side waited, or had sent).
+
+        One that is held elsewhere is closed when it is let go there.
+        """
+        if end.held:
+            end.orphan = True
+            return False
         last = (self.open_senders if end.sends else self.open_receivers) == 1
         missed = self.receivers.live() if end.sends else self.senders.live() or bool(self.buffer)
         self.close(end, None, "it was collected without having been closed")
@@ -165,6 +175,25 @@ class ChannelMachine(Machine):
         self._drop_buffer()
         self._fail(self.receivers, sends=False)
         self._fail(self.senders, sends=True)
+
+    def hold(self, end: End) -> None:
+        """Another address space refers to this end."""
+        end.held += 1
+
+    def let_go(self, end: End, n: int) -> None:
+        """So many references from elsewhere are no more."""
+        end.held -= n
+        if end.orphan and not end.held and not end.closed:
+            self.close(end, None, "it was collected without having been closed")
+
+    def share(self) -> None:
+        """From now on items are packed by who sends them: no more short cuts."""
+        self.shared = True
+        self.loose = self.direct = False
+
+    def is_clean_end(self, end: End) -> bool:
+        """Whether a receiver that met the end met no error: the last sender closed, without a cause."""
+        return not end.closed and not self.cancelled and self.cause is None and not self.open_senders
 
     def _drop_buffer(self) -> None:
         while self.buffer:

@@ -43,6 +43,7 @@ class QueueMachine(Machine):
 
     __slots__ = (
         "atomic",
+        "compares",
         "done",
         "getters",
         "is_shutdown",
@@ -56,26 +57,34 @@ class QueueMachine(Machine):
         "puts",
         "putters",
         "room",
+        "shared",
     )
 
     def __init__(self, maxsize: float, discipline: Discipline, name: str = "queue", atomic: bool = False) -> None:
         self.name = name
         self.items, self.push, self.pop = discipline()
         self.atomic = atomic
+        self.compares = discipline is smallest  # so it needs the items themselves
         self.getters = WaitQueue()
         self.putters = WaitQueue()
         self.joiners = WaitQueue()
         self.puts = count()
         self.done = 0
         self.is_shutdown = False
+        self.shared = False  # known in other address spaces: items are packed as they are put
         self.resize(maxsize)
 
     def resize(self, maxsize: float) -> None:
         """Set another bound. Items beyond it stay; parked putters get in as far as it allows."""
         self.maxsize = maxsize
         self.room = maxsize if maxsize > 0 else float("inf")
-        self.loose = self.atomic and maxsize <= 0
+        self.loose = self.atomic and maxsize <= 0 and not self.shared
         self.refill()
+
+    def share(self) -> None:
+        """From now on items are packed by who puts them, where nobody compares them; no short cut for puts."""
+        self.shared = True
+        self.loose = False
 
     # ── items ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,19 @@ from typing import Any
 
 from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, park
 
-__all__ = ["Group", "TimerMachine", "try_or_queue"]
+__all__ = ["OPEN", "Group", "TimerMachine", "try_or_queue"]
+
+
+class _OpenGuard:
+    """A group decides by its token: nothing to hold."""
+
+    def run(self, me: Any, op: Callable[..., Any], *args: Any) -> Any:
+        return op(*args)
+
+    post = run
+
+
+OPEN = _OpenGuard()
 
 
 class Group:

@@ -210,6 +210,7 @@ class Machine:
     __slots__ = ("__weakref__", "guard")
 
     guard: Any
+    away = False  # it stands for one in another address space
 
     def withdraw(self, entry: Waiter) -> bool:
         """Take a waiter out of whatever queue it stands in; False if it had been claimed."""

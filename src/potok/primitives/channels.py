@@ -22,6 +22,7 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
+from potok.links.packing import give_back, opened, pack
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, park
 
@@ -56,10 +57,11 @@ class Sending:
 class _End(Handed):
     """What both ends share: closing, cloning, being a context manager."""
 
-    __slots__ = ("__weakref__", "_end")
+    __slots__ = ("__weakref__", "_end", "_lent")
 
     def __init__(self, end: End) -> None:
         self._end = end
+        self._lent = False  # it came back to its home by a reference, which it answers for
 
     def _ends(self) -> tuple[End, ...]:
         return (self._end,)
@@ -99,14 +101,28 @@ class _End(Handed):
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         close_end(carrier(), self._end, error)
 
+    def __reduce__(self) -> Any:
+        return _arrived, (type(self), self._end)
+
     def __del__(self) -> None:
         end = getattr(self, "_end", None)
-        if end is not None and not end.closed:
+        if end is None:
+            return
+        if self._lent:
+            give_back(end)
+        elif not end.closed:
             _reap(carrier(), end)
 
     def __repr__(self) -> str:
         state = "closed" if self._end.closed else "open"
         return f"<{type(self).__name__} of {self._end.machine.describe()}, {state}>"
+
+
+def _arrived(kind: Any, end: End) -> Any:
+    """The façade, in whatever address space it came to."""
+    facade = kind(end)
+    facade._lent = not end.machine.away
+    return facade
 
 
 def _reap(me: Carrier, end: End) -> None:
@@ -147,6 +163,8 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine = end.machine
+        if machine.shared:
+            item = pack(item, not machine.away)
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         before = task.waiter
@@ -181,6 +199,8 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine = end.machine
+        if machine.shared:
+            item = pack(item, not machine.away)
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         before = task.waiter
@@ -209,6 +229,8 @@ class Sender(_End, Generic[T]):
         if task.isolate or isinstance(item, Handed):
             item = outgoing(task, item)
         machine, me = end.machine, task.carrier
+        if machine.shared:
+            item = pack(item, not machine.away)  # type: ignore[assignment]
         operate(me, machine, _send_or_refuse, machine, end, item)
 
     def sending(self, item: T) -> Sending:
@@ -260,7 +282,7 @@ class Receiver(_End, Generic[T]):
             except BaseException as error:
                 got = abandon(task, before, deadline, error)
             if got is not RETRY:
-                return got  # type: ignore[no-any-return]
+                return opened(got) if machine.shared else got  # type: ignore[no-any-return]
 
     async def arecv(self, timeout: float | None = None) -> T:  # noqa: C901, PLR0912 - as recv
         """The awaitable spelling of `recv`."""
@@ -299,7 +321,7 @@ class Receiver(_End, Generic[T]):
             except BaseException as error:
                 got = abandon(task, before, deadline, error)
             if got is not RETRY:
-                return got  # type: ignore[no-any-return]
+                return opened(got) if machine.shared else got
 
     def recv_nowait(self) -> T:
         """Take an item that is there now. Not a park point.
@@ -322,7 +344,7 @@ class Receiver(_End, Generic[T]):
         try:
             return self.recv()
         except ClosedError:
-            if _is_clean_end(self._end):
+            if self._end.machine.is_clean_end(self._end):
                 raise StopIteration from None
             raise
 
@@ -334,7 +356,7 @@ class Receiver(_End, Generic[T]):
         try:
             return await self.arecv()
         except ClosedError:
-            if _is_clean_end(self._end):
+            if self._end.machine.is_clean_end(self._end):
                 raise StopAsyncIteration from None
             raise
 
@@ -444,13 +466,8 @@ def take_now(me: Carrier, end: End) -> Any:
                 if machine.senders.entries:
                     machine.guard.post(me, machine.refill)
             return item
-    return machine.guard.run(me, machine.receive, None, end)
-
-
-def _is_clean_end(end: End) -> bool:
-    """The last sender closed without a cause (and it was not this receiver that was closed)."""
-    machine = end.machine
-    return not end.closed and not machine.cancelled and machine.cause is None and not machine.open_senders
+    got = machine.guard.run(me, machine.receive, None, end)
+    return opened(got) if machine.shared else got
 
 
 def _deadline(task: Task[Any], timeout: float) -> float:

@@ -19,7 +19,8 @@ from potok.kernel.guard import Guard, guarded_together
 from potok.kernel.parking import RETRY, Elapsed, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
-from potok.machines.select import Group, TimerMachine, try_or_queue
+from potok.links.packing import opened, pack
+from potok.machines.select import OPEN, Group, TimerMachine, try_or_queue
 from potok.machines.waiting import AGAIN, PARKED, Arm
 from potok.primitives.channels import Receiver, Sending, outgoing, take_now
 
@@ -72,16 +73,6 @@ def after(seconds: float) -> After:
     return After(seconds, current().kernel.now() + seconds)
 
 
-class _OpenGuard:
-    """A group decides by its token: nothing to hold."""
-
-    def run(self, me: Any, op: Callable[..., Any], *args: Any) -> Any:
-        return op(*args)
-
-    post = run
-
-
-_OPEN_GUARD = _OpenGuard()
 _TIMERS = TimerMachine()
 _TIMERS.guard = Guard(None)
 
@@ -130,10 +121,15 @@ class _Choice:
 
     def attempt(self, party: Task[Any] | None) -> Any:
         """One try: the arm that completed, or PARKED (queued, unless the party is None)."""
-        self.group = group = Group(_OPEN_GUARD)
+        self.group = group = Group(OPEN)
         self.arms = arms = [_arm(self.task, group, index, thing) for index, thing in enumerate(self.objects)]
         if self.timers:
             self._look_at_clock()
+        for arm in arms:
+            if arm.machine.away:
+                from potok.remote.choosing import attempt_away
+
+                return attempt_away(self.task, party, group, arms, self.choose)
         guards = [arm.machine.guard for arm in arms]
         return guarded_together(self.task.carrier, guards, try_or_queue, party, group, arms, self.choose)
 
@@ -185,6 +181,8 @@ class _Choice:
         value = arm.value
         if isinstance(arm.arm, Task):
             value = arm.arm.outcome()
+        elif arm.op == "recv":
+            value = opened(value)
         return Selected(arm.arm, arm.index, value)
 
 
@@ -226,7 +224,9 @@ def _use_end(task: Task[Any], arm: Arm, end: Any) -> None:
     if end.alert and not end.closed:
         look_closer(task, end)
     arm.end = end
-    arm.machine = end.machine
+    arm.machine = machine = end.machine
+    if arm.item is not None and machine.shared:
+        arm.item = pack(arm.item, not machine.away)
 
 
 def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:

@@ -8,7 +8,7 @@ from typing import Any
 
 from potok.kernel.seam import Executor
 
-__all__ = ["coroutines", "resolve", "simulated", "threads"]
+__all__ = ["coroutines", "processes", "resolve", "simulated", "threads"]
 
 
 def _inline() -> Executor:
@@ -40,6 +40,30 @@ def coroutines(loop_factory: Callable[[], Any] | None = None) -> Executor:
     return Coroutines(loop_factory)
 
 
+def processes(
+    workers: int | None = None,
+    max_workers: int | None = None,
+    initializer: Callable[[], object] | None = None,
+    preload: tuple[str, ...] = (),
+    start_method: str | None = None,
+) -> Executor:
+    """The executor on which each task has a worker process to itself.
+
+    Args:
+        workers: how many `map` and its like use at a time; by default as many as there are usable cores.
+        max_workers: how many there may be at all; `start` beyond it raises. No bound by default.
+        initializer: called once in each worker, before its first task.
+        preload: names of modules to be imported before workers are made, so that they start warm.
+        start_method: "forkserver" (Linux) or "spawn"; by default what is best here.
+    """
+    from potok.executors.processes import Options, Processes
+    from potok.links.packing import pack
+
+    return Processes(
+        Options(workers, max_workers, None if initializer is None else pack(initializer), tuple(preload), start_method)
+    )
+
+
 def simulated(strategy: Any = None, *, seed: int = 0) -> Executor:
     """The executor that chooses every switch, in virtual time: for tests. See `potok.executors.simulated`.
 
@@ -61,6 +85,7 @@ _makers: dict[str, Callable[[], Executor]] = {
     "inline": _inline,
     "coroutines": coroutines,
     "threads": threads,
+    "processes": processes,
     "simulated": simulated,
 }
 _made: dict[str, Executor] = {}

@@ -23,6 +23,7 @@ from potok.kernel.guard import Guard
 from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, Elapsed, abandon, aperform, attend, await_woken, perform, wait
 from potok.kernel.task import ASYNC, Task
+from potok.links.packing import opened, pack
 from potok.machines.queue import Discipline, QueueMachine, fifo, lifo, smallest
 from potok.machines.waiting import PARKED
 
@@ -55,7 +56,7 @@ class _Getting(Generic[T]):
         deadline = None if timeout is None else _deadline(task, timeout)
         machine = self._machine
         if machine.atomic and machine.items and (got := _pop(machine, task.carrier)) is not PARKED:
-            return got  # type: ignore[no-any-return]
+            return opened(got) if machine.shared else got  # type: ignore[no-any-return]
         before = task.waiter
         while True:
             try:
@@ -67,7 +68,7 @@ class _Getting(Generic[T]):
             except BaseException as error:
                 got = abandon(task, before, deadline, error)
             if got is not RETRY:
-                return got  # type: ignore[no-any-return]
+                return opened(got) if machine.shared else got  # type: ignore[no-any-return]
 
     async def aget(self, timeout: float | None = None) -> T:
         """The awaitable spelling of `get`."""
@@ -77,7 +78,7 @@ class _Getting(Generic[T]):
         deadline = None if timeout is None else _deadline(task, timeout)
         machine = self._machine
         if machine.atomic and machine.items and (got := _pop(machine, task.carrier)) is not PARKED:
-            return got  # type: ignore[no-any-return]
+            return opened(got) if machine.shared else got  # type: ignore[no-any-return]
         before = task.waiter
         while True:
             try:
@@ -89,7 +90,7 @@ class _Getting(Generic[T]):
             except BaseException as error:
                 got = abandon(task, before, deadline, error)
             if got is not RETRY:
-                return got  # type: ignore[no-any-return]
+                return opened(got) if machine.shared else got  # type: ignore[no-any-return]
 
     def get_nowait(self) -> T:
         """Take an item that is there now. Not a park point.
@@ -100,7 +101,7 @@ class _Getting(Generic[T]):
         got = machine.guard.run(carrier(), machine.get, None)
         if got is PARKED:
             raise Empty(f"{machine.name} is empty")
-        return got  # type: ignore[no-any-return]
+        return opened(got) if machine.shared else got  # type: ignore[no-any-return]
 
     def qsize(self) -> int:
         """The number of items at this moment."""
@@ -145,9 +146,9 @@ class Queue(_Getting[T]):
             task = adopt()
         if task.trap:
             attend(task, "put()", "aput()")
-        if task.isolate:
-            item = copied(item)
         machine = self._machine
+        if task.isolate or machine.shared:
+            item = _outgoing(task, machine, item)
         if machine.loose:
             _push(machine, task.carrier, item)
             return
@@ -175,9 +176,9 @@ class Queue(_Getting[T]):
         task = current_awaiting()
         if task.trap > ASYNC:
             attend(task)
-        if task.isolate:
-            item = copied(item)
         machine = self._machine
+        if task.isolate or machine.shared:
+            item = _outgoing(task, machine, item)
         if machine.loose:
             _push(machine, task.carrier, item)
             return
@@ -201,9 +202,9 @@ class Queue(_Getting[T]):
         Raises: Full if there is none; ShutDown if the queue was shut down. The item was NOT put then.
         """
         task = current()
-        if task.isolate:
-            item = copied(item)
         machine = self._machine
+        if task.isolate or machine.shared:
+            item = _outgoing(task, machine, item)
         if machine.loose:
             _push(machine, task.carrier, item)
         else:
@@ -305,9 +306,9 @@ class SimpleQueue(_Getting[T]):
             task = getcurrent().task
         except AttributeError:
             task = adopt()
-        if task.isolate:
-            item = copied(item)
         machine = self._machine
+        if task.isolate or machine.shared:
+            item = _outgoing(task, machine, item)
         if machine.loose:
             _push(machine, task.carrier, item)
         else:
@@ -327,6 +328,13 @@ def _make(maxsize: float, discipline: Discipline, name: str) -> QueueMachine:
     machine = QueueMachine(maxsize, discipline, name, atomic=discipline is not smallest and not FREE_THREADED)
     machine.guard = Guard(carrier())
     return machine
+
+
+def _outgoing(task: Task[Any], machine: QueueMachine, item: Any) -> Any:
+    """What is really put: a copy, where the task is isolated; packed, where another address space may get it."""
+    if task.isolate:
+        item = copied(item)
+    return pack(item, not machine.away) if machine.shared and not machine.compares else item
 
 
 def _pop(machine: QueueMachine, me: Carrier) -> Any:

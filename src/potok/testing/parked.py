@@ -7,6 +7,7 @@ stands parked at the same one in both looks was parked in between, all of them a
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,8 @@ from typing import Any
 from potok.kernel import parking
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.parking import check_timeout
-from potok.kernel.stuck import live_tasks
+from potok.kernel.stuck import live_tasks, place
 from potok.kernel.task import Task
-from potok.machines.select import Group
 from potok.primitives.tasks import asleep, current_task, sleep
 
 __all__ = ["await_all_parked", "wait_all_parked"]
@@ -61,6 +61,10 @@ def _pauses(me: Task[Any], timeout: float) -> Iterator[float]:
 
 def _all_parked(me: Task[Any]) -> bool:
     """Whether all stand where they stood a moment ago: each time a task parks it has another waiter."""
+    looking = sys.modules.get("potok.remote.looking")
+    if looking is not None:
+        first = looking.look(me)
+        return first is not None and first == looking.look(me)
     parking.reuse = False
     try:
         first = _places(me)
@@ -70,19 +74,8 @@ def _all_parked(me: Task[Any]) -> bool:
 
 
 def _running(me: Task[Any]) -> list[str]:
-    return [str(info) for info in live_tasks() if info.task is not me and _place(info.task) is None]
+    return [str(info) for info in live_tasks() if info.task is not me and place(info.task) is None]
 
 
 def _places(me: Task[Any]) -> dict[Task[Any], Any]:
-    return {info.task: _place(info.task) for info in live_tasks() if info.task is not me}
-
-
-def _place(task: Task[Any]) -> Any:
-    """The waiter or asyncio future at which the task is parked; None if it runs, or is about to."""
-    waiter = task.waiter
-    if waiter is not None:
-        group = waiter.machine
-        woken = waiter.claimed or (isinstance(group, Group) and not group.open)
-        return None if woken else waiter
-    future = getattr(task.value, "_fut_waiter", None)  # of the asyncio task that carries it, if one does
-    return None if future is None or future.done() else future
+    return {info.task: place(info.task) for info in live_tasks() if info.task is not me}

@@ -9,6 +9,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import park, receive_one, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 asyncs = needs("parking", "event loop")
@@ -227,7 +228,7 @@ def test_await_in_an_async_task_is_refused(play: Play) -> None:
 @asyncs
 def test_cancel_at_a_foreign_await_is_delivered_once(play: Play) -> None:
     """At asyncio's futures a cancellation comes as asyncio's own, once; at potok's park points every time."""
-    told = []
+    told = Record()
 
     async def stubborn(ready: potok.Sender[None]) -> None:
         await ready.asend(None)
@@ -258,7 +259,7 @@ def test_cancel_at_a_foreign_await_is_delivered_once(play: Play) -> None:
 @asyncs
 def test_cancel_of_a_task_at_a_foreign_await(play: Play) -> None:
     """A task that is cancelled while it awaits asyncio ends as cancelled, and its `finally` runs."""
-    ended = []
+    ended = Record()
 
     async def wait(ready: potok.Sender[None]) -> None:
         try:
@@ -343,7 +344,7 @@ def test_def_and_async_tasks_share_channels_and_loop(play: Play) -> None:
 @asyncs
 def test_async_generators_of_the_user_work(play: Play) -> None:
     """An async generator that awaits both asyncio and potok, closed early."""
-    closed = []
+    closed = Record()
 
     async def numbers(rx: potok.Receiver[int]) -> AsyncGenerator[int, None]:
         try:

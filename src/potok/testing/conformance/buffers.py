@@ -5,6 +5,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import receive_all, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 
@@ -118,7 +119,7 @@ def test_buffer_that_drops_the_oldest_never_makes_a_sender_wait(play: Play) -> N
 @needs()
 def test_buffer_that_drops_reports_what_it_dropped(play: Play) -> None:
     """`undelivered` is called with each dropped item, oldest first, by the time `send` has returned."""
-    lost: list[int] = []
+    lost = Record()
 
     async def body(do: Do) -> None:
         tx, rx = potok.channel(2, overflow="drop-oldest", undelivered=lost.append)
@@ -135,7 +136,7 @@ def test_buffer_that_drops_reports_what_it_dropped(play: Play) -> None:
 @needs()
 def test_undelivered_tells_what_the_last_receiver_left(play: Play) -> None:
     """Items in the buffer when the last receiver closes are reported, once each, in order."""
-    lost: list[int] = []
+    lost = Record()
 
     async def body(do: Do) -> None:
         tx, rx = potok.channel(5, undelivered=lost.append)
@@ -156,7 +157,7 @@ def test_undelivered_tells_what_the_last_receiver_left(play: Play) -> None:
 @needs()
 def test_undelivered_tells_what_a_cancel_dropped(play: Play) -> None:
     """`cancel` reports the buffer that it drops."""
-    lost: list[int] = []
+    lost = Record()
 
     async def body(do: Do) -> None:
         tx, rx = potok.channel(potok.UNBOUNDED, undelivered=lost.append)
@@ -194,7 +195,7 @@ def test_undelivered_may_use_the_channel_that_calls_it(play: Play) -> None:
 @needs()
 def test_undelivered_is_not_told_of_what_was_never_sent(play: Play) -> None:
     """A send that timed out keeps its item: nothing to report."""
-    lost: list[str] = []
+    lost = Record()
 
     async def body(do: Do) -> None:
         tx, rx = potok.channel(1, undelivered=lost.append)

@@ -5,12 +5,13 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import park, receive_one, send_each
 from potok.testing.conformance.colours import Do, Opened
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 
 def test_cancel_wakes_a_parked_task(play: Play) -> None:
     """A task that waits gets Cancelled, with the reason; the scope absorbs it."""
-    reasons = []
+    reasons = Record()
 
     async def wait(do: Do) -> None:
         try:
@@ -32,7 +33,7 @@ def test_cancel_wakes_a_parked_task(play: Play) -> None:
 
 def test_cancel_is_level_triggered(play: Play) -> None:
     """Swallowed once, Cancelled is raised again at every further park point."""
-    caught = []
+    caught = Record()
 
     async def stubborn(do: Do) -> None:
         for _ in range(5):
@@ -108,7 +109,7 @@ def test_cancel_without_a_park_point_leaves_the_body_alone(play: Play) -> None:
 
 def test_cancel_reaches_nested_scopes_and_their_tasks(play: Play) -> None:
     """Cancelling the outer scope cancels what was opened inside, and leaves through all of it."""
-    ended = []
+    ended = Record()
 
     async def inner(do: Do, name: str) -> None:
         try:
@@ -178,7 +179,7 @@ def test_cancelled_task_is_a_task_error_for_others(play: Play) -> None:
 
 def test_cancel_of_one_task_spares_its_siblings(play: Play) -> None:
     """`task.cancel()` stops that task and what it started in scopes of its own, nobody else."""
-    ended = []
+    ended = Record()
 
     async def leaf(do: Do, name: str) -> None:
         try:
@@ -228,7 +229,7 @@ def test_cancel_is_idempotent_and_the_first_reason_stays(play: Play) -> None:
 
 def test_cancelled_before_it_started_a_task_stops_at_its_first_park_point(play: Play) -> None:
     """A task started in a cancelled scope runs up to its first park point, and no further."""
-    steps = []
+    steps = Record()
 
     async def run(do: Do) -> None:
         steps.append("began")
@@ -263,7 +264,7 @@ def test_cancel_by_a_member_task(play: Play) -> None:
 
 def test_shield_keeps_an_outer_cancellation_out(play: Play) -> None:
     """Inside a shield a cancelled task goes on as if nothing were; after it, the next park point raises."""
-    steps = []
+    steps = Record()
 
     async def clean_up(do: Do) -> None:
         try:
@@ -331,7 +332,7 @@ def test_shield_does_not_keep_an_inner_cancellation_out(play: Play) -> None:
 
 def test_cancelled_sender_sent_nothing(play: Play) -> None:
     """A send that ends with Cancelled has not handed over its item, nor will it."""
-    lost: list[object] = []
+    lost = Record()
 
     async def body(do: Do) -> None:
         tx, rx = potok.channel(undelivered=lost.append)

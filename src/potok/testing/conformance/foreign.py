@@ -11,6 +11,7 @@ import potok
 from potok.testing import wait_all_parked
 from potok.testing.conformance.bodies import park, receive_all, receive_one, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 JOIN_SECONDS = 10.0
@@ -66,7 +67,7 @@ def test_foreign_thread_sends_to_a_task(play: Play) -> None:
 @needs("parking", "other threads")
 def test_foreign_thread_receives_from_a_task(play: Play) -> None:
     """The other way round, through a buffer that makes the task wait."""
-    got: list[int] = []
+    got = Record()
     tx, rx = potok.channel(2)
 
     def consume() -> None:
@@ -88,7 +89,7 @@ def test_foreign_thread_selects_and_locks(play: Play) -> None:
     """`select`, locks, events and queues of a plain thread, against tasks."""
     lock, event, queue = potok.Lock(), potok.Event(), potok.Queue[str]()
     tx, rx = potok.channel()
-    told: list[object] = []
+    told = Record()
 
     def thread() -> None:
         told.append(potok.select(rx, event).value)
@@ -151,7 +152,7 @@ def test_foreign_thread_cancels_a_scope(play: Play) -> None:
 @needs("parking", "other threads")
 def test_foreign_thread_opens_a_scope(play: Play) -> None:
     """A plain thread runs tasks on the executor, and waits for them."""
-    told: list[object] = []
+    told = Record()
 
     def thread() -> None:
         tx, rx = potok.channel()
@@ -187,7 +188,7 @@ def test_foreign_loop_talks_to_tasks(play: Play) -> None:
         async for item in do.each(rx):
             await do.send(tx, item * item)
 
-    told: list[object] = []
+    told = Record()
 
     async def body(do: Do) -> None:
         with Threads() as threads:
@@ -305,7 +306,7 @@ def test_asyncio_timeout_ends_a_wait_in_potok(play: Play) -> None:
 @needs("parking", "event loop")
 def test_asyncio_cancellation_of_a_scopes_host(play: Play) -> None:
     """An asyncio task that is cancelled inside a scope of potok: the tasks end first, then it is cancelled."""
-    ended: list[object] = []
+    ended = Record()
 
     async def wait(do: Do) -> None:
         try:

@@ -7,6 +7,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import park, receive_all, receive_one, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 
@@ -356,7 +357,7 @@ def test_handed_end_may_be_closed_early_by_its_task(play: Play) -> None:
 
 def test_handing_over_a_closed_end_starts_nothing(play: Play) -> None:
     """`start` with an end that is closed raises ClosedError, and no task was started."""
-    ran = []
+    ran = Record()
 
     async def run(do: Do, tx: potok.Sender[int]) -> None:
         ran.append(1)

@@ -1,5 +1,6 @@
 """Locks, semaphores, conditions, events and barriers, in both colours."""
 
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import park
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 LOCK_LIKE = {
@@ -24,17 +26,14 @@ every_lock = pytest.mark.parametrize("make_lock", LOCK_LIKE.values(), ids=LOCK_L
 @every_lock
 def test_lock_keeps_others_out(play: Play, make_lock: Any) -> None:
     """Among many tasks, never two in the block at once, though each waits inside."""
-    inside = 0
-    most = 0
+    steps = Record()
 
     async def enter(do: Do, lock: Any) -> None:
-        nonlocal inside, most
         for _ in range(5):
             async with do.block(lock):
-                inside += 1
-                most = max(most, inside)
+                steps.append(1)
                 await do.sleep(0)
-                inside -= 1
+                steps.append(-1)
 
     async def body(do: Do) -> None:
         lock = make_lock()
@@ -43,13 +42,14 @@ def test_lock_keeps_others_out(play: Play, make_lock: Any) -> None:
                 s.start(enter, lock)
 
     play(body)
-    assert (inside, most) == (0, 1)
+    inside = list(accumulate(steps))
+    assert (inside[-1], max(inside)) == (0, 1)
 
 
 @every_lock
 def test_lock_serves_waiters_in_order(play: Play, make_lock: Any) -> None:
     """First come, first served."""
-    order = []
+    order = Record()
 
     async def enter(do: Do, lock: Any, name: int) -> None:
         async with do.block(lock):
@@ -117,7 +117,7 @@ def test_lock_is_released_by_a_block_that_fails_or_is_cancelled(play: Play, make
 @every_lock
 def test_lock_is_not_lost_to_a_cancelled_waiter(play: Play, make_lock: Any) -> None:
     """A waiter that was cancelled, or timed out, does not get it; the next in line does."""
-    got = []
+    got = Record()
 
     async def enter(do: Do, lock: Any, name: str) -> None:
         async with do.block(lock):
@@ -242,16 +242,13 @@ def test_rlock_is_its_owners(play: Play) -> None:
 
 def test_semaphore_admits_as_many_as_it_has_permits(play: Play) -> None:
     """Never more than its permits inside; `release(n)` lets n in."""
-    inside = 0
-    most = 0
+    steps = Record()
 
     async def enter(do: Do, semaphore: potok.Semaphore) -> None:
-        nonlocal inside, most
         async with do.block(semaphore):
-            inside += 1
-            most = max(most, inside)
+            steps.append(1)
             await do.sleep(0)
-            inside -= 1
+            steps.append(-1)
 
     async def body(do: Do) -> None:
         semaphore = potok.Semaphore(0)
@@ -259,11 +256,12 @@ def test_semaphore_admits_as_many_as_it_has_permits(play: Play) -> None:
             for _ in range(10):
                 s.start(enter, semaphore)
             await do.all_parked()
-            assert most == 0
+            steps.append(0)
             semaphore.release(3)
 
     play(body)
-    assert (inside, most <= 3) == (0, True)
+    inside = list(accumulate(steps))
+    assert (inside[0], len(inside), inside[-1], max(inside) <= 3) == (0, 21, 0, True)
 
 
 def test_who_waits_for_a_lock_is_told_its_holder(play: Play) -> None:

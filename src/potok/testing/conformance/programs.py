@@ -10,6 +10,7 @@ from typing import Any
 import potok
 from potok.testing.conformance.bodies import receive_all, send_each
 from potok.testing.conformance.colours import Do, Opened
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play
 
 
@@ -277,7 +278,7 @@ def test_program_first_answer_wins(play: Play) -> None:
 
 def test_program_supervisor_restarts(play: Play) -> None:
     """A failing worker is started anew until it succeeds; the failures do not leave."""
-    attempts = []
+    attempts = Record()
 
     async def work(do: Do, rx: potok.Receiver[int]) -> list[int]:
         attempts.append(1)

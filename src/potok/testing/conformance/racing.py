@@ -10,6 +10,7 @@ import pytest
 
 import potok
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play
 
 ROUNDS = 30
@@ -24,7 +25,7 @@ async def give_way(do: Do, times: int) -> None:
 def test_race_cancelled_receiver_against_sender(play: Play) -> None:
     """A receiver that is cancelled as the item comes: it has the item, or the next receiver gets it."""
 
-    async def take(do: Do, rx: potok.Receiver[int], got: list[int]) -> None:
+    async def take(do: Do, rx: potok.Receiver[int], got: Record) -> None:
         got.append(await do.recv(rx))
 
     async def give(do: Do, tx: potok.Sender[int], item: int, wait: int) -> None:
@@ -33,8 +34,8 @@ def test_race_cancelled_receiver_against_sender(play: Play) -> None:
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS):
-            got: list[int] = []
-            rest: list[int] = []
+            got = Record()
+            rest = Record()
             tx, rx = potok.channel()
             async with do.scope() as s:
                 victim = s.start(take, rx.clone(), got)
@@ -52,7 +53,7 @@ def test_race_cancelled_receiver_against_sender(play: Play) -> None:
 def test_race_cancelled_sender_against_receiver(play: Play) -> None:
     """A sender that is cancelled as a receiver comes: the item was sent and received, or neither."""
 
-    async def give(do: Do, tx: potok.Sender[int], item: int, sent: list[int]) -> None:
+    async def give(do: Do, tx: potok.Sender[int], item: int, sent: Record) -> None:
         await do.send(tx, item)
         sent.append(item)
 
@@ -65,7 +66,7 @@ def test_race_cancelled_sender_against_receiver(play: Play) -> None:
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS):
-            sent: list[int] = []
+            sent = Record()
             tx, rx = potok.channel()
             async with do.scope() as s:
                 taker = s.start(take, rx)
@@ -85,19 +86,19 @@ def test_race_cancelled_sender_against_receiver(play: Play) -> None:
 def test_race_both_cancelled(play: Play) -> None:
     """A sender and a receiver, both cancelled: received if and only if sent."""
 
-    async def give(do: Do, txs: list[potok.Sender[int]], sent: list[int]) -> None:
+    async def give(do: Do, txs: list[potok.Sender[int]], sent: Record) -> None:
         for item in range(1000):
             await do.send(txs[0], item)
             sent.append(item)
 
-    async def take(do: Do, rxs: list[potok.Receiver[int]], got: list[int]) -> None:
+    async def take(do: Do, rxs: list[potok.Receiver[int]], got: Record) -> None:
         while True:
             got.append(await do.recv(rxs[0]))
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS // 3):
-            sent: list[int] = []
-            got: list[int] = []
+            sent = Record()
+            got = Record()
             tx, rx = potok.channel()
             async with do.scope() as s:
                 giver, taker = s.start(give, [tx], sent), s.start(take, [rx], got)
@@ -117,12 +118,12 @@ def test_race_select_against_senders(play: Play) -> None:
     async def give(do: Do, tx: potok.Sender[int], item: int) -> None:
         await do.send(tx, item)
 
-    async def choose(do: Do, rxs: list[potok.Receiver[int]], got: list[int]) -> None:
+    async def choose(do: Do, rxs: list[potok.Receiver[int]], got: Record) -> None:
         got.append((await do.select(*rxs)).value)
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS):
-            got: list[int] = []
+            got = Record()
             channels = [potok.channel(), potok.channel()]
             rxs = [rx for _, rx in channels]
             async with do.scope() as s:
@@ -132,9 +133,8 @@ def test_race_select_against_senders(play: Play) -> None:
                 await give_way(do, number % 4)
                 chooser.cancel()
                 await do.outcome(chooser)
-                for rx in rxs:
-                    got += [item async for item in do.each(rx)]
-            assert sorted(got) == [0, 1]
+                rest = [item for rx in rxs async for item in do.each(rx)]
+            assert sorted(got + rest) == [0, 1]
 
     play(body)
 
@@ -190,7 +190,7 @@ def test_race_of_nested_selects_in_opposite_orders(play: Play) -> None:
 def test_race_close_against_senders(play: Play) -> None:
     """The last receiver closes while senders send: each item was received, or failed, or is reported."""
 
-    async def give(do: Do, tx: potok.Sender[int], first: int, kept: list[int]) -> None:
+    async def give(do: Do, tx: potok.Sender[int], first: int, kept: Record) -> None:
         for item in range(first, first + 10):
             try:
                 await do.send(tx, item)
@@ -199,9 +199,9 @@ def test_race_close_against_senders(play: Play) -> None:
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS // 3):
-            kept: list[int] = []
-            lost: list[int] = []
-            got: list[int] = []
+            kept = Record()
+            lost = Record()
+            got = Record()
             tx, rx = potok.channel(number % 3, undelivered=lost.append)
             async with do.scope() as s:
                 for first in (0, 10, 20):
@@ -218,23 +218,23 @@ def test_race_close_against_senders(play: Play) -> None:
 def test_race_cancel_of_the_channel(play: Play) -> None:
     """Poison while many send and receive: everyone ends, and every item is accounted for."""
 
-    async def give(do: Do, tx: potok.Sender[int], first: int, kept: list[int]) -> None:
+    async def give(do: Do, tx: potok.Sender[int], first: int, kept: Record) -> None:
         for item in range(first, first + 10):
             try:
                 await do.send(tx, item)
             except potok.ClosedError:
                 kept.append(item)
 
-    async def take(do: Do, rx: potok.Receiver[int], got: list[int]) -> None:
+    async def take(do: Do, rx: potok.Receiver[int], got: Record) -> None:
         with pytest.raises(potok.ClosedError, match="poison"):
             while True:
                 got.append(await do.recv(rx))
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS // 3):
-            kept: list[int] = []
-            lost: list[int] = []
-            got: list[int] = []
+            kept = Record()
+            lost = Record()
+            got = Record()
             tx, rx = potok.channel(number % 3, undelivered=lost.append)
             async with do.scope() as s:
                 for first in (0, 10, 20):
@@ -274,7 +274,7 @@ def test_race_cancelled_while_waiting_for_a_lock(play: Play) -> None:
 def test_race_cancelled_while_getting_from_a_queue(play: Play) -> None:
     """Getters that are cancelled lose no item."""
 
-    async def get(do: Do, queue: potok.Queue[int], got: list[int]) -> None:
+    async def get(do: Do, queue: potok.Queue[int], got: Record) -> None:
         while True:
             got.append(await do.call(queue, "get"))
 
@@ -285,7 +285,7 @@ def test_race_cancelled_while_getting_from_a_queue(play: Play) -> None:
     async def body(do: Do) -> None:
         for number in range(ROUNDS // 3):
             queue: potok.Queue[int] = potok.Queue(number % 3)
-            got: list[int] = []
+            got = Record()
             async with do.scope() as s:
                 getters = [s.start(get, queue, got) for _ in range(3)]
                 putter = s.start(put, queue)
@@ -328,7 +328,7 @@ def test_race_start_against_the_end_of_a_scope(play: Play) -> None:
 def test_race_of_everything(play: Play) -> None:
     """Many senders and receivers, some cancelled, some timed out, on small channels: nothing lost, nothing doubled."""
 
-    async def give(do: Do, txs: list[potok.Sender[int]], first: int, sent: list[int]) -> None:
+    async def give(do: Do, txs: list[potok.Sender[int]], first: int, sent: Record) -> None:
         for item in range(first, first + 25):
             while True:
                 try:
@@ -338,7 +338,7 @@ def test_race_of_everything(play: Play) -> None:
                 sent.append(item)
                 break
 
-    async def take(do: Do, rxs: list[potok.Receiver[int]], got: list[int]) -> None:
+    async def take(do: Do, rxs: list[potok.Receiver[int]], got: Record) -> None:
         while True:
             try:
                 got.append((await do.select(*rxs, timeout=do.tick / 10)).value)
@@ -350,8 +350,8 @@ def test_race_of_everything(play: Play) -> None:
                     return
 
     async def body(do: Do) -> None:
-        sent: list[int] = []
-        got: list[int] = []
+        sent = Record()
+        got = Record()
         channels = [potok.channel(capacity) for capacity in (0, 1)]
         async with do.scope() as s:
             victims = [s.start(take, [rx for _, rx in channels], got) for _ in range(3)]

@@ -5,12 +5,13 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import receive_all, receive_one, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 
 def test_rendezvous_send_returns_when_a_receiver_has_the_item(play: Play) -> None:
     """A sender goes on only once its item was taken."""
-    steps = []
+    steps = Record()
 
     async def sender(do: Do, tx: potok.Sender[str]) -> None:
         await do.send(tx, "item")

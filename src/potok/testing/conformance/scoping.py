@@ -5,6 +5,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import park, receive_one, send_each
 from potok.testing.conformance.colours import Do, Opened
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 
@@ -14,7 +15,7 @@ async def fail(do: Do, error: BaseException) -> None:
 
 def test_scope_waits_for_its_tasks(play: Play) -> None:
     """After the block every task has ended."""
-    ended = []
+    ended = Record()
 
     async def work(do: Do, name: int, rx: potok.Receiver[None]) -> None:
         with pytest.raises(potok.ClosedError):
@@ -61,7 +62,7 @@ def test_failure_leaves_as_an_exception_group(play: Play) -> None:
 
 def test_failure_cancels_siblings_and_body(play: Play) -> None:
     """The first failure stops everybody else in the scope; their cancellations are not reported as errors."""
-    cancelled = []
+    cancelled = Record()
 
     async def wait(do: Do) -> None:
         try:
@@ -191,7 +192,7 @@ def test_scopes_nest_and_failures_climb(play: Play) -> None:
 
 def test_task_may_start_siblings(play: Play) -> None:
     """A task may start others in its own scope, also after the body is done; the scope waits for them all."""
-    ran = []
+    ran = Record()
 
     async def spread(do: Do, s: Opened, depth: int) -> None:
         ran.append(depth)
@@ -237,7 +238,7 @@ def test_current_scope_starts_siblings(play: Play) -> None:
 @needs()
 def test_start_on_a_scope_that_has_ended_is_refused(play: Play) -> None:
     """A clear error, and nothing starts."""
-    ran = []
+    ran = Record()
 
     async def run(do: Do) -> None:
         ran.append(1)

@@ -6,6 +6,7 @@ import pytest
 
 import potok
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play
 
 
@@ -54,7 +55,7 @@ def test_event_as_an_arm_of_select(play: Play) -> None:
 
 def test_condition_wakes_as_many_as_it_notifies(play: Play) -> None:
     """`notify(n)` wakes n of those who wait, first come first; `notify_all` the rest."""
-    woken: list[int] = []
+    woken = Record()
 
     async def wait(do: Do, condition: potok.Condition, name: int) -> None:
         async with do.block(condition):
@@ -94,7 +95,7 @@ def test_condition_wait_times_out_holding_the_lock(play: Play) -> None:
 
 def test_condition_wait_that_is_cancelled_holds_the_lock_again(play: Play) -> None:
     """The re-acquire is shielded: code after `wait` may rely on the lock, also in a `finally`."""
-    held = []
+    held = Record()
 
     async def wait(do: Do, condition: potok.Condition) -> None:
         async with do.block(condition):
@@ -134,15 +135,14 @@ def test_condition_needs_its_lock(play: Play) -> None:
 
 def test_barrier_lets_all_go_at_once(play: Play) -> None:
     """Nobody passes before the last has come; each gets another index; the barrier can be used again."""
-    arrived = 0
+    steps = Record()
 
     async def meet(do: Do, barrier: potok.Barrier) -> list[int]:
-        nonlocal arrived
         got = []
         for round_ in range(3):
-            arrived += 1
+            steps.append(("comes", round_))
             got.append(await do.call(barrier, "wait"))
-            assert arrived >= 4 * (round_ + 1)
+            steps.append(("goes", round_))
         return got
 
     async def body(do: Do) -> None:
@@ -153,6 +153,9 @@ def test_barrier_lets_all_go_at_once(play: Play) -> None:
         assert [sorted(indices) for indices in zip(*rounds, strict=True)] == [[0, 1, 2, 3]] * 3
 
     play(body)
+    for round_ in range(3):
+        before = steps[: steps.index(("goes", round_))]
+        assert before.count(("comes", round_)) == 4
 
 
 def test_barrier_breaks_for_all_when_one_gives_up(play: Play) -> None:

@@ -13,6 +13,7 @@ import potok
 from potok.testing import Sequencer
 from potok.testing.conformance.bodies import receive_one, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 request_id: ContextVar[str] = ContextVar("request_id", default="unset")
@@ -88,7 +89,7 @@ def test_context_of_an_earlier_task_does_not_leak_into_a_later(play: Play) -> No
 
 def test_sequencer_orders_steps_of_several_tasks(play: Play) -> None:
     """`potok.testing.Sequencer`: blocks run in the order of their numbers, whoever comes first."""
-    order = []
+    order = Record()
 
     async def walk(do: Do, sequence: Sequencer, *numbers: int) -> None:
         for number in numbers:

@@ -5,6 +5,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import receive_one, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 LONG = 3600.0
@@ -115,7 +116,7 @@ def test_timeout_outer_fires_through_the_inner(play: Play) -> None:
 
 def test_timeout_reaches_the_tasks_of_scopes_inside(play: Play) -> None:
     """A deadline around a scope cancels its tasks, too."""
-    ended = []
+    ended = Record()
 
     async def wait(do: Do) -> None:
         try:
@@ -234,7 +235,7 @@ def test_timeout_of_the_block_is_not_taken_for_that_of_the_operation(play: Play)
 
 def test_sleep_ends_in_the_order_of_time(play: Play) -> None:
     """Who sleeps for a shorter time wakes first."""
-    woken = []
+    woken = Record()
 
     async def nap(do: Do, ticks: int) -> None:
         await do.sleep(ticks * do.tick)

@@ -1,0 +1,338 @@
+"""The workers of this program: the forkserver that makes them, the idle ones, and what becomes of those that die."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from functools import partial
+from typing import Any
+
+from potok.errors import PotokError, WorkerDied
+from potok.executors.processes.options import Options
+from potok.kernel.current import carrier
+from potok.kernel.threadkernel import closed_lock
+from potok.links.wire import WireError
+from potok.remote.board import board
+from potok.remote.home import Home, Relay, home
+from potok.remote.link import Link
+
+__all__ = ["Crew", "Worker", "crew_of", "dismiss", "kept_descriptors"]
+
+IDLE_SECONDS = 10.0  # how long a worker without work is kept
+LAST_WORD = 2.0  # seconds to wait for how a worker has ended, once its link has
+
+
+class Worker:
+    """A worker process, as the program sees it."""
+
+    __slots__ = ("crew", "gone", "idle_since", "link", "pid", "space", "status", "task", "told")
+
+    def __init__(self, crew: Crew, space: int) -> None:
+        self.crew = crew
+        self.space = space
+        self.pid = 0  # until it has greeted, or the forkserver has told
+        self.status: int | None = None  # the exit code; negative: the signal
+        self.gone = False
+        self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
+        self.task = ""
+        self.idle_since = 0.0
+        self.link: Link = None  # type: ignore[assignment]
+
+    def done(self) -> None:
+        """Its task has ended."""
+        if self.link.is_open:
+            self.crew.take_back(self)
+
+    def known_pid(self) -> int:
+        """Blocks for the moment until it has greeted."""
+        if not self.pid and not self.gone:
+            me, bell = carrier(), closed_lock()
+            self.told.append(bell)
+            while not self.pid and not self.gone and not board.wait(me, bell, 0.05):
+                pass
+        return self.pid
+
+    def is_called(self, pid: int) -> None:
+        self.pid = pid
+        for bell in self.told:
+            bell.release()
+
+    def explain(self, cause: WireError | None) -> WorkerDied:
+        """What became of it, and of its task."""
+        ran = f" while it ran task {self.task}" if self.task else ""
+        how = "went away"
+        if self.status is not None:
+            how = f"was killed by {_signal_name(-self.status)}" if self.status < 0 else f"ended with exit code {self.status}"
+        elif cause is not None:
+            how = f"was stopped, as {cause}"
+        return WorkerDied(
+            f"worker process {self.pid} {how}{ran}",
+            exit_code=None if self.status is None or self.status < 0 else self.status,
+            signal=-self.status if self.status is not None and self.status < 0 else None,
+            pid=self.pid,
+            task=self.task,
+        )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Forkserver:
+    """The process that forks, and what it was asked for."""
+
+    def __init__(self, preload: tuple[str, ...]) -> None:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control = here
+        self.unborn: deque[Worker] = deque()
+        self.living: dict[int, Worker] = {}
+        self.asking = threading.Lock()
+        self.pid = _spawn(f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})", there)
+        there.close()
+        here.setblocking(False)
+        board.watch(here, self._told)
+
+    def fork(self, worker: Worker, fd: int) -> None:
+        """Have a worker made that speaks over this descriptor. Does not wait for it."""
+        with self.asking:
+            self.unborn.append(worker)
+            while True:
+                try:
+                    socket.send_fds(self.control, [b"fork"], [fd])
+                    return
+                except BlockingIOError:
+                    time.sleep(0.001)
+                except OSError as error:
+                    self.unborn.pop()
+                    raise PotokError(f"the forkserver has ended, so no worker can be started: {error}") from error
+
+    def kill(self, pid: int) -> None:
+        try:
+            self.control.send(f"kill {pid}".encode())
+        except OSError:  # it has ended, and with it whom it was to kill
+            pass
+
+    def _told(self, events: int) -> None:
+        while True:
+            try:
+                message = self.control.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self._ended()
+                return
+            what, *numbers = message.decode().split()
+            if what == "born":
+                worker = self.unborn.popleft()
+                self.living[int(numbers[0])] = worker
+                worker.is_called(int(numbers[0]))
+            else:
+                pid, status = map(int, numbers)
+                worker_gone = self.living.pop(pid, None)
+                if worker_gone is not None:
+                    worker_gone.status = status
+                    worker_gone.link.hang_up()
+
+    def _ended(self) -> None:
+        board.forget(self.control)
+        self.control.close()
+        forkservers.pop(next((key for key, value in forkservers.items() if value is self), ()), None)
+        _reap(self.pid)
+
+
+HANDED_FD = 3
+forkservers: dict[tuple[str, ...], Forkserver] = {}
+_founding = threading.Lock()
+
+
+def _spawn(code: str, sock: socket.socket) -> int:
+    """A fresh interpreter that runs `code`, with the socket as descriptor `HANDED_FD`; its pid."""
+    program = f"import sys; sys.path[:] = {sys.path!r}; {code}"
+    arguments = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", program]  # type: ignore[attr-defined]
+    fd = os.dup(sock.fileno()) if sock.fileno() == HANDED_FD else sock.fileno()
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            arguments,
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, HANDED_FD)],
+            setsigmask=[signal.SIGINT],  # until its handler is there
+        )
+    finally:
+        if fd != sock.fileno():
+            os.close(fd)
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+
+
+class Crew:
+    """Workers that are alike, idle ones last used first."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.workers: set[Worker] = set()
+        self.idle: list[Worker] = []
+
+    def take(self) -> Worker:
+        """An idle worker, or a new one. Never waits for it."""
+        while True:
+            try:
+                worker = self.idle.pop()
+            except IndexError:
+                return self._hire()
+            if worker.link.is_open and not worker.gone:
+                return worker
+
+    def take_back(self, worker: Worker) -> None:
+        worker.task = ""
+        worker.idle_since = time.monotonic()
+        self.idle.append(worker)
+
+    def _hire(self) -> Worker:
+        limit = self.options.max_workers
+        if limit is not None and len(self.workers) >= limit:
+            raise PotokError(
+                f"all {limit} workers of max_workers={limit} are busy, and `start` never queues; "
+                f"give a greater max_workers, or bound the work with potok.map(workers=...)"
+            )
+        worker = Worker(self, next(_spaces))
+        here, there = socket.socketpair()
+        try:
+            self._make(worker, there)
+        except BaseException:
+            here.close()
+            raise
+        finally:
+            there.close()
+        self.workers.add(worker)
+        link = worker.link = Link(here, worker.space, home, {"space": worker.space})
+        link.explain = partial(_explain, worker)
+        home.links[worker.space] = link
+        _by_link[link] = worker
+        return worker
+
+    def _make(self, worker: Worker, there: socket.socket) -> None:
+        if self.options.start_method == "spawn" or not _can_fork():
+            raise PotokError("spawn is not there yet")
+        _forkserver(self.options.preload).fork(worker, there.fileno())
+
+
+def _can_fork() -> bool:
+    return sys.platform == "linux"
+
+
+def _forkserver(preload: tuple[str, ...]) -> Forkserver:
+    with _founding:
+        server = forkservers.get(preload)
+        if server is None:
+            server = forkservers[preload] = Forkserver(preload)
+        return server
+
+
+def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
+    """Why the link has ended; None: it is not known yet, but will be told."""
+    worker.gone = True
+    if worker.status is None and cause is not None:
+        server = forkservers.get(worker.crew.options.preload)
+        if server is not None:
+            if worker.pid and "without a goodbye" not in str(cause):
+                server.kill(worker.pid)  # it has written what is no message: nothing that it says can be trusted
+            return None
+    return worker.explain(cause)
+
+
+_spaces = itertools.count(1)
+_by_link: dict[Link, Worker] = {}
+_crews: dict[Options, Crew] = {}
+
+
+def crew_of(options: Options) -> Crew:
+    """The crew whose workers are like that."""
+    crew = _crews.get(options)
+    if crew is None:
+        with _founding:
+            crew = _crews.setdefault(options, Crew(options))
+    return crew
+
+
+def dismiss() -> None:
+    """Let all idle workers go."""
+    for crew in list(_crews.values()):
+        while crew.idle:
+            crew.idle.pop().link.let_go()
+
+
+def kept_descriptors() -> set[int]:
+    """The file descriptors that stay open though no task runs: of idle workers, forkservers and the switchboard."""
+    kept = {server.control.fileno() for server in forkservers.values()} | board.descriptors()
+    for crew in list(_crews.values()):
+        kept |= {worker.link.descriptor for worker in list(crew.idle) if worker.link.is_open}
+    return kept
+
+
+# ── on behalf of workers ────────────────────────────────────────────────────────────────────────────────────
+
+
+class StartRelay(Relay):
+    """A task that one worker starts and another runs."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, link: Link, number: int, worker: Worker) -> None:
+        super().__init__(link, number, worker.link)
+        self.worker = worker
+
+    def answered(self, value: Any) -> None:
+        super().answered(value)
+        self.worker.done()
+
+
+def _run_for_another(link: Link, number: int, request: tuple[Any, ...]) -> None:
+    name, _, _, options, _ = request
+    worker = crew_of(options).take()
+    worker.task = name
+    relay = link.serving[number] = StartRelay(link, number, worker)
+    relay.sent = worker.link.call((worker.space, 0, "run", True, request), relay)
+
+
+def _serve_pid(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
+    """In which process does the task run that the other side has started by this call?"""
+    relay = link.serving.get(args[0])
+    link.answer(number, relay.worker.known_pid() if isinstance(relay, StartRelay) else 0)
+
+
+def _greeted(link: Link, about: Any) -> None:
+    worker = _by_link.get(link)
+    if worker is not None and not worker.pid:
+        worker.is_called(about["pid"])
+
+
+def _lost(link: Link, error: BaseException) -> None:
+    worker = _by_link.pop(link, None)
+    if worker is not None:
+        worker.gone = True
+        worker.crew.workers.discard(worker)
+        worker.is_called(worker.pid)
+
+
+home.run = _run_for_another
+home.about = _greeted
+home.lost = _lost
+home.space_ops["pid"] = _serve_pid

@@ -1,0 +1,135 @@
+"""Starting tasks in worker processes, from any process of the program, and taking their outcome."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from potok.errors import PotokError
+from potok.executors.processes.options import Options
+from potok.kernel.cancelling import effective
+from potok.kernel.choices import choose
+from potok.kernel.current import carrier
+from potok.kernel.finishing import finish
+from potok.kernel.task import ATTEND, Task
+from potok.kernel.threadkernel import ThreadWaiter
+from potok.links.packing import Packed, pack, told
+from potok.remote import handles  # noqa: F401 - what may be among the arguments
+from potok.remote.calling import ask, understood
+from potok.remote.home import home
+
+__all__ = ["ProcessKernel", "Run", "safely_packed"]
+
+
+class Run:
+    """One task in a worker: its kernel in the eyes of this process, and who is told how it ended."""
+
+    __slots__ = ("done", "link", "number", "task", "where")
+
+    waiter_type = ThreadWaiter
+
+    def __init__(self, task: Task[Any]) -> None:
+        self.task = task
+        self.link: Any = None
+        self.number = 0
+        self.where: Any = None  # the worker, where this process knows it
+        self.done: Any = None  # gives the worker back
+
+    def interrupt(self, task: Task[Any]) -> None:
+        """Have it cancelled over there."""
+        reason = effective(task)
+        if reason is not None and self.number:
+            self.link.recall(self.number, safely_packed(reason[0]))
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def choose(self, n: int) -> int:
+        return choose(n)
+
+    def pid_of(self, task: Task[Any]) -> int:
+        """The process it runs in; blocks for a moment if that has only just been started."""
+        if self.where is not None:
+            return int(self.where.known_pid())
+        return int(ask((0, 0, "pid", False, (self.number,)))) if not task.finished else 0
+
+    # ── how it ended: called by the thread that leads ───────────────────────────────────────────────────────
+
+    def answered(self, outcome: tuple[Any, ...]) -> None:
+        kind, *rest = outcome
+        if kind == "returned":
+            self.task.value = rest[0]
+            self._end()
+        else:
+            self._end(told(*rest))
+
+    def failed(self, error: Any) -> None:
+        known = understood(error)
+        self._end(known if isinstance(known, BaseException) else PotokError(f"the worker answered {known!r}"))
+
+    def _end(self, error: BaseException | None = None) -> None:
+        task = self.task
+        task.error = error
+        task.carrier = carrier()
+        if self.done is not None:
+            self.done()
+        finish(task)
+
+
+class ProcessKernel:
+    """The seam: tasks start in a worker of their own, idle or new."""
+
+    waiter_type = ThreadWaiter
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def start(self, task: Task[Any]) -> None:
+        run = Run(task)
+        task.kernel = run
+        task.started = True
+        rest = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
+        work = pack((task.fn, task.args))
+        request = (task.name, work, rest, self.options, (tuple(sys.path), os.getcwd()))
+        if home.space:
+            run.link = home.link_to(0)
+            run.number = run.link.call((0, 0, "run", True, request), run)
+        else:
+            from potok.executors.processes.crew import crew_of
+
+            crew = crew_of(self.options)
+            worker = crew.take()
+            run.where = worker
+            worker.task = task.name
+            run.done = worker.done
+            run.link = worker.link
+            run.number = run.link.call((worker.space, 0, "run", True, request), run)
+        if task.trap == ATTEND:
+            run.interrupt(task)  # cancelled before there was somebody to be told
+
+    def park(self, task: Task[Any], waiter: Any, deadline: float | None) -> None:
+        raise RuntimeError("a task of another process parks there")
+
+    def pause(self, task: Task[Any]) -> None:
+        """It runs elsewhere."""
+
+    def interrupt(self, task: Task[Any]) -> None:
+        """Every task has its own kernel, a `Run`."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def choose(self, n: int) -> int:
+        return choose(n)
+
+
+def safely_packed(reason: Any) -> Packed:
+    """A reason for a cancellation, by description if it can't be pickled."""
+    try:
+        return pack(reason)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, the cancellation goes its way
+        return pack(f"{reason!r:.200}")
+
+

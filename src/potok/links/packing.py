@@ -1,0 +1,279 @@
+"""Values on their way to another address space: pickled where they are sent, unpickled where they are used. No I/O.
+
+A `Packed` is a value as it was when it was packed, and the names of the handles in it: potok's own objects (channel
+ends, locks, tasks) do not travel, they stay at their home and are named by a *reference*. In between nobody looks
+inside; whoever forwards a Packed only sees how many references are under way in it.
+
+Plain pickle first; cloudpickle for what that can't do: lambdas, closures, what is defined in `__main__`.
+
+Invariants
+    A reference in a Packed is counted at its home from `pack` until what `open` made of it is collected,
+    or until the Packed is collected unopened.
+    Opened where it was packed, without having left, a Packed gives the very object back.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import traceback
+from typing import Any, Final, Protocol
+
+from potok.errors import RemoteError
+
+__all__ = ["Carrying", "Handles", "Packed", "Ref", "export", "give_back", "opened", "pack", "pack_error", "revive", "set_handles", "told"]
+
+Ref = tuple[int, int]
+"""An address space and a number in it."""
+
+MISSING: Final = object()
+PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
+MAIN: Final = b"__main__"
+
+_local = threading.local()
+
+
+class Handles(Protocol):
+    """Who knows this process's handles: see `potok.remote.home`."""
+
+    def export(self, thing: Any) -> tuple[Ref, tuple[Any, ...]]:
+        """Count a reference to it; how it is called, and what `revive` needs."""
+
+    def revive(self, spec: tuple[Any, ...]) -> Any:
+        """The thing itself, or what stands for it here; the reference's count is its business from now on."""
+
+    def give_back(self, end: Any) -> None:
+        """A façade over an end of this very address space, that a reference was revived to, is no more."""
+
+    def release(self, refs: tuple[Ref, ...]) -> None:
+        """These references are under way no more. Safe from anywhere, never waits."""
+
+
+_handles: Any = None
+
+
+def set_handles(handles: Handles) -> None:
+    """Told once, by whoever knows them."""
+    global _handles
+    _handles = handles
+
+
+class Packed:
+    """A value under way."""
+
+    __slots__ = ("data", "item", "refs")
+
+    def __init__(self, data: bytes, refs: tuple[Ref, ...] = (), item: Any = MISSING) -> None:
+        self.data = data
+        self.refs = refs
+        self.item = item  # where it was packed: the value itself
+
+    def __reduce__(self) -> Any:
+        return (Carrying if self.refs else Packed), (self.data, self.refs)
+
+    def open(self) -> Any:
+        """The value. Raises RemoteError where it can't be unpickled here."""
+        if self.item is not MISSING:
+            return self.item
+        return _load(self.data, self.refs)
+
+    def __repr__(self) -> str:
+        return f"<Packed: {len(self.data)} bytes>"
+
+
+class Carrying(Packed):
+    """One with references in it; collected with them still in it, it gives them back."""
+
+    __slots__ = ()
+
+    def open(self) -> Any:
+        if self.item is not MISSING:
+            return self.item
+        refs, self.refs = self.refs, ()
+        return _load(self.data, refs)
+
+    def sent(self) -> None:
+        """It left for another address space: the references are that one's now."""
+        self.refs = ()
+
+    def __del__(self) -> None:
+        if self.refs and _handles is not None:
+            _handles.release(self.refs)
+
+
+def pack(value: Any, keep: bool = False) -> Packed:
+    """The value as it is now. `keep`: opened in this very address space it shall be the object itself.
+
+    Raises: RemoteError, that names the value and what in it can't be pickled.
+    """
+    item = value if keep else MISSING
+    if type(value) in PLAIN:
+        return Packed(pickle.dumps(value, 5), (), item)
+    outer = getattr(_local, "refs", None)
+    refs: list[Ref] = []
+    _local.refs = refs
+    try:
+        data = _dump(value, refs)
+    except BaseException:
+        if refs:
+            _handles.release(tuple(refs))
+        raise
+    finally:
+        _local.refs = outer
+    return Carrying(data, tuple(refs), item) if refs else Packed(data, (), item)
+
+
+def _dump(value: Any, refs: list[Ref]) -> bytes:
+    try:
+        data = pickle.dumps(value, 5)
+        if MAIN not in data:
+            return data
+    except Exception:  # noqa: BLE001, S110 - cloudpickle may know more, and its error is the better one
+        pass
+    if refs:
+        _handles.release(tuple(refs))
+        refs.clear()
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise RemoteError(f"{_named(value)} can't go to another address space: {_culprit(value, error)}") from error
+
+
+def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:
+    if not refs:
+        return _loads(data)
+    outer = getattr(_local, "due", None)
+    due = _local.due = list(refs)
+    try:
+        return _loads(data)
+    finally:
+        _local.due = outer
+        if due:  # what it was to be revived for failed
+            _handles.release(tuple(due))
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return pickle.loads(data)  # noqa: S301 - from a socket that this run made itself
+    except Exception as error:
+        raise RemoteError(
+            f"what came from another address space can't be unpickled here: {type(error).__name__}: {error}"
+        ) from error
+
+
+def export(thing: Any) -> Any:
+    """How pickle is to reduce one of potok's own objects."""
+    refs = getattr(_local, "refs", None)
+    if refs is None or _handles is None:
+        raise pickle.PicklingError(
+            f"{thing!r:.100} is a handle of this program: it travels in what tasks are started with, send and return, "
+            f"not through a pickle of your own"
+        )
+    ref, spec = _handles.export(thing)
+    refs.append(ref)
+    return revive, spec
+
+
+def revive(*spec: Any) -> Any:
+    """The other half of `export`."""
+    due = getattr(_local, "due", None)
+    thing = _handles.revive(spec)
+    if due and spec[0] in due:
+        due.remove(spec[0])
+    return thing
+
+
+def give_back(end: Any) -> None:
+    """Told by such a façade as it is collected. Safe from anywhere."""
+    if _handles is not None:
+        _handles.give_back(end)
+
+
+def opened(value: Any) -> Any:
+    """The value itself, if it is packed."""
+    return value.open() if isinstance(value, Packed) else value
+
+
+# ── exceptions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pack_error(error: BaseException, where: str = "") -> tuple[Packed | None, str]:
+    """An exception on its way, and a description in case it can't be pickled, or unpickled over there.
+
+    `where` says in which worker it was raised; its traceback goes along as a note.
+    """
+    told = "".join(traceback.format_exception(error)).rstrip()
+    if where:
+        error.add_note(f"\n{where}:\n{told}")
+    try:
+        return pack(error), told
+    except Exception:  # noqa: BLE001 - it is told of as text then
+        return None, told
+
+
+def told(packed: Packed | None, text: str) -> BaseException:
+    """The exception that `pack_error` packed, or a RemoteError with its description."""
+    if packed is not None:
+        try:
+            error = packed.open()
+        except Exception:  # noqa: BLE001 - its class is not known here, say
+            error = None
+        if isinstance(error, BaseException):
+            return error
+    return RemoteError(f"an exception that can't be pickled was raised in another address space:\n{text}")
+
+
+# ── what is wrong with it ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _named(value: Any) -> str:
+    try:
+        return f"{value!r:.100}"
+    except Exception:  # noqa: BLE001 - a `__repr__` of the user's
+        return f"a {type(value).__qualname__}"
+
+
+def _culprit(value: Any, error: Exception) -> str:
+    """Where in it the trouble is: `args[1]['lock']`, as deep as it can be told."""
+    path = "".join(_path(value, 0))
+    where = f"at {path} " if path else ""
+    return f"{where}({type(error).__name__}: {error})"
+
+
+def _path(value: Any, depth: int) -> list[str]:
+    if depth > 8:  # noqa: PLR2004 - deeper than anybody reads
+        return []
+    for label, part in _parts(value):
+        if not _can_be_pickled(part):
+            return [label, *_path(part, depth + 1)]
+    return []
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"[{key!r:.40}]", part) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"[{index}]", part) for index, part in enumerate(value)]
+    cells = getattr(value, "__closure__", None)
+    if cells:
+        return [(f".<{name}>", cell.cell_contents) for name, cell in zip(value.__code__.co_freevars, cells, strict=True)]
+    state = getattr(value, "__dict__", None)
+    return [(f".{name}", part) for name, part in state.items()] if isinstance(state, dict) else []
+
+
+def _can_be_pickled(value: Any) -> bool:
+    import cloudpickle
+
+    outer = getattr(_local, "refs", None)
+    refs = _local.refs = []
+    try:
+        cloudpickle.dumps(value, 5)
+    except Exception:  # noqa: BLE001 - that is what was asked
+        return False
+    finally:
+        _local.refs = outer
+        if refs:
+            _handles.release(tuple(refs))
+    return True

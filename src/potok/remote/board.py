@@ -1,0 +1,171 @@
+"""The switchboard: who reads this process's links, and when.
+
+    a thread that parks ──▶ leads, if nobody does: it polls all links and handles what comes, until it is woken itself
+    the standby thread  ──▶ leads when no thread has for a while (all compute, or wait in somebody else's code)
+
+A thread in between would double the way of every answer: so whoever waits for one reads it itself (leader and
+followers). A thread that leads blocks in the poll, not on its lock: whoever wakes it rings the bell, too.
+
+Invariants
+    At most one thread leads. What it handles it handles as itself, inside no machine.
+    While links are open, either a thread leads or the standby will within `QUIET` seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from potok.kernel.build import FREE_THREADED, fence
+from potok.kernel.carrier import Carrier
+from potok.kernel.current import carrier
+from potok.kernel.threadkernel import wait_by
+
+__all__ = ["Board", "board"]
+
+QUIET: Final = 0.001  # seconds that the standby waits for a thread to lead again
+
+
+class Board:
+    """One for each process."""
+
+    def __init__(self) -> None:
+        self._polls: Any = selectors.DefaultSelector()
+        self._lead = threading.Lock()
+        self._standby: Any = None
+        self._stirred = threading.Lock()  # the standby's: released to have it look
+        self._stirred.acquire()
+        self._busy = False  # the standby has woken a thread that may want to lead
+        self._calls: deque[Callable[[], object]] = deque()
+        self._ear, self._bell = socket.socketpair()
+        self._ear.setblocking(False)
+        self._bell.setblocking(False)
+        self._polls.register(self._ear, selectors.EVENT_READ, self._heard)
+
+    # ── what is polled ──────────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self, sock: Any, then: Callable[[int], None]) -> None:
+        """Call `then(events)` whenever the socket can be read."""
+        self._polls.register(sock, selectors.EVENT_READ, then)
+        if self._standby is None:
+            self._begin()
+        self.ring()
+
+    def also_write(self, sock: Any, then: Callable[[int], None], wanted: bool) -> None:
+        """Whether `then` is called when it can be written, too."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        self._polls.modify(sock, events, then)
+
+    def forget(self, sock: Any) -> None:
+        """Poll it no more."""
+        self._polls.unregister(sock)
+
+    def descriptors(self) -> set[int]:
+        """The file descriptors that it has open itself."""
+        return {self._ear.fileno(), self._bell.fileno(), self._polls.fileno()}
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Have it called by whoever leads. Safe from anywhere, a finalizer included; never waits."""
+        self._calls.append(call)
+        self.ring()
+
+    def ring(self) -> None:
+        """Have whoever leads look up from the poll."""
+        try:
+            self._bell.send(b"!")
+        except OSError:  # rung often enough; or this process is ending
+            pass
+
+    def _heard(self, events: int) -> None:
+        try:
+            self._ear.recv(4096)
+        except BlockingIOError:
+            pass
+
+    # ── leading ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def wait(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
+        """`parker.acquire(timeout=timeout)`, and lead meanwhile if nobody does."""
+        if parker.acquire(False):
+            return True
+        if me.leads is not None:  # it waits inside of what it handles as the leader
+            return self._lead_until(me, parker, timeout)
+        if not self._lead.acquire(False):
+            return parker.acquire(timeout=timeout)
+        me.leads = self.ring
+        if FREE_THREADED:
+            fence()
+        try:
+            return self._lead_until(me, parker, timeout)
+        finally:
+            me.leads = None
+            self._lead.release()
+            self._stir()
+
+    def _lead_until(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
+        until = time.monotonic() + timeout if timeout < threading.TIMEOUT_MAX else None
+        while not parker.acquire(False):
+            rest = None if until is None else until - time.monotonic()
+            if rest is not None and rest <= 0:
+                return False
+            self.turn(rest)
+        return True
+
+    def turn(self, timeout: float | None) -> None:
+        """Poll once and handle what there is. Only for the leader."""
+        for key, events in self._polls.select(timeout):
+            key.data(events)
+        while self._calls:
+            self._calls.popleft()()
+
+    def _stir(self) -> None:
+        try:
+            self._stirred.release()
+        except RuntimeError:  # it was stirred before
+            pass
+
+    # ── the standby ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> None:
+        wait_by(self.wait)
+        self._standby = threading.Thread(target=self._stand_by, name="potok-links", daemon=True)
+        self._standby.start()
+
+    def _stand_by(self) -> None:
+        me = carrier()
+        while True:
+            if not self._lead.acquire(False):
+                self._stirred.acquire()
+                time.sleep(QUIET)  # the thread that led is likely to come back
+                continue
+            me.leads = self.ring
+            self._busy = False
+            try:
+                while not self._busy:
+                    self.turn(None)
+            finally:
+                me.leads = None
+                self._lead.release()
+            time.sleep(QUIET)
+
+    def woke_a_thread(self) -> None:
+        """What was handled has woken a thread that is likely to park again soon: let it lead then."""
+        self._busy = True
+
+    def reset(self) -> None:
+        """In a forked child: the links are the parent's."""
+        self._polls.close()
+        self._ear.close()
+        self._bell.close()
+        self.__init__()  # type: ignore[misc]
+
+
+board = Board()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=board.reset)

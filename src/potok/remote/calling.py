@@ -1,0 +1,216 @@
+"""Calling an object that lives elsewhere: park until it is answered, ask and block for a moment, or just tell.
+
+`parks` sends the operation with the party's waiter as the one who asks, so that a task parks for a remote operation as
+for one of this address space. Withdrawing sends a recall and says "not taken back": the one definite answer wakes the
+waiter, either with the outcome, or with `RECALLED`, after which nothing has happened.
+
+`asks` blocks the thread for a round trip, and is no park point; `tells` does not even wait. They keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from potok.errors import PotokError
+from potok.kernel.carrier import Carrier
+from potok.kernel.current import carrier
+from potok.kernel.parking import RECALLED
+from potok.kernel.threadkernel import closed_lock
+from potok.links.packing import Ref, told
+from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter, park
+from potok.remote.board import board
+from potok.remote.home import AGAIN_TOLD, PARKED_TOLD, RECALLED_TOLD, home
+
+__all__ = ["AwayGuard", "Asked", "Remote", "Slot", "ask", "asks", "block_for", "park_for", "parks", "reads", "tells", "understood"]
+
+
+class AwayGuard:
+    """A stand-in has nothing to be protected: its operations are messages."""
+
+    owner = None
+    deferred = ()
+
+    def run(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
+        return op(*args)
+
+    def post(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
+        """From a signal handler or finalizer that interrupted potok: a little later."""
+        if me.inside is None:
+            return op(*args)
+        board.soon(partial(op, *args))
+        return None
+
+
+AWAY = AwayGuard()
+
+
+def understood(error: Any) -> Any:
+    """What `home.told_of` told, as the error of a waiter."""
+    if isinstance(error, BaseException):
+        return error
+    if error == RECALLED_TOLD:
+        return RECALLED
+    if error == AGAIN_TOLD:
+        return AGAIN
+    return told(*error[1:])
+
+
+class Remote(Machine):
+    """What stands here for a machine whose home is elsewhere."""
+
+    __slots__ = ("count", "ref", "spec")
+
+    away = True
+    sent: Any = staticmethod(lambda args: args)  # what is sent in place of the arguments
+
+    def __init__(self, ref: Ref, *spec: Any) -> None:
+        self.ref = ref
+        self.spec = spec
+        self.count = 0  # references that it answers for
+        self.guard = AWAY
+
+    def __del__(self) -> None:
+        if getattr(self, "count", 0):
+            board.soon(partial(home.let_go, self.ref, self.count))
+
+    def request(self, op: str, wait: bool, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*self.ref, op, wait, args)
+
+    def withdraw(self, entry: Waiter) -> bool:
+        """Call back what it waits for. False, always: its answer tells."""
+        asked = entry.item
+        if isinstance(asked, Asked):
+            asked.recall()
+        return False
+
+    def describe(self) -> str:
+        return f"{type(self).__name__.removeprefix('Remote').lower()} of another address space"
+
+
+class Asked:
+    """A call with a waiter behind it."""
+
+    __slots__ = ("link", "number", "waiter", "well")
+
+    def __init__(self, waiter: Waiter, well: Callable[[Any], Any] | None) -> None:
+        self.waiter = waiter
+        self.well = well
+        self.link: Any = None
+        self.number = 0
+
+    def send(self, space: int, request: tuple[Any, ...]) -> None:
+        try:
+            self.link = home.link_to(space)
+            self.number = self.link.call(request, self)
+        except Exception as error:  # noqa: BLE001 - its home has ended
+            self.failed(error)
+
+    def recall(self) -> None:
+        if self.number:
+            self.link.recall(self.number)
+
+    def answered(self, value: Any) -> None:
+        waiter = self.waiter
+        waiter.claimed = True
+        try:
+            waiter.value = value if self.well is None else self.well(value)
+        except Exception as error:  # noqa: BLE001 - what is wrong with it, its task is told
+            waiter.error = error
+        waiter.wake()
+
+    def failed(self, error: Any) -> None:
+        waiter = self.waiter
+        waiter.claimed = True
+        waiter.error = understood(error)
+        waiter.wake()
+
+
+class Slot:
+    """A call that a thread blocks for."""
+
+    __slots__ = ("error", "lock", "me", "value")
+
+    def __init__(self, me: Carrier) -> None:
+        self.me = me
+        self.lock = closed_lock()
+        self.value: Any = None
+        self.error: Any = None
+
+    def answered(self, value: Any) -> None:
+        self.value = value
+        self._done()
+
+    def failed(self, error: Any) -> None:
+        self.error = understood(error)
+        self._done()
+
+    def _done(self) -> None:
+        self.lock.release()
+        leads = self.me.leads
+        if leads is not None:
+            leads()
+
+
+def ask(request: tuple[Any, ...]) -> Any:
+    """Block this thread for the answer. Raises what it was told, or why the link has ended."""
+    return block_for(lambda slot: home.link_to(request[0]).call(request, slot))
+
+
+def block_for(start: Callable[[Slot], object]) -> Any:
+    """Block this thread until what `start` has begun is answered."""
+    me = carrier()
+    slot = Slot(me)
+    start(slot)
+    while not board.wait(me, slot.lock, me.patience):
+        pass
+    if slot.error is not None:
+        raise slot.error if isinstance(slot.error, BaseException) else PotokError("the call was taken back")
+    return slot.value
+
+
+def park_for(remote: Remote, party: Any, op: str, request: tuple[Any, ...], end: Any = None, well: Any = None) -> Any:
+    """Have the party wait for the answer."""
+    waiter: Any = park(party, remote, op, None, end)
+    asked = Asked(waiter, well)
+    waiter.item = asked
+    asked.send(request[0], request)
+    return PARKED
+
+
+def parks(op: str, well: Callable[[Any], Any] | None = None) -> Any:
+    """An operation that may park: `op(party, *args)`."""
+
+    def operation(self: Remote, party: Any, *args: Any) -> Any:
+        if party is not None:
+            return park_for(self, party, op, self.request(op, True, self.sent(args)), None, well)
+        got = ask(self.request(op, False, self.sent(args)))
+        if got == PARKED_TOLD:
+            return PARKED
+        return got if well is None else well(got)
+
+    return operation
+
+
+def asks(op: str) -> Any:
+    """An operation that does not wait at home, but whose answer counts."""
+
+    def operation(self: Remote, *args: Any) -> Any:
+        return ask(self.request(op, False, self.sent(args)))
+
+    return operation
+
+
+def reads(name: str) -> Any:
+    """An attribute at home."""
+    return property(lambda self: ask(self.request("read", False, (name,))))
+
+
+def tells(op: str) -> Any:
+    """An operation whose answer nobody needs."""
+
+    def operation(self: Remote, *args: Any) -> None:
+        home.link_to(self.ref[0]).note("tell", *self.ref, op, self.sent(args))
+
+    return operation

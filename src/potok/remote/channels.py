@@ -1,0 +1,289 @@
+"""Channel ends in other address spaces: what stands for them there, and how their home serves them.
+
+Items are packed by the task that sends and opened by the task that receives; the home never looks inside. A channel
+of which an end was exported packs what is sent at home, too (`ChannelMachine.shared`): a value is fixed as it is sent.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from weakref import WeakSet, WeakValueDictionary
+
+from potok.errors import ClosedError, PotokError
+from potok.kernel.current import carrier
+from potok.kernel.ends import close_end, operate, report_lost
+from potok.links.packing import Packed, Ref, pack_error, told
+from potok.machines.broadcast import BroadcastMachine, Subscription
+from potok.machines.channel import End
+from potok.machines.peek import Peek, look
+from potok.machines.select import OPEN
+from potok.machines.waiting import AGAIN, PARKED, Arm
+from potok.remote.board import board
+from potok.remote.calling import Asked, Remote, ask, park_for
+from potok.remote.home import PARKED_TOLD, Home, Party, home, packed
+from potok.remote.link import Link
+
+__all__ = ["NOBODY", "RemoteBroadcast", "RemoteChannel", "RemoteEnd", "Watch", "watch_here"]
+
+NOBODY: Any = type("NoQueue", (), {"entries": (), "__slots__": ()})()
+
+
+class RemoteEnd(End):
+    """What stands here for an end whose home is elsewhere."""
+
+    __slots__ = ("__weakref__", "count", "moves", "ref", "spec")
+
+    def __init__(self, ref: Ref, machine: RemoteChannel, sends: bool, moves: bool, spec: tuple[Any, ...]) -> None:
+        super().__init__(machine, sends)  # type: ignore[arg-type]
+        self.ref = ref
+        self.moves = moves
+        self.spec = spec
+        self.count = 0  # references that it answers for
+        machine.ends.add(self)
+
+    def __del__(self) -> None:
+        if getattr(self, "count", 0):
+            board.soon(partial(home.let_go, self.ref, self.count))
+
+
+class RemoteChannel(Remote):
+    """What stands here for a channel whose home is elsewhere. It has no reference of its own: its ends have."""
+
+    __slots__ = ("ends", "handed", "name", "size")
+
+    # What façades look at before they take a short cut: there is none.
+    loose = direct = dropping = cancelled = False
+    shared = True
+    buffer = lost = permits = ()
+    senders = receivers = NOBODY
+    open_senders = open_receivers = 1
+    undelivered = cause = None
+
+    def __init__(self, ref: Ref, name: str, size: int | None) -> None:
+        super().__init__(ref, name, size)
+        self.name = name
+        self.size = size
+        self.ends: WeakSet[RemoteEnd] = WeakSet()
+        self.handed: dict[End, Any] = {}
+
+    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_like(self, end: RemoteEnd) -> RemoteEnd:
+        """A new end of the same side, counted at its home. Raises ClosedError if this one is closed."""
+        if end.closed:
+            raise self.end_closed(end)
+        number = ask((*end.ref, "open_like", False, ()))
+        ref = (self.ref[0], number)
+        new = RemoteEnd(ref, self, end.sends, end.moves, end.spec)
+        new.count = 1
+        home.stand_ins[ref] = new
+        return new
+
+    def close(self, end: RemoteEnd, cause: Any = None, why: str = "") -> None:
+        """Idempotent; never waits."""
+        if not end.closed:
+            end.closed = end.alert = True
+            end.why = why
+            _tell(end, "close", None if cause is None else pack_error(cause), why)
+
+    def reap(self, end: RemoteEnd) -> bool:
+        """A façade here was collected. The end lives as long as it is referred to from anywhere."""
+        return False
+
+    def cancel(self, cause: Any = None) -> None:
+        for end in list(self.ends):
+            told_cause = pack_error(cause) if isinstance(cause, BaseException) else (packed(cause), "")
+            _tell(end, "cancel", told_cause)
+            return
+
+    def end_closed(self, end: End) -> ClosedError:
+        side = "sender" if end.sends else "receiver"
+        return ClosedError(f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None)
+
+    def is_clean_end(self, end: RemoteEnd) -> bool:
+        """Whether a receiver that met the end met no error."""
+        return not end.closed and bool(ask((*end.ref, "is_clean_end", False, ())))
+
+    # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, party: Any, end: RemoteEnd, item: Packed) -> Any:
+        return self._do("send", party, end, (item,))
+
+    def receive(self, party: Any, end: RemoteEnd) -> Any:
+        return self._do("recv", party, end, ())
+
+    def _do(self, op: str, party: Any, end: RemoteEnd, args: tuple[Any, ...]) -> Any:
+        if end.closed:
+            raise self.end_closed(end)
+        request = (*end.ref, op, party is not None, args)
+        if party is not None:
+            return park_for(self, party, op, request, end)
+        got = ask(request)
+        return PARKED if got == PARKED_TOLD else got
+
+    # ── as an arm of a select ───────────────────────────────────────────────────────────────────────────────
+
+    def ready(self, arm: Arm) -> bool:
+        return arm.end.closed or bool(ask((*arm.end.ref, "ready", False, ())))
+
+    def attempt(self, arm: Arm) -> bool:
+        try:
+            if arm.end.sends:
+                return self.send(None, arm.end, arm.item) is not PARKED
+            arm.value = self.receive(None, arm.end)
+            return arm.value is not PARKED
+        except ClosedError as error:
+            arm.error = error
+            return True
+
+    def enqueue(self, arm: Arm) -> None:
+        """Be told when it may be worth another try."""
+        arm.item = Watch(arm)
+        arm.item.send(self.ref[0], (*arm.end.ref, "poll", True, ()))
+
+    def describe(self) -> str:
+        return f"{self.name}({'unbounded' if self.size is None else self.size}) of another address space"
+
+
+class Watch(Asked):
+    """A look at an end that waits at its home."""
+
+    __slots__ = ()
+
+    def answered(self, value: Any) -> None:
+        arm: Any = self.waiter
+        arm.claimed = True
+        if arm.group.claim(arm):  # a peek never lets itself be won: it has woken its task already
+            arm.error = AGAIN
+            arm.wake()
+
+    def failed(self, error: Any) -> None:
+        self.answered(None)
+
+
+class RemoteBroadcast(RemoteChannel):
+    """A broadcast whose home is elsewhere: new subscribers can be had."""
+
+    __slots__ = ()
+
+    def open(self, sends: bool) -> RemoteEnd:
+        number = ask((*self.ref, "open", False, (sends,)))
+        spec = ("end", self.ref[1], sends, True, self.name, self.size, True)
+        end = RemoteEnd((self.ref[0], number), self, sends, True, spec)
+        end.count = 1
+        home.stand_ins[end.ref] = end
+        return end
+
+
+def _tell(end: RemoteEnd, op: str, *args: Any) -> None:
+    try:
+        home.link_to(end.ref[0]).note("tell", *end.ref, op, args)
+    except PotokError:
+        pass  # its home has ended, and the channel with it
+
+
+_channels: WeakValueDictionary[Ref, RemoteChannel] = WeakValueDictionary()
+
+
+def stand_in_for_end(
+    ref: Ref, kind: str, machine: int, sends: bool, moves: bool, name: str, size: Any, many: bool
+) -> RemoteEnd:
+    """Made by `home.revive`."""
+    where = (ref[0], machine)
+    channel = _channels.get(where)
+    if channel is None:
+        channel = _channels[where] = (RemoteBroadcast if many else RemoteChannel)(where, name, size)
+    return RemoteEnd(ref, channel, sends, moves, (kind, machine, sends, moves, name, size, many))
+
+
+def stand_in_for_channel(ref: Ref, kind: str, name: str, size: Any) -> RemoteBroadcast:
+    """A broadcast without an end: what `subscribe` refers to."""
+    return RemoteBroadcast(ref, kind, name, size)
+
+
+# ── at home ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def export_end(end: End) -> tuple[Any, ...]:
+    """What an end is to be known by elsewhere."""
+    machine = end.machine
+    machine.guard.run(carrier(), machine.share)
+    many = isinstance(machine, BroadcastMachine)
+    return "end", home.number_of(machine), end.sends, end.moves, machine.name, machine.capacity, many
+
+
+def export_channel(machine: BroadcastMachine) -> tuple[Any, ...]:
+    machine.guard.run(carrier(), machine.share)
+    return "channel", machine.name, machine.capacity
+
+
+def serve_end(at: Home, link: Link, number: int, end: Any, op: str, wait: bool, args: tuple[Any, ...]) -> None:
+    """An operation of another address space on an end of ours."""
+    machine, me = end.machine, carrier()
+    if op == "send":
+        at.operate(link, number, machine, machine.send, wait, (end, args[0]))
+    elif op == "recv":
+        at.operate(link, number, machine, machine.receive, wait, (end,), packed)
+    elif op == "poll":
+        watch_here(at, link, number, _arm(end))
+    elif op == "ready":
+        link.answer(number, bool(machine.guard.run(me, machine.ready, _arm(end))))
+    elif op == "is_clean_end":
+        link.answer(number, machine.is_clean_end(end))
+    elif op == "open_like":
+        new = machine.guard.run(me, machine.open_like, end)
+        link.answer(number, at.lend(new, link))
+    elif op == "close":
+        cause, why = args
+        close_end(me, end, None if cause is None else told(*cause), why)
+    elif op == "cancel":
+        ((cause, text),) = args
+        operate(me, machine, machine.cancel, told(cause, text) if text else cause.open())
+    else:
+        raise PotokError(f"a channel end has no operation {op!r}")
+    if machine.lost:
+        report_lost(me, machine)
+
+
+def watch_here(at: Home, link: Link, number: int, arm: Arm) -> None:
+    """Answer as soon as the arm may be ready."""
+    arm.group = peek = Peek(OPEN)
+    party = Party(link, number)
+    party.tidy = partial(_forget, arm)
+    at.park(party, arm.machine.guard.run, True, (carrier(), look, party, peek, arm))
+
+
+def _forget(arm: Arm) -> None:
+    if not arm.claimed:
+        arm.machine.guard.post(carrier(), arm.machine.withdraw, arm)
+
+
+def _arm(end: End) -> Arm:
+    arm = Arm()
+    arm.task = None
+    arm.group, arm.machine, arm.end, arm.op = None, end.machine, end, "poll"
+    arm.claimed = False
+    arm.arm = arm.item = arm.value = arm.error = None
+    arm.index = 0
+    return arm
+
+
+def serve_broadcast(
+    at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, args: tuple[Any, ...]
+) -> None:
+    """A new subscriber elsewhere."""
+    if op != "open":
+        raise PotokError(f"a broadcast has no operation {op!r}")
+    end = machine.guard.run(carrier(), machine.open, *args)
+    link.answer(number, at.lend(end, link))
+
+
+home.serves[End] = serve_end
+home.serves[BroadcastMachine] = serve_broadcast
+home.exports[End] = export_end
+home.exports[BroadcastMachine] = export_channel
+for _stand_in in (RemoteEnd, RemoteChannel, RemoteBroadcast, Subscription):
+    home.exports[_stand_in] = export_end
+home.makes["end"] = stand_in_for_end
+home.makes["channel"] = stand_in_for_channel

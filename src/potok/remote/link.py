@@ -1,0 +1,283 @@
+"""A link: one end of a socket pair, the session on it, and what is to be done with what comes.
+
+    whoever has something to say ──▶ session ──▶ socket        (at once; what does not fit when it can be written)
+    socket ──▶ session ──▶ who asked, or who serves            (the thread that leads, see `board`)
+
+Invariants
+    What is said is sent in the order in which it was said, by whoever comes by: nobody waits for the socket.
+    Each call is ended once, by `owner.answered` or `owner.failed`; as the link ends, with what ended it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from potok.errors import PotokError, WorkerDied
+from potok.links.packing import Carrying, Ref
+from potok.links.session import Answered, Called, Ended, Event, Failed, Greeted, Noted, Recalled, Session
+from potok.links.wire import WireError
+from potok.remote.board import board
+
+__all__ = ["Asker", "Link", "Server"]
+
+CHUNK = 1 << 16  # bytes read, or written, at a time
+
+
+class Asker(Protocol):
+    """Who makes a call. Both are called by the thread that leads."""
+
+    def answered(self, value: Any) -> None: ...
+
+    def failed(self, error: Any) -> None:
+        """`error` is what the other side told, or an exception of this side's: the link has ended."""
+
+
+class Server(Protocol):
+    """Who serves the other side's calls."""
+
+    def greeted(self, link: Link, about: Any) -> None: ...
+
+    def serve(self, link: Link, number: int, request: Any) -> None: ...
+
+    def recall(self, link: Link, number: int, why: Any) -> None: ...
+
+    def noted(self, link: Link, note: Any) -> None: ...
+
+    def ended(self, link: Link, error: BaseException) -> None: ...
+
+
+def _dumps(value: Any) -> tuple[bytes, tuple[int, ...]]:
+    return pickle.dumps(value, 5), ()
+
+
+def _loads(data: bytes, descriptors: tuple[int, ...]) -> Any:
+    return pickle.loads(data)  # noqa: S301 - from a socket that this run made itself
+
+
+class Link:
+    """To another address space, whose number is `space`."""
+
+    def __init__(self, sock: socket.socket, space: int, server: Server, about: Any = None) -> None:
+        sock.setblocking(False)
+        self.space = space
+        self.held: dict[Ref, int] = {}  # references that the other side has
+        self.serving: dict[int, Any] = {}  # calls of the other side that are open here
+        self.traffic = 0  # messages handled, but for those of whoever looks at it
+        self.cause: BaseException | None = None  # why it has ended
+        self.explain: Callable[[WireError | None], BaseException | None] = _unexplained
+        self._socket = sock
+        self._server = server
+        self._session = Session(_dumps, _loads, about)
+        self._unsent: deque[memoryview] = deque()
+        self._writing = threading.Lock()
+        self._stuck = False  # the socket is full
+        self._ended: Ended | None = None  # and it is not known why
+        board.watch(sock, self._ready)
+        self.flush()
+
+    @property
+    def descriptor(self) -> int:
+        """Of its socket; -1 once that is closed."""
+        return self._socket.fileno()
+
+    @property
+    def is_open(self) -> bool:
+        return self.cause is None
+
+    # ── speaking ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def call(self, request: tuple[Any, ...], owner: Asker) -> int:
+        """Ask the other side; it is answered some time. The number, for `recall`. Raises why the link has ended."""
+        try:
+            number = self._session.call(request, owner)
+        except WireError:
+            raise self.error() from None
+        self._sent_with(request)
+        self.flush()
+        return number
+
+    def recall(self, number: int, why: Any = None) -> None:
+        """Take the call back, if it is not done yet; its one answer tells."""
+        self._session.recall(number, why)
+        self.flush()
+
+    def answer(self, number: int, value: Any) -> None:
+        self.serving.pop(number, None)
+        self._session.answer(number, value)
+        if type(value) is Carrying:
+            self._sent_with((value,))
+        elif type(value) is tuple:
+            self._sent_with(value)
+        self.flush()
+
+    def fail(self, number: int, error: Any) -> None:
+        self.serving.pop(number, None)
+        self._session.fail(number, error)
+        self.flush()
+
+    def note(self, *note: Any) -> None:
+        self._session.note(note)
+        self._sent_with(note)
+        self.flush()
+
+    def say_goodbye(self) -> None:
+        self._session.say_goodbye()
+        self.flush()
+
+    def _sent_with(self, parts: tuple[Any, ...]) -> None:
+        """The references in it are the other side's now."""
+        for part in parts:
+            if type(part) is Carrying:
+                for ref in part.refs:
+                    self.held[ref] = self.held.get(ref, 0) + 1
+                part.sent()
+            elif type(part) is tuple:
+                self._sent_with(part)
+
+    def flush(self) -> None:
+        """Send what there is to send, as far as the socket takes it."""
+        while self._session.has_outgoing and not self._stuck and self._writing.acquire(False):
+            try:
+                self._write()
+            finally:
+                self._writing.release()
+
+    def _write(self) -> None:
+        for out in self._session.take_outgoing():
+            self._unsent.append(memoryview(out.data))
+        try:
+            while self._unsent:
+                piece = self._unsent[0]
+                sent = self._socket.send(piece if len(self._unsent) == 1 else self._joined())
+                self._drop_sent(sent)
+        except BlockingIOError:
+            self._stuck = True
+            board.also_write(self._socket, self._ready, True)
+        except OSError:  # the other side has gone: reading tells of it
+            self._unsent.clear()
+
+    def _joined(self) -> memoryview:
+        """The first pieces in one, where they are small: one system call for all."""
+        size, pieces = 0, []
+        while self._unsent and (size == 0 or size + len(self._unsent[0]) <= CHUNK):
+            size += len(self._unsent[0])
+            pieces.append(self._unsent.popleft())
+        joined = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
+        self._unsent.appendleft(joined)
+        return joined
+
+    def _drop_sent(self, sent: int) -> None:
+        piece = self._unsent.popleft()
+        if sent < len(piece):
+            self._unsent.appendleft(piece[sent:])
+
+    # ── listening ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ready(self, events: int, last: bool = False) -> None:
+        """The socket can be read, or written. Called by the thread that leads."""
+        if self._stuck and self._writing.acquire(False):
+            try:
+                self._stuck = False
+                board.also_write(self._socket, self._ready, False)
+                self._write()
+            finally:
+                self._writing.release()
+            self.flush()
+        try:
+            data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            if not last:  # a child of the other side may still hold the socket open
+                return
+            data = b""
+        except OSError:
+            data = b""
+        heard = self._session.receive(data) if data else self._session.end_of_stream()
+        for event in heard:
+            self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        if _counts(event):
+            self.traffic += 1
+        match event:
+            case Answered(_, value, owner):
+                owner.answered(value)
+            case Called(number, request):
+                self._server.serve(self, number, request)
+            case Failed(_, error, owner):
+                owner.failed(error)
+            case Recalled(number, why):
+                self._server.recall(self, number, why)
+            case Noted(note):
+                self._server.noted(self, note)
+            case Greeted(about):
+                self._server.greeted(self, about)
+            case Ended():
+                self._end(event)
+
+    def _end(self, ended: Ended) -> None:
+        """Nothing more comes. Why, may be told a little later: then `hang_up` is called."""
+        self.close()
+        self._ended = ended
+        cause = self.explain(ended.cause)
+        if cause is not None:
+            self._conclude(cause)
+
+    def _conclude(self, cause: BaseException) -> None:
+        ended, self._ended = self._ended, None
+        self.cause = cause
+        if ended is not None:
+            for owner in ended.owners:
+                owner.failed(self.error())
+            self._server.ended(self, self.error())
+            self.held.clear()
+
+    def hang_up(self) -> None:
+        """The other side is no more: hear its last words, then end. `explain` knows why by now."""
+        while self._ended is None and self.cause is None:
+            self._ready(0, last=True)
+        if self.cause is None:
+            self._conclude(self.explain(None) or PotokError("the other address space has gone"))
+
+    def let_go(self) -> None:
+        """Close it from here; who is at the other side goes away then."""
+        for event in self._session.end_of_stream():
+            self._handle(event)
+
+    def close(self) -> None:
+        """Leave the socket. What is open fails only if the end was heard of."""
+        try:
+            board.forget(self._socket)
+        except (KeyError, ValueError):  # it was closed before
+            return
+        self._socket.close()
+
+    def error(self) -> BaseException:
+        """A fresh exception that says why the link has ended."""
+        cause = self.cause
+        if cause is None:
+            return PotokError("the link to the other address space is closing")
+        if isinstance(cause, WorkerDied):
+            return WorkerDied(
+                str(cause),
+                exit_code=cause.exit_code,
+                signal=cause.signal,
+                pid=cause.pid,
+                task=cause.task,
+                last_events=cause.last_events,
+            )
+        return PotokError(str(cause))
+
+
+def _unexplained(cause: WireError | None) -> BaseException:
+    return PotokError(f"the other address space has gone{f': {cause}' if cause is not None else ''}")
+
+
+def _counts(event: Event) -> bool:
+    if isinstance(event, Called):
+        return bool(event.request[2] != "look")
+    return getattr(getattr(event, "owner", None), "counts", True)
