@@ -19,7 +19,7 @@ from potok.kernel.build import FREE_THREADED
 from potok.links.packing import opened
 from potok.machines.scope import Member
 
-__all__ = ["ASYNC", "ATTEND", "DUE", "PREEMPT", "YIELDS", "Task"]
+__all__ = ["ASYNC", "ATTEND", "DUE", "PREEMPT", "YIELDS", "Task", "count_from"]
 
 T = TypeVar("T")
 
@@ -32,6 +32,12 @@ ATTEND = 31  # somebody else asks for attention
 _ids = itertools.count(1)
 _numbers: dict[str, itertools.count[int]] = {}
 _numbering = threading.Lock()
+
+
+def count_from(first: int) -> None:
+    """Let the ids of tasks begin there: they tell tasks of all processes apart."""
+    global _ids
+    _ids = itertools.count(first)
 
 
 def _next_number(name: str) -> int:

@@ -109,9 +109,22 @@ class Scope:
             raise ScopeError("start: this scope was not entered yet; write `with potok.scope() as s:`")
         if self._machine.ended:
             raise ScopeError("start: this scope has ended; start tasks before its `with` block is left")
+        return self.start_for(self._starter(), fn, args, on, name)
+
+    def start_for(
+        self, starter: Task[Any], fn: Callable[..., Any], args: tuple[Any, ...], on: Any, name: str | None
+    ) -> Task[Any]:
+        """`start`, in the name of this task, which may be one of another address space."""
         executor = self._executor if on is None else resolve(on)
         kernel = self._kernel if executor is self._executor else self._other_kernel(executor)
-        return launch(self._machine, self._starter(), executor, kernel, fn, args, name)
+        return launch(self._machine, starter, executor, kernel, fn, args, name)
+
+    def __reduce__(self) -> Any:
+        if self._machine is None:
+            raise ScopeError("a scope that was not entered yet can't go to another address space")
+        from potok.remote.scopes import facade_of
+
+        return facade_of, (self._machine,)
 
     def cancel(self, reason: object = "") -> None:
         """Cancel the body and every task: each park point raises Cancelled(reason). Idempotent, safe from anywhere."""

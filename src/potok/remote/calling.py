@@ -94,7 +94,7 @@ class Asked:
 
     __slots__ = ("link", "number", "waiter", "well")
 
-    def __init__(self, waiter: Waiter, well: Callable[[Any], Any] | None) -> None:
+    def __init__(self, waiter: Waiter, well: Callable[[Any], Any] | None = None) -> None:
         self.waiter = waiter
         self.well = well
         self.link: Any = None
@@ -130,10 +130,11 @@ class Asked:
 class Slot:
     """A call that a thread blocks for."""
 
-    __slots__ = ("error", "lock", "me", "value")
+    __slots__ = ("counts", "error", "lock", "me", "value")
 
-    def __init__(self, me: Carrier) -> None:
+    def __init__(self, me: Carrier, counts: bool = True) -> None:
         self.me = me
+        self.counts = counts  # as a message, in the eyes of who looks whether there are any
         self.lock = closed_lock()
         self.value: Any = None
         self.error: Any = None
@@ -153,15 +154,15 @@ class Slot:
             leads()
 
 
-def ask(request: tuple[Any, ...]) -> Any:
+def ask(request: tuple[Any, ...], counts: bool = True) -> Any:
     """Block this thread for the answer. Raises what it was told, or why the link has ended."""
-    return block_for(lambda slot: home.link_to(request[0]).call(request, slot))
+    return block_for(lambda slot: home.link_to(request[0]).call(request, slot), counts)
 
 
-def block_for(start: Callable[[Slot], object]) -> Any:
+def block_for(start: Callable[[Slot], object], counts: bool = True) -> Any:
     """Block this thread until what `start` has begun is answered."""
     me = carrier()
-    slot = Slot(me)
+    slot = Slot(me, counts)
     start(slot)
     while not board.wait(me, slot.lock, me.patience):
         pass

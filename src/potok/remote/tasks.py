@@ -20,7 +20,7 @@ from potok.remote.link import Link
 __all__ = ["RemoteTask", "outcome_of", "take_outcome"]
 
 
-class RemoteScope(Remote):
+class TaskHome(Remote):
     """The scope that a task elsewhere belongs to, as far as it can be seen from here: its end can be waited for."""
 
     __slots__ = ()
@@ -57,7 +57,7 @@ class RemoteTask(Task[Any]):
     __slots__ = ("count", "ref", "remote_pid", "spec")
 
     def __init__(self, ref: Ref, kind: str, label: str, executor: str, pid: int | None) -> None:
-        super().__init__(_elsewhere, (), RemoteScope(ref), label)
+        super().__init__(_elsewhere, (), TaskHome(ref), label)
         self.ref = ref
         self.spec = (kind, label, executor, pid)
         self.count = 0

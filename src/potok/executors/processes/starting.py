@@ -92,7 +92,7 @@ class ProcessKernel:
         task.started = True
         rest = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
         work = pack((task.fn, task.args))
-        request = (task.name, work, rest, self.options, (tuple(sys.path), os.getcwd()))
+        request = (task.name, task.id, work, rest, self.options, (tuple(sys.path), os.getcwd()))
         if home.space:
             run.link = home.link_to(0)
             run.number = run.link.call((0, 0, "run", True, request), run)

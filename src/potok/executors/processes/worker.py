@@ -17,7 +17,7 @@ from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
 from potok.kernel.root import root
 from potok.kernel.running import run_here
-from potok.kernel.task import ASYNC, ATTEND, Task
+from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
 from potok.links.packing import opened, pack, pack_error
 from potok.machines.scope import ScopeMachine
@@ -32,11 +32,11 @@ __all__ = ["work"]
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "deadline", "name", "number", "options", "setting", "work")
+    __slots__ = ("border", "deadline", "id", "name", "number", "options", "setting", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
-        self.name, self.work, rest, self.options, self.setting = request
+        self.name, self.id, self.work, rest, self.options, self.setting = request
         deadline = None if rest is None else time.monotonic() + rest
         self.border = ScopeMachine(root, None, "border", deadline)
         self.border.guard = Guard(None)
@@ -64,6 +64,7 @@ class Worker:
 
     def greeted(self, link: Link, about: Any) -> None:
         home.space = about["space"]
+        count_from(home.space << 40)
 
     def accept(self, link: Link, number: int, request: tuple[Any, ...]) -> None:
         self.job = Job(number, request)
@@ -127,6 +128,7 @@ class Worker:
             return ("failed", *pack_error(error, where))
         root.guard.run(self.me, root.attach, job.border)
         task: Task[Any] = Task(fn, args, job.border, job.name)
+        task.id = job.id
         task.kernel = _kernel
         task.spec, task.executor = Processes(job.options), "processes"
         if is_async(fn):

@@ -8,6 +8,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import drain, receive_all, receive_one, receive_shared, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 # ── who gets what ───────────────────────────────────────────────────────────────────────────────────────────
@@ -382,7 +383,7 @@ def test_broadcast_laggard_knows_of_every_item(play: Play) -> None:
 def test_broadcast_of_a_stop_to_whoever_listens(play: Play) -> None:
     """Workers that take from a common channel until they hear the news, each of them."""
 
-    async def work(do: Do, jobs: potok.Receiver[int], news: potok.Subscriber[str], done: list[int]) -> str:
+    async def work(do: Do, jobs: potok.Receiver[int], news: potok.Subscriber[str], done: Record) -> str:
         while True:
             got = await do.pri_select(news, jobs)
             if got.arm is news:
@@ -392,7 +393,7 @@ def test_broadcast_of_a_stop_to_whoever_listens(play: Play) -> None:
     async def body(do: Do) -> list[object]:
         tx, jobs = potok.channel()
         announce, subscribe = potok.broadcast(1)
-        done: list[int] = []
+        done = Record()
         async with do.scope() as s:
             tasks = [s.start(work, jobs.clone(), subscribe(), done) for _ in range(3)]
             with tx, announce:

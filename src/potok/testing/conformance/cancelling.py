@@ -296,7 +296,7 @@ def test_shield_protects_the_tasks_of_scopes_inside(play: Play) -> None:
     async def give(do: Do, tx: potok.Sender[int], rx: potok.Receiver[int]) -> None:
         await do.send(tx, await do.recv(rx) + 1)
 
-    async def shielded(do: Do, ready: potok.Sender[None], got: list[int]) -> None:
+    async def shielded(do: Do, ready: potok.Sender[None], got: Record) -> None:
         async with do.shield():
             (to, rx), (tx, back) = potok.channel(), potok.channel()
             async with do.scope() as inner:
@@ -307,13 +307,13 @@ def test_shield_protects_the_tasks_of_scopes_inside(play: Play) -> None:
                 got.append(await do.recv(back))
 
     async def body(do: Do) -> list[int]:
-        got: list[int] = []
+        got = Record()
         tx, rx = potok.channel()
         async with do.scope() as s:
             s.start(shielded, tx, got)
             await do.recv(rx)
             s.cancel()
-        return got
+        return list(got)
 
     assert play(body) == [2]
 
@@ -369,13 +369,13 @@ def test_cancelled_receiver_takes_nothing(play: Play) -> None:
 def test_cancel_and_a_hand_over_at_once_lose_nothing(play: Play) -> None:
     """If the hand-over came first, the operation returns, and the cancellation lands at the next park point."""
 
-    async def receive_then_park(do: Do, rx: potok.Receiver[str], got: list[str]) -> None:
+    async def receive_then_park(do: Do, rx: potok.Receiver[str], got: Record) -> None:
         got.append(await do.recv(rx))
         got.append("went on")
         await do.forever()
 
     async def body(do: Do) -> list[str]:
-        got: list[str] = []
+        got = Record()
         tx, rx = potok.channel()
         async with do.scope() as s:
             task = s.start(receive_then_park, rx.clone(), got)
@@ -383,7 +383,7 @@ def test_cancel_and_a_hand_over_at_once_lose_nothing(play: Play) -> None:
             tx.send_nowait("item")  # hands over without giving way
             task.cancel()
             assert isinstance(await do.outcome(task), potok.TaskCancelled)
-        return got
+        return list(got)
 
     assert play(body) == ["item", "went on"]
 

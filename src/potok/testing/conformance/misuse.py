@@ -244,6 +244,7 @@ def test_scope_left_out_of_order_is_an_error(play: Play) -> None:
     play(body)
 
 
+@needs("parking", "one address space")
 def test_scope_left_by_another_task_is_an_error(play: Play) -> None:
     """The task that entered a scope leaves it."""
 

@@ -16,6 +16,7 @@ from potok.testing.conformance.bodies import (
     send_shared,
 )
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 ROUNDS = 30
@@ -107,14 +108,14 @@ def test_pipe_capacity_is_that_of_each_direction(play: Play) -> None:
 def test_pipe_capacity_bounds_the_sender(play: Play, capacity: int) -> None:
     """It waits when it is `capacity` items ahead, and goes on by one item for each that is received."""
 
-    async def send_and_count(do: Do, end: potok.Pipe[int], sent: list[int]) -> None:
+    async def send_and_count(do: Do, end: potok.Pipe[int], sent: Record) -> None:
         for item in range(6):
             await do.send(end, item)
             sent.append(item)
 
     async def body(do: Do) -> None:
         a, b = potok.pipe(capacity)
-        sent: list[int] = []
+        sent = Record()
         async with do.scope() as s:
             s.start(send_and_count, a, sent)
             for item in range(6):
@@ -507,13 +508,13 @@ def test_pipe_cancel_acts_before_an_operation_that_need_not_wait(play: Play) -> 
 def test_race_cancelled_pipe_receiver_against_sender(play: Play) -> None:
     """A receiver that is cancelled as items come: it has them, or the next who receives gets them, both ways."""
 
-    async def take(do: Do, ends: list[potok.Pipe[int]], got: list[int]) -> None:
+    async def take(do: Do, ends: list[potok.Pipe[int]], got: Record) -> None:
         while True:
             got.append(await do.recv(ends[0]))
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS):
-            got: tuple[list[int], list[int]] = ([], [])
+            got = (Record(), Record())
             ends = potok.pipe(number % 3)
             async with do.scope() as s:
                 takers = [s.start(take, [end], mine) for end, mine in zip(ends, got, strict=True)]

@@ -10,7 +10,6 @@ from typing import Any
 import potok
 from potok.testing.conformance.bodies import receive_all, send_each
 from potok.testing.conformance.colours import Do, Opened
-from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play
 
 
@@ -278,11 +277,12 @@ def test_program_first_answer_wins(play: Play) -> None:
 
 def test_program_supervisor_restarts(play: Play) -> None:
     """A failing worker is started anew until it succeeds; the failures do not leave."""
-    attempts = Record()
+    tickets, attempts = potok.channel(3)
+    for number in range(1, 4):
+        tickets.send_nowait(number)
 
     async def work(do: Do, rx: potok.Receiver[int]) -> list[int]:
-        attempts.append(1)
-        if len(attempts) < 3:
+        if await do.recv(attempts) < 3:
             raise ValueError(await do.recv(rx))
         return await receive_all(do, rx)
 

@@ -6,6 +6,7 @@ import pytest
 
 import potok
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 QUEUES = {
@@ -109,7 +110,7 @@ def test_queue_empty_makes_getters_wait(play: Play, name: str) -> None:
 def test_queue_join_waits_until_all_is_done(play: Play, name: str) -> None:
     """`join` returns when `task_done` was called for every item; once too often is refused."""
 
-    async def work(do: Do, queue: Any, done: list[int]) -> None:
+    async def work(do: Do, queue: Any, done: Record) -> None:
         while (item := await get_one(do, queue)) < 10:
             done.append(item)
             queue.task_done()
@@ -117,7 +118,7 @@ def test_queue_join_waits_until_all_is_done(play: Play, name: str) -> None:
 
     async def body(do: Do) -> None:
         queue: Any = QUEUES[name]()
-        done: list[int] = []
+        done = Record()
         async with do.scope() as s:
             s.start(work, queue, done)
             await put_each(do, queue, 1, 2, 3)

@@ -22,6 +22,10 @@ class Record:
         self._seen: list[Any] = []
         self._maker = os.getpid()
 
+    def __del__(self) -> None:
+        if os.getpid() == self._maker:
+            self._rx.close()
+
     def append(self, item: Any) -> None:
         """Note it down. Never waits."""
         self._tx.send_nowait(item)

@@ -199,6 +199,7 @@ def test_rendezvous_every_item_once_among_many(play: Play) -> None:
     assert sorted(play(body)) == list(range(80))
 
 
+@needs("parking", "one address space")
 def test_rendezvous_any_value_is_an_item(play: Play) -> None:
     """None, exceptions, falsy values and containers travel like any other, by reference in one address space."""
     items = [None, 0, "", False, ValueError("a value"), StopIteration(3), [1], object()]

@@ -323,8 +323,9 @@ def test_exception_group_of_the_body_is_kept_inside(play: Play) -> None:
 def test_errors_of_python_pass_through_a_finished_scope(play: Play) -> None:
     """`return` and `break` out of a block wait for its tasks and then do what they do."""
 
-    async def body(do: Do) -> list[object]:
-        got: list[object] = []
+    got = Record()
+
+    async def body(do: Do) -> str:
         for number in range(3):
             async with do.scope() as s:
                 s.start(fail_never, got, number)
@@ -332,10 +333,11 @@ def test_errors_of_python_pass_through_a_finished_scope(play: Play) -> None:
                     break
         async with do.scope() as s:
             s.start(fail_never, got, "last")
-            return got
+            return "returned"
 
-    assert play(body) == [0, 1, "last"]
+    assert play(body) == "returned"
+    assert got == [0, 1, "last"]
 
 
-async def fail_never(do: Do, got: list[object], value: object) -> None:
+async def fail_never(do: Do, got: Record, value: object) -> None:
     got.append(value)

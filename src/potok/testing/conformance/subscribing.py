@@ -8,6 +8,7 @@ import pytest
 import potok
 from potok.testing.conformance.bodies import drain, receive_all, receive_shared, send_each
 from potok.testing.conformance.colours import Do
+from potok.testing.conformance.record import Record
 from potok.testing.conformance.target import Play, needs
 
 ROUNDS = 30
@@ -345,13 +346,13 @@ def test_broadcast_cancel_acts_before_an_operation_that_need_not_wait(play: Play
 def test_race_cancelled_subscriber_against_sender(play: Play) -> None:
     """A task that is cancelled as items come: it has them, or they are before the next one who receives there."""
 
-    async def take(do: Do, rxs: list[potok.Subscriber[int]], got: list[int]) -> None:
+    async def take(do: Do, rxs: list[potok.Subscriber[int]], got: Record) -> None:
         while True:
             got.append(await do.recv(rxs[0]))
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS):
-            got: list[int] = []
+            got = Record()
             tx, subscribe = potok.broadcast(2)
             with subscribe() as rx, subscribe() as other:
                 async with do.scope() as s:
@@ -372,7 +373,7 @@ def test_race_cancelled_subscriber_against_sender(play: Play) -> None:
 def test_race_cancelled_sender_against_subscribers(play: Play) -> None:
     """A sender that is cancelled as it waits for the slowest: all subscribers got the same, which is what was sent."""
 
-    async def give(do: Do, tx: potok.Sender[int], sent: list[int]) -> None:
+    async def give(do: Do, tx: potok.Sender[int], sent: Record) -> None:
         for item in range(1000):
             await do.send(tx, item)
             sent.append(item)
@@ -386,7 +387,7 @@ def test_race_cancelled_sender_against_subscribers(play: Play) -> None:
 
     async def body(do: Do) -> None:
         for number in range(ROUNDS // 3):
-            sent: list[int] = []
+            sent = Record()
             tx, subscribe = potok.broadcast(1 + number % 2)
             async with do.scope() as s:
                 takers = [s.start(take, subscribe()) for _ in range(3)]

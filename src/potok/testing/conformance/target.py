@@ -17,6 +17,7 @@ CAPABILITIES = {
     "parking": "a task can't wait here: nothing else runs until it ends",
     "other threads": "only tasks of this executor take part: no other thread can reach them",
     "event loop": "tasks have no event loop here that could wait for asyncio's futures",
+    "one address space": "values are copies in another address space, and what is no handle stays where it is",
     "host": "this code can't host it",
     "root tasks": "nobody would run a task that belongs to no block (potok.start)",
 }
