@@ -34,11 +34,14 @@ class TaskInfo(NamedTuple):
         return f"{self.name} on {self.executor}: waits for {self.waits_for}{held}, for {self.since:.3f} s"
 
 
-def live_tasks() -> list[TaskInfo]:
-    """Every live task of this process, adopted ones that wait included, in the order they were started."""
+def live_tasks(ask_holders: bool = False) -> list[TaskInfo]:
+    """Every live task of this process, adopted ones that wait included, in the order they were started.
+
+    `ask_holders`: also of what has its home in another address space, which takes a round trip.
+    """
     found = {task for task in set(implicit) if task.waiter is not None}
     found.update(task for task in _below(root) if not task.finished)
-    return [_info(task) for task in sorted(found, key=lambda task: task.id)]
+    return [_info(task, ask_holders) for task in sorted(found, key=lambda task: task.id)]
 
 
 def _below(scope: ScopeMachine) -> Iterator[Task[Any]]:
@@ -49,12 +52,13 @@ def _below(scope: ScopeMachine) -> Iterator[Task[Any]]:
         yield from _below(child)
 
 
-def _info(task: Task[Any]) -> TaskInfo:
+def _info(task: Task[Any], ask_holders: bool = False) -> TaskInfo:
     waiter = task.waiter
     if waiter is None:
         return TaskInfo(task, task.name, task.executor, "", None, "")
     since = max(0.0, task.kernel.now() - waiter.since) if waiter.since else 0.0
-    holder = None if getattr(waiter.machine, "away", False) else getattr(waiter.machine, "holder", None)
+    away = getattr(waiter.machine, "away", False)
+    holder = None if away and not ask_holders else getattr(waiter.machine, "holder", None)
     held_by = getattr(holder, "name", "")
     return TaskInfo(task, task.name, task.executor, f"{waiter.op} on {waiter.machine.describe()}", since, held_by)
 

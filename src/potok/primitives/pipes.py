@@ -202,7 +202,11 @@ def _look(task: Task[Any], end: End, wait_for: bool) -> Peek | None:
     arm.arm = arm.item = arm.value = arm.error = None
     arm.index = 0
     got = end.machine.guard.run(task.carrier, look, task if wait_for else None, peek, arm)
-    return peek if got is PARKED else None
+    if got is PARKED:
+        return peek
+    if end.alert:  # closed meanwhile, or elsewhere
+        look_closer(task, end)
+    return None
 
 
 def _forget(task: Task[Any], peek: Peek) -> None:

@@ -9,6 +9,7 @@ waiter, either with the outcome, or with `RECALLED`, after which nothing has hap
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -60,14 +61,14 @@ def understood(error: Any) -> Any:
 class Remote(Machine):
     """What stands here for a machine whose home is elsewhere."""
 
-    __slots__ = ("count", "ref", "spec")
+    __slots__ = ("count", "ref", "known")
 
     away = True
     sent: Any = staticmethod(lambda args: args)  # what is sent in place of the arguments
 
     def __init__(self, ref: Ref, *spec: Any) -> None:
         self.ref = ref
-        self.spec = spec
+        self.known = spec
         self.count = 0  # references that it answers for
         self.guard = AWAY
 
@@ -159,13 +160,15 @@ def ask(request: tuple[Any, ...], counts: bool = True) -> Any:
     return block_for(lambda slot: home.link_to(request[0]).call(request, slot), counts)
 
 
-def block_for(start: Callable[[Slot], object], counts: bool = True) -> Any:
-    """Block this thread until what `start` has begun is answered."""
+def block_for(start: Callable[[Slot], object], counts: bool = True, timeout: float | None = None) -> Any:
+    """Block this thread until what `start` has begun is answered; None if that takes longer than `timeout` seconds."""
     me = carrier()
     slot = Slot(me, counts)
     start(slot)
-    while not board.wait(me, slot.lock, me.patience):
-        pass
+    until = None if timeout is None else time.monotonic() + timeout
+    while not board.wait(me, slot.lock, me.patience if timeout is None else min(me.patience, timeout)):
+        if until is not None and time.monotonic() >= until:
+            return None
     if slot.error is not None:
         raise slot.error if isinstance(slot.error, BaseException) else PotokError("the call was taken back")
     return slot.value

@@ -32,14 +32,15 @@ NOBODY: Any = type("NoQueue", (), {"entries": (), "__slots__": ()})()
 class RemoteEnd(End):
     """What stands here for an end whose home is elsewhere."""
 
-    __slots__ = ("__weakref__", "count", "moves", "ref", "spec")
+    __slots__ = ("__weakref__", "count", "moves", "ref", "known", "told")
 
     def __init__(self, ref: Ref, machine: RemoteChannel, sends: bool, moves: bool, spec: tuple[Any, ...]) -> None:
         super().__init__(machine, sends)  # type: ignore[arg-type]
         self.ref = ref
         self.moves = moves
-        self.spec = spec
+        self.known = spec
         self.count = 0  # references that it answers for
+        self.told: ClosedError | None = None  # that it was closed at its home
         machine.ends.add(self)
 
     def __del__(self) -> None:
@@ -60,8 +61,8 @@ class RemoteChannel(Remote):
     open_senders = open_receivers = 1
     undelivered = cause = None
 
-    def __init__(self, ref: Ref, name: str, size: int | None) -> None:
-        super().__init__(ref, name, size)
+    def __init__(self, ref: Ref, spec: tuple[Any, ...], name: str, size: int | None) -> None:
+        super().__init__(ref, *spec)
         self.name = name
         self.size = size
         self.ends: WeakSet[RemoteEnd] = WeakSet()
@@ -75,7 +76,7 @@ class RemoteChannel(Remote):
             raise self.end_closed(end)
         number = ask((*end.ref, "open_like", False, ()))
         ref = (self.ref[0], number)
-        new = RemoteEnd(ref, self, end.sends, end.moves, end.spec)
+        new = RemoteEnd(ref, self, end.sends, end.moves, end.known)
         new.count = 1
         home.stand_ins[ref] = new
         return new
@@ -97,7 +98,9 @@ class RemoteChannel(Remote):
             _tell(end, "cancel", told_cause)
             return
 
-    def end_closed(self, end: End) -> ClosedError:
+    def end_closed(self, end: RemoteEnd) -> ClosedError:
+        if end.told is not None:
+            return ClosedError(str(end.told), cause=end.told.cause)
         side = "sender" if end.sends else "receiver"
         return ClosedError(f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None)
 
@@ -125,7 +128,14 @@ class RemoteChannel(Remote):
     # ── as an arm of a select ───────────────────────────────────────────────────────────────────────────────
 
     def ready(self, arm: Arm) -> bool:
-        return arm.end.closed or bool(ask((*arm.end.ref, "ready", False, ())))
+        end = arm.end
+        if end.closed:
+            return True
+        try:
+            return bool(ask((*end.ref, "ready", False, ())))
+        except ClosedError as error:
+            end.told, end.closed, end.alert = error, True, True
+            return True
 
     def attempt(self, arm: Arm) -> bool:
         try:
@@ -193,13 +203,13 @@ def stand_in_for_end(
     where = (ref[0], machine)
     channel = _channels.get(where)
     if channel is None:
-        channel = _channels[where] = (RemoteBroadcast if many else RemoteChannel)(where, name, size)
+        channel = _channels[where] = RemoteChannel(where, (), name, size)
     return RemoteEnd(ref, channel, sends, moves, (kind, machine, sends, moves, name, size, many))
 
 
 def stand_in_for_channel(ref: Ref, kind: str, name: str, size: Any) -> RemoteBroadcast:
     """A broadcast without an end: what `subscribe` refers to."""
-    return RemoteBroadcast(ref, kind, name, size)
+    return RemoteBroadcast(ref, (kind, name, size), name, size)
 
 
 # ── at home ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,6 +238,8 @@ def serve_end(at: Home, link: Link, number: int, end: Any, op: str, wait: bool, 
     elif op == "poll":
         watch_here(at, link, number, _arm(end))
     elif op == "ready":
+        if end.closed:
+            raise machine.end_closed(end)
         link.answer(number, bool(machine.guard.run(me, machine.ready, _arm(end))))
     elif op == "is_clean_end":
         link.answer(number, machine.is_clean_end(end))

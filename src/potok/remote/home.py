@@ -189,7 +189,7 @@ class Home:
         if ref is not None:  # it lives elsewhere
             if ref[0] != self.space:
                 self.link_to(ref[0]).note("hold", ref)
-            return ref, (ref, *thing.spec)
+            return ref, (ref, *thing.known)
         entry = self._entry(thing)
         ref = (self.space, entry.number)
         self._hold(entry)
@@ -214,13 +214,17 @@ class Home:
         """The object of that number, which others refer to."""
         return self._entries[number].thing
 
-    def lend(self, thing: Any, link: Link) -> int:
-        """Count a reference that the other side has from now on; the number of the thing."""
+    def refer(self, thing: Any) -> Ref:
+        """Count a reference of our own, to be let go by who has asked for it."""
         entry = self._entry(thing)
         self._hold(entry)
-        ref = (self.space, entry.number)
+        return self.space, entry.number
+
+    def lend(self, thing: Any, link: Link) -> int:
+        """Count a reference that the other side has from now on; the number of the thing."""
+        ref = self.refer(thing)
         link.held[ref] = link.held.get(ref, 0) + 1
-        return entry.number
+        return ref[1]
 
     def number_of(self, machine: Machine) -> int:
         """A number for it, which counts as no reference."""

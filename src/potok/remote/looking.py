@@ -108,4 +108,62 @@ def serve_look(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None
         Look(tuple(but), Answer(link, number))
 
 
+# ── what the tasks wait for ─────────────────────────────────────────────────────────────────────────────────
+
+PATIENCE = 1.0  # seconds that a list of tasks waits for a process that does not answer
+
+Waits = dict[int, tuple[str, float | None, str]]
+"""By the id of the task: what it waits for, for how many seconds, and who holds that."""
+
+
+def waits() -> Waits:
+    """What the tasks of all spaces wait for, as far as they tell in time."""
+    if home.space:
+        return ask((0, 0, "waits", True, ()))  # type: ignore[no-any-return]
+    found: Waits = {}
+    block_for(lambda slot: Survey(found, slot), timeout=PATIENCE)
+    return found
+
+
+def waits_here() -> Waits:
+    return {info.task.id: (info.waits_for, info.since, info.held_by) for info in live_tasks(ask_holders=True)}
+
+
+class Survey:
+    """The answers as they come in."""
+
+    def __init__(self, found: Waits, asker: Any) -> None:
+        self.found = found
+        self.asker = asker
+        self.rest = 1
+        for link in list(home.links.values()):
+            if link.is_open:
+                self.rest += 1
+                try:
+                    link.call((link.space, 0, "waits", True, ()), self)
+                except Exception:  # noqa: BLE001 - it has ended meanwhile
+                    self.failed(None)
+        self.answered(waits_here())
+
+    def answered(self, value: Waits) -> None:
+        for number, told in value.items():
+            if number not in self.found or told[0]:
+                self.found[number] = told
+        self.rest -= 1
+        if not self.rest:
+            self.asker.answered(self.found)
+
+    def failed(self, error: Any) -> None:
+        self.answered({})
+
+
+def serve_waits(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
+    """Asked as a look is."""
+    if at.space:
+        link.answer(number, waits_here())
+    else:
+        Survey({}, Answer(link, number))
+
+
 home.space_ops["look"] = serve_look
+home.space_ops["waits"] = serve_waits

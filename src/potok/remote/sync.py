@@ -165,7 +165,7 @@ class RemoteQueue(Remote):
 
     @property
     def name(self) -> str:
-        return str(self.spec[1])
+        return str(self.known[1])
 
     @property
     def items(self) -> range:

@@ -54,12 +54,12 @@ class TaskHome(Remote):
 class RemoteTask(Task[Any]):
     """A handle on a task that belongs to a scope elsewhere."""
 
-    __slots__ = ("count", "ref", "remote_pid", "spec")
+    __slots__ = ("count", "ref", "remote_pid", "known")
 
     def __init__(self, ref: Ref, kind: str, label: str, executor: str, pid: int | None) -> None:
         super().__init__(_elsewhere, (), TaskHome(ref), label)
         self.ref = ref
-        self.spec = (kind, label, executor, pid)
+        self.known = (kind, label, executor, pid)
         self.count = 0
         self.kernel = _Elsewhere()
         self.executor = executor

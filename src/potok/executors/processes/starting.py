@@ -26,7 +26,7 @@ __all__ = ["ProcessKernel", "Run", "safely_packed"]
 class Run:
     """One task in a worker: its kernel in the eyes of this process, and who is told how it ended."""
 
-    __slots__ = ("done", "link", "number", "task", "where")
+    __slots__ = ("done", "link", "number", "pid", "ref", "task")
 
     waiter_type = ThreadWaiter
 
@@ -34,7 +34,8 @@ class Run:
         self.task = task
         self.link: Any = None
         self.number = 0
-        self.where: Any = None  # the worker, where this process knows it
+        self.pid: Any = None  # how to find it out, then itself
+        self.ref = home.refer(task)  # the task is known under it wherever it runs
         self.done: Any = None  # gives the worker back
 
     def interrupt(self, task: Task[Any]) -> None:
@@ -51,14 +52,18 @@ class Run:
 
     def pid_of(self, task: Task[Any]) -> int:
         """The process it runs in; blocks for a moment if that has only just been started."""
-        if self.where is not None:
-            return int(self.where.known_pid())
-        return int(ask((0, 0, "pid", False, (self.number,)))) if not task.finished else 0
+        if callable(self.pid):
+            self.pid = self.pid()
+        return int(self.pid)
+
+    def ask_pid(self) -> int:
+        """From a worker, of one that the program has started for it."""
+        return int(ask((0, 0, "pid", False, (self.number,))))
 
     # ── how it ended: called by the thread that leads ───────────────────────────────────────────────────────
 
     def answered(self, outcome: tuple[Any, ...]) -> None:
-        kind, *rest = outcome
+        kind, *rest, self.pid = outcome
         if kind == "returned":
             self.task.value = rest[0]
             self._end()
@@ -73,6 +78,9 @@ class Run:
         task = self.task
         task.error = error
         task.carrier = carrier()
+        if callable(self.pid):  # its worker has died
+            self.pid = getattr(error, "pid", None) or 0
+        home.let_go(self.ref, 1)
         if self.done is not None:
             self.done()
         finish(task)
@@ -87,21 +95,21 @@ class ProcessKernel:
         self.options = options
 
     def start(self, task: Task[Any]) -> None:
-        run = Run(task)
-        task.kernel = run
-        task.started = True
         rest = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
         work = pack((task.fn, task.args))
-        request = (task.name, task.id, work, rest, self.options, (tuple(sys.path), os.getcwd()))
+        run = task.kernel = Run(task)
+        task.started = True
+        request = (task.name, task.id, run.ref, work, rest, self.options, (tuple(sys.path), os.getcwd()))
         if home.space:
             run.link = home.link_to(0)
+            run.pid = run.ask_pid
             run.number = run.link.call((0, 0, "run", True, request), run)
         else:
             from potok.executors.processes.crew import crew_of
 
             crew = crew_of(self.options)
             worker = crew.take()
-            run.where = worker
+            run.pid = worker.known_pid
             worker.task = task.name
             run.done = worker.done
             run.link = worker.link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ from potok.kernel.root import root
 from potok.kernel.running import run_here
 from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
-from potok.links.packing import opened, pack, pack_error
+from potok.links.packing import Ref, export, opened, pack, pack_error
 from potok.machines.scope import ScopeMachine
 from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.board import board
@@ -32,15 +33,31 @@ __all__ = ["work"]
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "deadline", "id", "name", "number", "options", "setting", "work")
+    __slots__ = ("border", "deadline", "id", "name", "number", "origin", "options", "setting", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
-        self.name, self.id, self.work, rest, self.options, self.setting = request
+        self.name, self.id, self.origin, self.work, rest, self.options, self.setting = request
         deadline = None if rest is None else time.monotonic() + rest
         self.border = ScopeMachine(root, None, "border", deadline)
         self.border.guard = Guard(None)
         self.border.collects = True
+
+
+class SentTask(Task[Any]):
+    """A task of a scope elsewhere, which runs here. Who refers to it refers to the original."""
+
+    __slots__ = ("ref",)
+
+    ref: Ref
+
+    @property
+    def known(self) -> tuple[Any, ...]:
+        """See `home.export`."""
+        return "task", self.name, self.executor, self.pid
+
+
+copyreg.pickle(SentTask, export)
 
 
 class Worker:
@@ -125,10 +142,11 @@ class Worker:
             self._initialize(job.options)
             fn, args = job.work.open()
         except BaseException as error:  # noqa: BLE001 - it is how the task ended
-            return ("failed", *pack_error(error, where))
+            return ("failed", *pack_error(error, where), os.getpid())
         root.guard.run(self.me, root.attach, job.border)
-        task: Task[Any] = Task(fn, args, job.border, job.name)
+        task = SentTask(fn, args, job.border, job.name)
         task.id = job.id
+        task.ref = job.origin
         task.kernel = _kernel
         task.spec, task.executor = Processes(job.options), "processes"
         if is_async(fn):
@@ -153,10 +171,10 @@ class Worker:
 def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
     if task.error is None:
         try:
-            return "returned", pack(task.value)
+            return "returned", pack(task.value), os.getpid()
         except Exception as error:  # noqa: BLE001 - the result can't be pickled: that is the outcome
             task.error = error
-    return ("failed", *pack_error(task.error, where))
+    return ("failed", *pack_error(task.error, where), os.getpid())
 
 
 def _context() -> Any:

@@ -63,7 +63,7 @@ def test_handed_end_tells_of_its_task_failure(play: Play) -> None:
         assert [type(error) for error in caught.value.exceptions] == [ValueError]
         assert consumer is not None
         cause = await do.result(consumer)
-        assert cause is caught.value.exceptions[0]
+        assert play.same(cause, caught.value.exceptions[0])
         return str(cause)
 
     assert play(body) == "half done"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,11 +19,14 @@ class Record:
     def __init__(self) -> None:
         self._tx, self._rx = potok.channel(potok.UNBOUNDED, name="record")
         self._seen: list[Any] = []
-        self._maker = os.getpid()
+        self._mine = True
 
     def __del__(self) -> None:
-        if os.getpid() == self._maker:
+        if self._mine:
             self._rx.close()
+
+    def __reduce__(self) -> Any:
+        return _elsewhere, (self._tx,)
 
     def append(self, item: Any) -> None:
         """Note it down. Never waits."""
@@ -36,7 +38,7 @@ class Record:
             self.append(item)
 
     def _all(self) -> list[Any]:
-        assert os.getpid() == self._maker, "a Record is read in the process where it was made"
+        assert self._mine, "a Record is read by who has made it: this is a copy that came with a task"
         while True:
             try:
                 self._seen.append(self._rx.recv_nowait())
@@ -69,3 +71,10 @@ class Record:
 
     def __repr__(self) -> str:
         return repr(self._all())
+
+
+def _elsewhere(tx: potok.Sender[Any]) -> Record:
+    """The Record that a task was given: one to append to."""
+    record = Record.__new__(Record)
+    record._tx, record._mine = tx, False
+    return record

@@ -21,7 +21,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="unset")
 INTERRUPTIONS = 10_000
 
 
-@needs()
+@needs("one address space")
 def test_context_is_copied_to_the_task(play: Play) -> None:
     """A task sees the variables as they were when it was started, and what it sets stays its own."""
 
@@ -44,6 +44,7 @@ def test_context_is_copied_to_the_task(play: Play) -> None:
     copy_context().run(play, body)
 
 
+@needs("parking", "one address space")
 def test_context_of_siblings_is_kept_apart_while_they_take_turns(play: Play) -> None:
     """Tasks that park and go on in turn, in one thread or several, each keep their own."""
 
@@ -67,6 +68,7 @@ def test_context_of_siblings_is_kept_apart_while_they_take_turns(play: Play) -> 
     copy_context().run(play, body)
 
 
+@needs("parking", "one address space")
 def test_context_of_an_earlier_task_does_not_leak_into_a_later(play: Play) -> None:
     """Threads and greenlets are reused; what one task set is gone for the next."""
 
@@ -87,6 +89,7 @@ def test_context_of_an_earlier_task_does_not_leak_into_a_later(play: Play) -> No
     assert copy_context().run(play, body) == ["unset"] * 15
 
 
+@needs("parking", "one address space")
 def test_sequencer_orders_steps_of_several_tasks(play: Play) -> None:
     """`potok.testing.Sequencer`: blocks run in the order of their numbers, whoever comes first."""
     order = Record()
@@ -129,6 +132,7 @@ def test_finished_task_holds_no_arguments_and_no_context(play: Play) -> None:
     play(body)
 
 
+@needs("parking", "one address space")
 def test_received_item_is_not_kept_by_the_channel(play: Play) -> None:
     """A channel, and a parked task that was served, hold no reference to items that were handed over."""
 
