@@ -106,6 +106,8 @@ def take_own(task: Task[Any], waiter: Waiter, why: Any) -> bool:
 def _take_own(machine: Machine, waiter: Waiter, why: Any) -> bool:
     if waiter.claimed:
         return False
+    if machine.away:
+        return machine.withdraw(waiter)  # its answer tells, and may be there before this returns
     waiter.error = why  # first: where a signal handler raises in between, this tells whose claim it was
     if machine.withdraw(waiter):
         return True

@@ -37,6 +37,8 @@ class Group:
 
     __slots__ = ("guard", "token", "waiter", "winner")
 
+    away = False  # as a machine's
+
     def __init__(self, guard: Any) -> None:
         self.guard = guard
         self.token = [True]

@@ -37,11 +37,12 @@ class Board:
 
     def __init__(self) -> None:
         self._polls: Any = selectors.DefaultSelector()
-        self._lead = threading.Lock()
+        self._lead = threading.RLock()  # again by its holder: what the leader handles may wait for an answer, too
         self._standby: Any = None
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()
         self._busy = False  # the standby has woken a thread that may want to lead
+        self._calling = False
         self._calls: deque[Callable[[], object]] = deque()
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
@@ -94,19 +95,19 @@ class Board:
         """`parker.acquire(timeout=timeout)`, and lead meanwhile if nobody does."""
         if parker.acquire(False):
             return True
-        if me.leads is not None:  # it waits inside of what it handles as the leader
-            return self._lead_until(me, parker, timeout)
         if not self._lead.acquire(False):
             return parker.acquire(timeout=timeout)
+        led = me.leads
         me.leads = self.ring
         if FREE_THREADED:
             fence()
         try:
             return self._lead_until(me, parker, timeout)
         finally:
-            me.leads = None
+            me.leads = led
             self._lead.release()
-            self._stir()
+            if led is None:
+                self._stir()
 
     def _lead_until(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
         until = time.monotonic() + timeout if timeout < threading.TIMEOUT_MAX else None
@@ -121,8 +122,13 @@ class Board:
         """Poll once and handle what there is. Only for the leader."""
         for key, events in self._polls.select(timeout):
             key.data(events)
-        while self._calls:
-            self._calls.popleft()()
+        if not self._calling:
+            self._calling = True  # one that waits for an answer lets us turn, but not call the next
+            try:
+                while self._calls:
+                    _call_logged(self._calls.popleft())
+            finally:
+                self._calling = False
 
     def _stir(self) -> None:
         try:
@@ -164,6 +170,16 @@ class Board:
         self._ear.close()
         self._bell.close()
         self.__init__()  # type: ignore[misc]
+
+
+def _call_logged(call: Callable[[], object]) -> None:
+    """What was to be done some time: nobody is left to be told that it failed."""
+    try:
+        call()
+    except Exception:
+        import logging
+
+        logging.getLogger("potok").warning("%r, put off to be done outside of a finalizer, failed", call, exc_info=True)
 
 
 board = Board()

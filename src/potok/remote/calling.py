@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from potok.errors import PotokError
+from potok.errors import PotokError, WouldBlock
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.parking import RECALLED
@@ -34,6 +34,11 @@ class AwayGuard:
     deferred = ()
 
     def run(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
+        if me.inside is not None:
+            raise WouldBlock(
+                "this asks another address space, and was called from a signal handler or finalizer that interrupted "
+                "potok"
+            )
         return op(*args)
 
     def post(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:

@@ -62,6 +62,8 @@ class AwayGroup(Group):
 
     __slots__ = ("arms", "group")
 
+    away = True
+
     def __init__(self, group: Group, arms: list[Arm]) -> None:
         super().__init__(OPEN)
         self.group = group

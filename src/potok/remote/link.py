@@ -3,6 +3,10 @@
     whoever has something to say ──▶ session ──▶ socket        (at once; what does not fit when it can be written)
     socket ──▶ session ──▶ who asked, or who serves            (the thread that leads, see `board`)
 
+The session has a guard, as machines have: a finalizer or signal handler that interrupts a thread inside of it may
+only post what waits for nothing. What was heard is handled outside, in its order, also where handling it waits for an
+answer and so hears more.
+
 Invariants
     What is said is sent in the order in which it was said, by whoever comes by: nobody waits for the socket.
     Each call is ended once, by `owner.answered` or `owner.failed`; as the link ends, with what ended it.
@@ -12,12 +16,13 @@ from __future__ import annotations
 
 import pickle
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from potok.errors import PotokError, WorkerDied
+from potok.kernel.current import carrier
+from potok.kernel.guard import Guard
 from potok.links.packing import Carrying, Ref
 from potok.links.session import Answered, Called, Ended, Event, Failed, Greeted, Noted, Recalled, Session
 from potok.links.wire import WireError
@@ -73,12 +78,13 @@ class Link:
         self._socket = sock
         self._server = server
         self._session = Session(_dumps, _loads, about)
+        self._guard = Guard(None)
         self._unsent: deque[memoryview] = deque()
-        self._writing = threading.Lock()
+        self._heard: deque[Event] = deque()
         self._stuck = False  # the socket is full
         self._ended: Ended | None = None  # and it is not known why
         board.watch(sock, self._ready)
-        self.flush()
+        self._guard.run(carrier(), self._flush)
 
     @property
     def descriptor(self) -> int:
@@ -92,42 +98,40 @@ class Link:
     # ── speaking ────────────────────────────────────────────────────────────────────────────────────────────
 
     def call(self, request: tuple[Any, ...], owner: Asker) -> int:
-        """Ask the other side; it is answered some time. The number, for `recall`. Raises why the link has ended."""
+        """Ask the other side; it is answered some time. The number, for `recall`.
+
+        Raises: why the link has ended; WouldBlock from a finalizer or signal handler that interrupted a link.
+        """
         try:
-            number = self._session.call(request, owner)
+            return self._guard.run(carrier(), self._call, request, owner)  # type: ignore[no-any-return]
         except WireError:
             raise self.error() from None
+
+    def _call(self, request: tuple[Any, ...], owner: Asker) -> int:
+        number = self._session.call(request, owner)
         self._sent_with(request)
-        self.flush()
+        self._flush()
         return number
 
     def recall(self, number: int, why: Any = None) -> None:
         """Take the call back, if it is not done yet; its one answer tells."""
-        self._session.recall(number, why)
-        self.flush()
+        self._guard.post(carrier(), self._say, self._session.recall, number, why)
 
     def answer(self, number: int, value: Any) -> None:
         self.serving.pop(number, None)
-        self._session.answer(number, value)
-        if type(value) is Carrying:
-            self._sent_with((value,))
-        elif type(value) is tuple:
-            self._sent_with(value)
-        self.flush()
+        self._guard.post(carrier(), self._say, self._session.answer, number, value)
 
     def fail(self, number: int, error: Any) -> None:
         self.serving.pop(number, None)
-        self._session.fail(number, error)
-        self.flush()
+        self._guard.post(carrier(), self._say, self._session.fail, number, error)
 
     def note(self, *note: Any) -> None:
-        self._session.note(note)
-        self._sent_with(note)
-        self.flush()
+        self._guard.post(carrier(), self._say, self._session.note, note)
 
-    def say_goodbye(self) -> None:
-        self._session.say_goodbye()
-        self.flush()
+    def _say(self, say: Callable[..., None], *said: Any) -> None:
+        say(*said)
+        self._sent_with(said)
+        self._flush()
 
     def _sent_with(self, parts: tuple[Any, ...]) -> None:
         """The references in it are the other side's now."""
@@ -139,15 +143,10 @@ class Link:
             elif type(part) is tuple:
                 self._sent_with(part)
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Send what there is to send, as far as the socket takes it."""
-        while self._session.has_outgoing and not self._stuck and self._writing.acquire(False):
-            try:
-                self._write()
-            finally:
-                self._writing.release()
-
-    def _write(self) -> None:
+        if self._stuck:
+            return
         for out in self._session.take_outgoing():
             self._unsent.append(memoryview(out.data))
         try:
@@ -180,14 +179,15 @@ class Link:
 
     def _ready(self, events: int, last: bool = False) -> None:
         """The socket can be read, or written. Called by the thread that leads."""
-        if self._stuck and self._writing.acquire(False):
-            try:
-                self._stuck = False
-                board.also_write(self._socket, self._ready, False)
-                self._write()
-            finally:
-                self._writing.release()
-            self.flush()
+        self._guard.run(carrier(), self._read, last)
+        while self._heard:
+            self._handle(self._heard.popleft())
+
+    def _read(self, last: bool) -> None:
+        if self._stuck:
+            self._stuck = False
+            board.also_write(self._socket, self._ready, False)
+            self._flush()
         try:
             data = self._socket.recv(CHUNK)
         except BlockingIOError:
@@ -196,9 +196,7 @@ class Link:
             data = b""
         except OSError:
             data = b""
-        heard = self._session.receive(data) if data else self._session.end_of_stream()
-        for event in heard:
-            self._handle(event)
+        self._heard += self._session.receive(data) if data else self._session.end_of_stream()
 
     def _handle(self, event: Event) -> None:
         if _counts(event):
@@ -245,8 +243,9 @@ class Link:
 
     def let_go(self) -> None:
         """Close it from here; who is at the other side goes away then."""
-        for event in self._session.end_of_stream():
-            self._handle(event)
+        self._heard += self._guard.run(carrier(), self._session.end_of_stream)
+        while self._heard:
+            self._handle(self._heard.popleft())
 
     def close(self) -> None:
         """Leave the socket. What is open fails only if the end was heard of."""

@@ -305,7 +305,7 @@ class StartRelay(Relay):
 
 
 def _run_for_another(link: Link, number: int, request: tuple[Any, ...]) -> None:
-    name, _, _, _, _, options, _ = request
+    name, *_, options, _ = request
     worker = crew_of(options).take()
     worker.task = name
     relay = link.serving[number] = StartRelay(link, number, worker)

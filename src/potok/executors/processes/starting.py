@@ -99,7 +99,9 @@ class ProcessKernel:
         work = pack((task.fn, task.args))
         run = task.kernel = Run(task)
         task.started = True
-        request = (task.name, task.id, run.ref, work, rest, self.options, (tuple(sys.path), os.getcwd()))
+        reason = effective(task)  # it may be cancelled before it begins
+        told = None if reason is None else safely_packed(reason[0])
+        request = (task.name, task.id, run.ref, work, rest, told, self.options, (tuple(sys.path), os.getcwd()))
         if home.space:
             run.link = home.link_to(0)
             run.pid = run.ask_pid

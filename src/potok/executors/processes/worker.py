@@ -37,11 +37,13 @@ class Job:
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
-        self.name, self.id, self.origin, self.work, rest, self.options, self.setting = request
+        self.name, self.id, self.origin, self.work, rest, reason, self.options, self.setting = request
         deadline = None if rest is None else time.monotonic() + rest
         self.border = ScopeMachine(root, None, "border", deadline)
         self.border.guard = Guard(None)
         self.border.collects = True
+        if reason is not None:
+            cancel_scope(self.border, reason.open())
 
 
 class SentTask(Task[Any]):

@@ -172,16 +172,15 @@ def test_undelivered_tells_what_a_cancel_dropped(play: Play) -> None:
 @needs()
 def test_undelivered_may_use_the_channel_that_calls_it(play: Play) -> None:
     """The callback runs outside of any lock: it may send elsewhere, or ask the same channel."""
-    tx: potok.Sender[int]
-    kept_tx, kept_rx = potok.channel(potok.UNBOUNDED)
-
-    def keep(item: int) -> None:
-        with pytest.raises(potok.ClosedError):
-            tx.send_nowait(item)
-        kept_tx.send_nowait(item)
 
     async def body(do: Do) -> list[int]:
-        nonlocal tx
+        kept_tx, kept_rx = potok.channel(potok.UNBOUNDED)
+
+        def keep(item: int) -> None:
+            with pytest.raises(potok.ClosedError):
+                tx.send_nowait(item)
+            kept_tx.send_nowait(item)
+
         tx, rx = potok.channel(2, undelivered=keep)
         with kept_rx, kept_tx:
             await do.send(tx, 1)

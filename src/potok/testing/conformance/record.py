@@ -13,7 +13,8 @@ __all__ = ["Record"]
 class Record:
     """A list that is appended to from anywhere, other processes included, and read where it was made.
 
-    A list of Python's is a copy in another address space. What happened before is noted before.
+    A list of Python's is a copy in another address space. What happened before is noted before. Elsewhere it may be
+    read, too, while nobody appends.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class Record:
             self._rx.close()
 
     def __reduce__(self) -> Any:
-        return _elsewhere, (self._tx,)
+        return _elsewhere, (self._tx, self._rx)
 
     def append(self, item: Any) -> None:
         """Note it down. Never waits."""
@@ -38,12 +39,16 @@ class Record:
             self.append(item)
 
     def _all(self) -> list[Any]:
-        assert self._mine, "a Record is read by who has made it: this is a copy that came with a task"
         while True:
             try:
                 self._seen.append(self._rx.recv_nowait())
             except potok.WouldBlock:
-                return self._seen
+                break
+        if self._mine:
+            return self._seen
+        seen, self._seen = self._seen, []
+        self.extend(seen)  # a copy that came with a task leaves them to who has made it
+        return seen
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._all())
@@ -73,8 +78,8 @@ class Record:
         return repr(self._all())
 
 
-def _elsewhere(tx: potok.Sender[Any]) -> Record:
-    """The Record that a task was given: one to append to."""
+def _elsewhere(tx: potok.Sender[Any], rx: potok.Receiver[Any]) -> Record:
+    """The Record that a task was given."""
     record = Record.__new__(Record)
-    record._tx, record._mine = tx, False
+    record._tx, record._rx, record._seen, record._mine = tx, rx, [], False
     return record
