@@ -7,6 +7,7 @@ and tools over them (`dataflow`, the command line).
 
 from potok.dataflow.mapping import map, starmap  # noqa: A004 - the name everybody knows it by
 from potok.errors import (
+    AbandonedLock,
     BadItem,
     BlockingCallError,
     BrokenBarrierError,
@@ -48,6 +49,7 @@ from potok.primitives.tasks import (
 
 __all__ = [
     "UNBOUNDED",
+    "AbandonedLock",
     "BadItem",
     "Barrier",
     "BlockingCallError",

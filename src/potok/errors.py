@@ -11,6 +11,7 @@ from threading import BrokenBarrierError
 from typing import Any
 
 __all__ = [
+    "AbandonedLock",
     "BadItem",
     "BlockingCallError",
     "BrokenBarrierError",
@@ -123,6 +124,10 @@ class WorkerDied(PotokError):  # noqa: N818 - a report of what happened
         self.pid = pid
         self.task = task
         self.last_events = last_events
+
+
+class AbandonedLock(PotokError):  # noqa: N818 - the state of a lock
+    """The worker that held this lock has died, maybe in the middle of things: nobody gets it until `lock.recover()`."""
 
 
 class BadItem(PotokError):  # noqa: N818 - a value as often as an error: it stands in place of a result

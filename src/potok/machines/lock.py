@@ -8,6 +8,8 @@ Invariants
     Somebody waits only while the lock is held. (An arm of a select that lost counts as nobody.)
     The lock is never free in between: `release` gives it to the first waiter itself, before that one runs.
     `holder` is who holds it, and None exactly when it is free. An RLock's `depth` is 0 exactly then.
+    A lock whose holder is gone for good (`abandon`) is held by an `Abandoned`: nobody gets it, nobody waits, and whoever
+    asks is told so, until `recover`.
 
 Why it is handed over, and whoever comes by may not barge in: nobody starves, the order doesn't hang on the
 scheduler (so a recorded schedule can be replayed), and an acquire that was cancelled or timed out is certain not to
@@ -19,20 +21,78 @@ from __future__ import annotations
 
 from typing import Any
 
+from potok.errors import AbandonedLock
 from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
 
-__all__ = ["LockMachine", "RLockMachine"]
+__all__ = ["Abandoned", "LockMachine", "RLockMachine"]
 
 
-class LockMachine(Machine):
-    """A lock that anybody may release. `holder` is for reports."""
+class Abandoned:
+    """Who holds a lock whose holder is gone for good: nobody, but it is not free. `name` tells who it was."""
+
+    __slots__ = ("name", "why")
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+
+    def error(self) -> AbandonedLock:
+        """For whoever asks for the lock."""
+        return AbandonedLock(
+            f"task {self.name} held this lock when its worker ended ({self.why}); what it guards may be half done: "
+            f"look after that, then call recover()"
+        )
+
+
+class _Abandonable(Machine):
+    """What both locks share: the end of their holder's whole address space."""
 
     __slots__ = ("holder", "waiters")
+
+    holder: Any
+    waiters: WaitQueue
+
+    def abandon(self, why: str) -> None:
+        """The holder is gone for good. Whoever waits is told."""
+        self.holder = Abandoned(_name(self.holder), why)
+        for waiter in self.waiters.drain():
+            waiter.error = self.holder.error()
+            waiter.wake()
+
+    def recover(self) -> bool:
+        """Make an abandoned lock free; False if it was none."""
+        if not isinstance(self.holder, Abandoned):
+            return False
+        self.holder = None
+        return True
+
+    def _wait(self, party: Party | None, item: Any) -> Any:
+        """Somebody has it."""
+        if isinstance(self.holder, Abandoned):
+            raise self.holder.error()
+        waiter = park(party, self, "acquire", item)
+        if waiter is not None:
+            self.waiters.push(waiter)
+        return PARKED
+
+    def _attempt(self, arm: Arm, acquire: Any, *args: Any) -> bool:
+        try:
+            arm.value = acquire(None, *args)
+        except AbandonedLock as error:
+            arm.error = error
+            return True
+        return arm.value is not PARKED
+
+
+class LockMachine(_Abandonable):
+    """A lock that anybody may release. `holder` is for reports."""
+
+    __slots__ = ()
 
     depth = 1  # as an RLock's, for who waits on a condition
 
     def __init__(self) -> None:
-        self.holder: Any = None
+        self.holder = None
         self.waiters = WaitQueue()
 
     def acquire(self, party: Party | None, owner: Any = None) -> Any:
@@ -42,10 +102,7 @@ class LockMachine(Machine):
         if self.holder is None:
             self.holder = owner
             return True
-        waiter = park(party, self, "acquire", owner)
-        if waiter is not None:
-            self.waiters.push(waiter)
-        return PARKED
+        return self._wait(party, owner)
 
     def release(self, owner: Any = None) -> None:
         """Hand the lock to the first waiter, or free it. Raises RuntimeError if nobody holds it."""
@@ -53,6 +110,8 @@ class LockMachine(Machine):
             raise RuntimeError(
                 "release: this Lock is not locked; release it once for each acquire, best by a `with` block"
             )
+        if isinstance(self.holder, Abandoned):
+            raise self.holder.error()
         self._hand_over()
 
     def _hand_over(self) -> None:
@@ -79,11 +138,10 @@ class LockMachine(Machine):
     # ── as an arm of a select, whose item is the owner ──────────────────────────────────────────────────────
 
     def ready(self, arm: Arm) -> bool:
-        return self.holder is None
+        return self.holder is None or isinstance(self.holder, Abandoned)
 
     def attempt(self, arm: Arm) -> bool:
-        arm.value = self.acquire(None, arm.item)
-        return arm.value is not PARKED
+        return self._attempt(arm, self.acquire, arm.item)
 
     def enqueue(self, arm: Arm) -> None:
         self.waiters.push(arm)
@@ -95,15 +153,22 @@ class LockMachine(Machine):
         return "lock"
 
 
-class RLockMachine(Machine):
+class RLockMachine(_Abandonable):
     """A lock that its holder may take again, and that only its holder releases: once for each time it was taken."""
 
-    __slots__ = ("depth", "holder", "waiters")
+    __slots__ = ("depth",)
 
     def __init__(self) -> None:
-        self.holder: Any = None
+        self.holder = None
         self.depth = 0
         self.waiters = WaitQueue()
+
+    def recover(self) -> bool:
+        """Make an abandoned lock free; False if it was none."""
+        if not super().recover():
+            return False
+        self.depth = 0
+        return True
 
     def acquire(self, party: Party | None, owner: Any) -> Any:
         """Take the lock for `owner`, once more if it has it: True, or park."""
@@ -115,10 +180,7 @@ class RLockMachine(Machine):
             self.holder = owner
             self.depth += depth
             return True
-        waiter = park(party, self, "acquire", (owner, depth))
-        if waiter is not None:
-            self.waiters.push(waiter)
-        return PARKED
+        return self._wait(party, (owner, depth))
 
     def release(self, owner: Any) -> None:
         """Undo one acquire; after the last one the first waiter has the lock. Raises RuntimeError if not the holder."""
@@ -148,6 +210,8 @@ class RLockMachine(Machine):
             raise RuntimeError(
                 "release: this RLock is not locked; release it once for each acquire, best by a `with` block"
             )
+        if isinstance(self.holder, Abandoned):
+            raise self.holder.error()
         if self.holder is not owner:
             raise RuntimeError(
                 f"release: this RLock is held by task {_name(self.holder)}, and only its holder may release it, "
@@ -157,11 +221,10 @@ class RLockMachine(Machine):
     # ── as an arm of a select, whose item is (owner, 1) ─────────────────────────────────────────────────────
 
     def ready(self, arm: Arm) -> bool:
-        return self.holder is None or self.holder is arm.item[0]
+        return self.holder is None or self.holder is arm.item[0] or isinstance(self.holder, Abandoned)
 
     def attempt(self, arm: Arm) -> bool:
-        arm.value = self.restore(None, *arm.item)
-        return arm.value is not PARKED
+        return self._attempt(arm, self.restore, *arm.item)
 
     def enqueue(self, arm: Arm) -> None:
         self.waiters.push(arm)

@@ -35,6 +35,14 @@ class SemaphoreMachine(Machine):
             self.waiters.push(waiter)
         return PARKED
 
+    def enter(self, party: Party | None) -> Any:
+        """`acquire`, for a block. Elsewhere it is known who has entered: see `potok.remote.sync`."""
+        return self.acquire(party)
+
+    def leave(self) -> None:
+        """`release`, at the end of a block."""
+        self.release(1)
+
     def release(self, n: int) -> None:
         """Give `n` permits to the first waiters and keep the rest. Raises ValueError past the bound."""
         if self.bound is not None and self.value + n > self.bound:

@@ -65,6 +65,10 @@ class Condition:
         """Release the lock, as `Lock.release`."""
         self._lock.release()
 
+    def recover(self) -> bool:
+        """Free the lock if its holder's worker has died, as `Lock.recover`."""
+        return self._lock.recover()
+
     def locked(self) -> bool:
         """Whether somebody holds the lock."""
         return self._lock.locked()

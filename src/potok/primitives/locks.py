@@ -88,6 +88,14 @@ class Mutex:
         machine = self._machine
         machine.guard.post(carrier(), machine.release, self._owner())
 
+    def recover(self) -> bool:
+        """Free a lock whose holder's worker has died (`AbandonedLock`); False if it is no such lock. Never waits.
+
+        For who has looked after what the lock guards, which may be half done.
+        """
+        machine = self._machine
+        return bool(machine.guard.run(carrier(), machine.recover))
+
     def locked(self) -> bool:
         """Whether somebody holds it."""
         return self._machine.holder is not None

@@ -99,16 +99,20 @@ class Semaphore:
         self._machine.guard.post(carrier(), self._machine.release, n)
 
     def __enter__(self) -> bool:
-        return self.acquire()
+        machine = self._machine
+        return perform(machine, machine.enter, call="acquire")  # type: ignore[no-any-return]
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.release()
+        machine = self._machine
+        machine.guard.post(carrier(), machine.leave)
 
     async def __aenter__(self) -> bool:
-        return await self.aacquire()
+        machine = self._machine
+        return await aperform(machine, machine.enter)  # type: ignore[no-any-return]
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.release()
+        machine = self._machine
+        machine.guard.post(carrier(), machine.leave)
 
     def _as_arm(self, arm: Arm) -> None:
         arm.op, arm.machine = "acquire", self._machine

@@ -13,6 +13,7 @@ Invariants
 
 from __future__ import annotations
 
+import itertools
 import os
 import selectors
 import socket
@@ -20,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from potok.kernel.build import FREE_THREADED, fence
@@ -42,6 +44,8 @@ class Board:
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()
         self._busy = False  # the standby has woken a thread that may want to lead
+        self._timers: list[tuple[float, int, Callable[[], object]]] = []
+        self._serial = itertools.count()
         self._calling = False
         self._calls: deque[Callable[[], object]] = deque()
         self._ear, self._bell = socket.socketpair()
@@ -74,6 +78,11 @@ class Board:
     def soon(self, call: Callable[[], object]) -> None:
         """Have it called by whoever leads. Safe from anywhere, a finalizer included; never waits."""
         self._calls.append(call)
+        self.ring()
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Have it called by whoever leads, in so many seconds."""
+        heappush(self._timers, (time.monotonic() + seconds, next(self._serial), call))
         self.ring()
 
     def ring(self) -> None:
@@ -120,8 +129,13 @@ class Board:
 
     def turn(self, timeout: float | None) -> None:
         """Poll once and handle what there is. Only for the leader."""
+        if self._timers:
+            due = max(0.0, self._timers[0][0] - time.monotonic())
+            timeout = due if timeout is None else min(due, timeout)
         for key, events in self._polls.select(timeout):
             key.data(events)
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            self._calls.append(heappop(self._timers)[2])
         if not self._calling:
             self._calling = True  # one that waits for an answer lets us turn, but not call the next
             try:

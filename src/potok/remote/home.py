@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from potok.errors import PotokError
 from potok.kernel.current import carrier
@@ -131,6 +131,10 @@ class Relay:
         self.forward = forward
         self.sent = 0
 
+    def recall(self, why: Any = None) -> None:
+        """Pass it on."""
+        self.forward.recall(self.sent, why)
+
     def answered(self, value: Any) -> None:
         self.link.answer(self.number, value)
 
@@ -177,6 +181,8 @@ class Home:
         self._by_id: dict[int, Entry] = {}
         self._machines: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
+        self.locks: WeakSet[Any] = WeakSet()  # that others know
+        self._borrowed: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
         self._strangers: dict[tuple[int, int], Stranger] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -301,6 +307,33 @@ class Home:
                 found = self._strangers[key] = Stranger(known)
             return found
 
+    def borrowed(self, semaphore: Any, space: int, n: int) -> None:
+        """Tasks there have entered, or left, so many blocks of it."""
+        with self._lock:
+            there = self._borrowed.setdefault(semaphore, {})
+            there[space] = there.get(space, 0) + n
+
+    def gone(self, space: int, why: str) -> None:
+        """That address space is no more: what its tasks held is abandoned, what they had borrowed comes back."""
+        me = carrier()
+        for machine in self.held_there(space):
+            machine.guard.run(me, _abandon_if_held, machine, space, why)
+        with self._lock:
+            back = [(semaphore, there.pop(space, 0)) for semaphore, there in self._borrowed.items()]
+            self._strangers = {key: task for key, task in self._strangers.items() if key[0] != space}
+        for semaphore, n in back:
+            if n > 0:
+                semaphore.guard.run(me, semaphore.release, n)
+        if not self.space:
+            for link in list(self.links.values()):
+                link.note("gone", space, why)
+
+    def held_there(self, space: int) -> list[Any]:
+        """Locks of ours that a task of that space holds."""
+        with self._lock:
+            locks = [lock for lock in self.locks if getattr(lock.holder, "space", None) == space]
+        return locks
+
     # ── serving ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def greeted(self, link: Link, about: Any) -> None:
@@ -358,7 +391,7 @@ class Home:
     def recall(self, link: Link, number: int, why: Any) -> None:
         serving = link.serving.get(number)
         if isinstance(serving, Relay):
-            serving.forward.recall(serving.sent, why)
+            serving.recall(why)
         elif isinstance(serving, Party):
             if serving.recall():
                 link.fail(number, RECALLED_TOLD)
@@ -378,6 +411,8 @@ class Home:
                 self.link_to(ref[0]).note("hold", ref)
             elif (entry := self._entries.get(ref[1])) is not None:
                 self._hold(entry)
+        elif kind == "gone":
+            self.gone(*rest)
         elif kind == "tell":
             space, target, op, args = rest
             if space != self.space:
@@ -391,7 +426,7 @@ class Home:
         for number in list(link.serving):
             serving = link.serving.pop(number, None)
             if isinstance(serving, Relay):
-                serving.forward.recall(serving.sent)
+                serving.recall()
             elif isinstance(serving, Party):
                 serving.recall()
             elif serving is not None:
@@ -400,7 +435,14 @@ class Home:
             if n > 0:
                 self.let_go(ref, n)
         self.links.pop(link.space, None)
+        if not self.space:
+            self.gone(link.space, str(error))
         self.lost(link, error)
+
+
+def _abandon_if_held(machine: Any, space: int, why: str) -> None:
+    if getattr(machine.holder, "space", None) == space:
+        machine.abandon(why)
 
 
 def _kind(thing: Any, known: dict[type, Any]) -> type:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from potok.errors import PotokError
@@ -61,6 +62,7 @@ class RemoteLock(Selectable):
     held_by = asks("held_by")
     give_up = asks("give_up")
     release = asks("release")
+    recover = asks("recover")
     depth = reads("depth")
     _acquire = parks("acquire")
 
@@ -80,6 +82,8 @@ class RemoteSemaphore(Selectable):
     __slots__ = ()
 
     acquire = parks("acquire")
+    enter = parks("enter")
+    leave = asks("leave")
     release = asks("release")
     value = reads("value")
     bound = reads("bound")
@@ -187,9 +191,9 @@ KINDS: dict[type[Machine], tuple[str, type[Remote]]] = {
 
 OWNED = {LockMachine, RLockMachine}
 
-PARKING = {"acquire", "restore", "wait", "arrive", "put", "get", "join"}
+PARKING = {"acquire", "enter", "restore", "wait", "arrive", "put", "get", "join"}
 PLAIN = {
-    *("release", "give_up", "held_by", "set", "clear", "notify", "acted", "abort", "reset"),
+    *("release", "leave", "recover", "give_up", "held_by", "set", "clear", "notify", "acted", "abort", "reset"),
     *("task_done", "shutdown", "resize"),
 }
 READ = {
@@ -209,10 +213,12 @@ def serve(at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, 
         return
     if owned:
         args = tuple(at.owner(arg) if isinstance(arg, tuple) else arg for arg in args)
+    if op == "leave":
+        at.borrowed(machine, link.space, -1)
     if op in PARKING:
         if op == "put":
             args = _item_for(machine, args)
-        at.operate(link, number, machine, getattr(machine, op), wait, args, _result_of(machine, op))
+        at.operate(link, number, machine, getattr(machine, op), wait, args, _result_of(at, link, machine, op))
     elif op in ("ready", "attempt", "watch"):
         _serve_arm(at, link, number, machine, op, args)
     elif op in PLAIN:
@@ -238,10 +244,17 @@ def _item_for(machine: QueueMachine, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return (opened(args[0]),) if machine.compares else args
 
 
-def _result_of(machine: Any, op: str) -> Any:
+def _result_of(at: Home, link: Link, machine: Any, op: str) -> Any:
     if op == "get":
         return packed
+    if op == "enter":
+        return partial(_entered, at, link, machine)
     return _told_trip if op == "arrive" else _same
+
+
+def _entered(at: Home, link: Link, machine: Any, got: Any) -> Any:
+    at.borrowed(machine, link.space, 1)
+    return got
 
 
 def _told_trip(got: Any) -> Any:
@@ -275,6 +288,8 @@ def _export(machine: Any) -> tuple[Any, ...]:
     if isinstance(machine, QueueMachine):
         machine.guard.run(carrier(), machine.share)
         return kind, machine.name
+    if type(machine) in OWNED:
+        home.locks.add(machine)
     return (kind,)
 
 

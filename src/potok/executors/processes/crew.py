@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import signal
 import socket
@@ -26,13 +27,13 @@ from potok.remote.link import Link
 __all__ = ["Crew", "Worker", "crew_of", "dismiss", "kept_descriptors"]
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
-LAST_WORD = 2.0  # seconds to wait for how a worker has ended, once its link has
+GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
 
 
 class Worker:
     """A worker process, as the program sees it."""
 
-    __slots__ = ("crew", "gone", "idle_since", "link", "pid", "space", "status", "task", "told")
+    __slots__ = ("crew", "gone", "idle_since", "link", "pid", "run", "space", "status", "stopping", "task", "told")
 
     def __init__(self, crew: Crew, space: int) -> None:
         self.crew = crew
@@ -42,8 +43,29 @@ class Worker:
         self.gone = False
         self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
         self.task = ""
+        self.run = 0  # how many tasks it was given
+        self.stopping = 0  # the one that was cancelled
         self.idle_since = 0.0
         self.link: Link = None  # type: ignore[assignment]
+
+    def stop(self) -> None:
+        """Its task was cancelled: it has a moment to end by itself."""
+        if self.stopping != self.run:
+            self.stopping = self.run
+            board.later(GRACE, partial(self._kill_if_still, self.run))
+
+    def _kill_if_still(self, run: int) -> None:
+        if self.run == run and self.task and not self.gone:
+            logging.getLogger("potok").warning(
+                "task %s was cancelled %g s ago and has reached no park point: its worker process %d is killed",
+                *(self.task, GRACE, self.pid),
+            )
+            self.crew.kill(self)
+
+    def begin(self, task: str) -> None:
+        """It is given a task to run."""
+        self.run += 1
+        self.task = task
 
     def done(self) -> None:
         """Its task has ended."""
@@ -200,6 +222,11 @@ class Crew:
             if worker.link.is_open and not worker.gone:
                 return worker
 
+    def kill(self, worker: Worker) -> None:
+        server = forkservers.get(self.options.preload)
+        if server is not None:
+            server.kill(worker.known_pid())
+
     def take_back(self, worker: Worker) -> None:
         worker.task = ""
         worker.idle_since = time.monotonic()
@@ -303,11 +330,15 @@ class StartRelay(Relay):
         super().answered(value)
         self.worker.done()
 
+    def recall(self, why: Any = None) -> None:
+        super().recall(why)
+        self.worker.stop()
+
 
 def _run_for_another(link: Link, number: int, request: tuple[Any, ...]) -> None:
     name, *_, options, _ = request
     worker = crew_of(options).take()
-    worker.task = name
+    worker.begin(name)
     relay = link.serving[number] = StartRelay(link, number, worker)
     relay.sent = worker.link.call((worker.space, 0, "run", True, request), relay)
 

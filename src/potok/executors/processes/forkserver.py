@@ -45,7 +45,7 @@ def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:
             if key.fileobj is control:
                 message, fds, _, _ = socket.recv_fds(control, MESSAGE, 1)
                 if not message:
-                    os._exit(0)
+                    _end(children)
                 if message == b"fork":
                     pid = os.fork()
                     if pid == 0:
@@ -70,6 +70,15 @@ def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:
         _reap(control, children)
 
 
+def _end(children: set[int]) -> None:
+    """The program has ended: leave nobody behind."""
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    for pid in children:
+        os.waitpid(pid, 0)
+    os._exit(0)
+
+
 def _reap(control: socket.socket, children: set[int]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -82,8 +91,8 @@ def _reap(control: socket.socket, children: set[int]) -> None:
 def _tell(control: socket.socket, message: str) -> None:
     try:
         control.send(message.encode())
-    except OSError:  # the program has ended
-        os._exit(0)
+    except OSError:  # the program has ended, as will be heard next
+        pass
 
 
 def _pass_over(number: int, frame: Any) -> None:

@@ -7,9 +7,9 @@ import sys
 import time
 from typing import Any
 
-from potok.errors import PotokError
+from potok.errors import Cancelled, PotokError, WorkerDied
 from potok.executors.processes.options import Options
-from potok.kernel.cancelling import effective
+from potok.kernel.cancelling import effective, expire
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier
 from potok.kernel.finishing import finish
@@ -26,7 +26,7 @@ __all__ = ["ProcessKernel", "Run", "safely_packed"]
 class Run:
     """One task in a worker: its kernel in the eyes of this process, and who is told how it ended."""
 
-    __slots__ = ("done", "link", "number", "pid", "ref", "task")
+    __slots__ = ("done", "link", "number", "pid", "reason", "ref", "stop", "task")
 
     waiter_type = ThreadWaiter
 
@@ -37,12 +37,17 @@ class Run:
         self.pid: Any = None  # how to find it out, then itself
         self.ref = home.refer(task)  # the task is known under it wherever it runs
         self.done: Any = None  # gives the worker back
+        self.stop: Any = None  # sees to it that the worker stops, at the latest by being killed
+        self.reason: Any = None  # for which it was cancelled
 
     def interrupt(self, task: Task[Any]) -> None:
         """Have it cancelled over there."""
         reason = effective(task)
         if reason is not None and self.number:
+            self.reason = reason
             self.link.recall(self.number, safely_packed(reason[0]))
+            if self.stop is not None:
+                self.stop()
 
     def now(self) -> float:
         return time.monotonic()
@@ -72,6 +77,8 @@ class Run:
 
     def failed(self, error: Any) -> None:
         known = understood(error)
+        if self.reason is not None and isinstance(known, WorkerDied):
+            known = Cancelled(self.reason[0])  # it was killed because it did not stop, or as it did
         self._end(known if isinstance(known, BaseException) else PotokError(f"the worker answered {known!r}"))
 
     def _end(self, error: BaseException | None = None) -> None:
@@ -81,6 +88,8 @@ class Run:
         if callable(self.pid):  # its worker has died
             self.pid = getattr(error, "pid", None) or 0
         home.let_go(self.ref, 1)
+        if isinstance(error, Cancelled) and task.deadline is not None and self.now() >= task.deadline:
+            expire(task)  # it saw the deadline first
         if self.done is not None:
             self.done()
         finish(task)
@@ -112,8 +121,9 @@ class ProcessKernel:
             crew = crew_of(self.options)
             worker = crew.take()
             run.pid = worker.known_pid
-            worker.task = task.name
+            worker.begin(task.name)
             run.done = worker.done
+            run.stop = worker.stop
             run.link = worker.link
             run.number = run.link.call((worker.space, 0, "run", True, request), run)
         if task.trap == ATTEND:

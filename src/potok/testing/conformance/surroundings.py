@@ -245,7 +245,7 @@ def interruptible() -> bool:
 
 
 @pytest.mark.stress
-@needs("parking")
+@needs("parking", "one address space")
 def test_signal_handlers_may_use_what_they_interrupt(play: Play) -> None:
     """A handler that sends on the very channel that the interrupted code works with: all arrives, nothing hangs."""
     if not interruptible():
