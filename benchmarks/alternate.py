@@ -362,7 +362,9 @@ def main(title: str, tables: Sequence[Table], goals: Sequence[Goal]) -> None:
     options = _parse(title)
     if options.measure:
         _be_the_child(tables, options.measure)
-    session = Session(str(Path(sys.argv[0]).resolve()), tables, goals, re.compile(options.only), options.quick)
+    session = Session(
+        str(Path(sys.argv[0]).resolve()), tables, goals, re.compile(options.only), options.quick
+    )
     if not session.chosen():
         names = "\n".join(table.key(row) for table in tables for row in table.rows)
         sys.exit(f"no row matches {options.only!r}; there are:\n{names}")

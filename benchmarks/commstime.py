@@ -259,7 +259,9 @@ TABLES = [
         [
             Row(DEF, lambda: potok_def("coroutines", size(30_000)), modules=["potok"]),
             Row(ASYNC, lambda: potok_async(size(30_000)), modules=["potok"]),
-            Row("pycsp.greenlets", lambda: by_pycsp("greenlets", size(10_000)), modules=["pycsp", "greenlet"]),
+            Row(
+                "pycsp.greenlets", lambda: by_pycsp("greenlets", size(10_000)), modules=["pycsp", "greenlet"]
+            ),
             Row("asyncio.Queue(1)", by_asyncio),
             Row("trio memory channel (0)", by_trio, modules=["trio"]),
             Row("gevent Channel", by_gevent, modules=["gevent"]),

@@ -57,7 +57,9 @@ class Cancelled(BaseException):
 class ClosedError(PotokError):
     """The operation met a closed end; `cause` is why it was closed, `arm` the arm of a select that met it."""
 
-    def __init__(self, message: str = "the channel is closed", *, cause: object = None, arm: Any = None) -> None:
+    def __init__(
+        self, message: str = "the channel is closed", *, cause: object = None, arm: Any = None
+    ) -> None:
         super().__init__(message)
         self.cause = cause
         self.arm = arm
@@ -69,7 +71,9 @@ class Lagged(PotokError):  # noqa: N818 - a report rather than a failure: `misse
     """A broadcast receiver with `lag="drop-oldest"` was too slow; `missed` items were dropped before this point."""
 
     def __init__(self, missed: int) -> None:
-        super().__init__(f"this subscriber was too slow and missed {missed} item(s); the next recv goes on after them")
+        super().__init__(
+            f"this subscriber was too slow and missed {missed} item(s); the next recv goes on after them"
+        )
         self.missed = missed
 
 
@@ -142,4 +146,6 @@ class BadItem(PotokError):  # noqa: N818 - a value as often as an error: it stan
 
     def __str__(self) -> str:
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
-        return f"item {self.index} ({self.item!r:.80}) failed{tries}: {type(self.error).__name__}: {self.error}"
+        return (
+            f"item {self.index} ({self.item!r:.80}) failed{tries}: {type(self.error).__name__}: {self.error}"
+        )

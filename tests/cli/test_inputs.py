@@ -44,7 +44,9 @@ def test_paths_takes_names_as_items() -> None:
     assert list(inputs) == ["items.jsonl", "tree", "tree/c.txt"]
 
 
-@pytest.mark.parametrize(("names", "total"), [(["tree/*.py", "tree/*.txt"], 3), (["tree/*.py", "items.txt"], None)])
+@pytest.mark.parametrize(
+    ("names", "total"), [(["tree/*.py", "tree/*.txt"], 3), (["tree/*.py", "items.txt"], None)]
+)
 def test_total_where_it_takes_no_reading(names: Sequence[str], total: int | None) -> None:
     assert find_inputs(names, paths=False).total == total
 

@@ -81,14 +81,18 @@ def potok_map(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `potok map` as a process of its own."""
     command = [sys.executable, "-m", "potok", "map", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False)
+    return subprocess.run(
+        command, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
+    )
 
 
 # ── functions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("on", ["threads", "coroutines", "inline"])
-@pytest.mark.parametrize("function", ["tools_of_mine:double", "tools_of_mine.py:double", "./tools_of_mine.py:double"])
+@pytest.mark.parametrize(
+    "function", ["tools_of_mine:double", "tools_of_mine.py:double", "./tools_of_mine.py:double"]
+)
 def test_records_of_lines(function: str, on: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each line is an item; each item a record with its place, itself and its result; exit code 0."""
     assert run(function, lines("a", "", "ж c"), "--on", on) == 0
@@ -182,7 +186,9 @@ def test_failures_are_records_notes_and_exit_code_1(capsys: pytest.CaptureFixtur
         {"index": 1, "input": "bad", "error": {"type": "ValueError", "message": "no bad ones"}},
         {"index": 2, "input": "c", "result": "C"},
     ]
-    assert re.search(r"item 1 \(bad\) failed: ValueError: no bad ones \(.*tools_of_mine\.py, line 13\)", streams.err)
+    assert re.search(
+        r"item 1 \(bad\) failed: ValueError: no bad ones \(.*tools_of_mine\.py, line 13\)", streams.err
+    )
     assert "3 items, 1 failed" in streams.err
 
 
@@ -348,7 +354,9 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
 def test_nothing_is_drawn_without_progress() -> None:
     """And rich is not even imported."""
     assert "\x1b" not in on_a_terminal("tools_of_mine:picky", lines("a", "bad"))
-    program = "import sys; from potok.cli.main import main; main(sys.argv[1:]); sys.exit('rich' in sys.modules)"
+    program = (
+        "import sys; from potok.cli.main import main; main(sys.argv[1:]); sys.exit('rich' in sys.modules)"
+    )
     command = [sys.executable, "-c", program, "map", "tools_of_mine:double", lines("a")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 

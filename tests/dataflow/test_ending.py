@@ -97,7 +97,9 @@ def test_with_waits_until_all_have_ended(stuck: StuckFn, pooled: str) -> None:
 
 @pytest.mark.parametrize("run", [potok.run, lambda main: asyncio.run(main())], ids=["potok", "asyncio"])
 @pytest.mark.stress
-def test_async_with_waits_until_all_have_ended(stuck: StuckFn, pooled: str, run: Callable[[Any], None]) -> None:
+def test_async_with_waits_until_all_have_ended(
+    stuck: StuckFn, pooled: str, run: Callable[[Any], None]
+) -> None:
     recorder, fn = stuck
 
     async def main() -> None:

@@ -259,8 +259,6 @@ def test_as_many_at_a_time_as_workers(pooled: str, workers: int) -> None:
     assert most == workers
 
 
-
-
 def test_async_functions_are_bounded_too() -> None:
     """On coroutines no more than `workers` calls are under way."""
     busy = most = 0

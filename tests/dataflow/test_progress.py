@@ -27,7 +27,9 @@ def test_told_after_each_result_and_at_the_end(on: str) -> None:
     assert all(p.seconds >= 0 and p.rate >= 0 for p in told)
 
 
-@pytest.mark.parametrize(("iterables", "total"), [(([1], [1, 2]), 1), ((iter([1]), [1, 2]), None), (((),), 0)])
+@pytest.mark.parametrize(
+    ("iterables", "total"), [(([1], [1, 2]), 1), ((iter([1]), [1, 2]), None), (((),), 0)]
+)
 def test_total(iterables: tuple[list[int], ...], total: int | None) -> None:
     """The shortest input counts; one that can't tell leaves it open."""
     told: list[Progress] = []

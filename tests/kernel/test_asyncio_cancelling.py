@@ -38,7 +38,9 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("wait", WHERE)
-def test_a_time_out_of_asyncio_leaves_a_scope(run: Callable[..., Any], wait: Callable[..., Awaitable[None]]) -> None:
+def test_a_time_out_of_asyncio_leaves_a_scope(
+    run: Callable[..., Any], wait: Callable[..., Awaitable[None]]
+) -> None:
     """`asyncio.timeout` around a scope that waits raises TimeoutError, wherever the scope waits."""
 
     async def main() -> None:
@@ -51,7 +53,9 @@ def test_a_time_out_of_asyncio_leaves_a_scope(run: Callable[..., Any], wait: Cal
 
 
 @pytest.mark.parametrize("wait", WHERE)
-def test_a_cancelled_asyncio_task_does_not_go_on_after_its_scope(wait: Callable[..., Awaitable[None]]) -> None:
+def test_a_cancelled_asyncio_task_does_not_go_on_after_its_scope(
+    wait: Callable[..., Awaitable[None]],
+) -> None:
     """`task.cancel()` ends a task that waits in a scope."""
 
     async def waits() -> None:

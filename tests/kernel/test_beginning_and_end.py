@@ -28,7 +28,9 @@ def test_a_task_started_under_a_cancelled_outer_scope_is_cancelled(on: str) -> N
         task.result()
 
 
-def test_a_cancellation_between_joining_the_scope_and_beginning_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancellation_between_joining_the_scope_and_beginning_to_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It finds a task that no kernel has yet."""
     begin = threads.PooledThreads.start
 

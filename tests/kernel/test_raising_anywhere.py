@@ -56,7 +56,12 @@ class Raiser:
         name = frame.f_code.co_filename
         if not name.startswith(HOME) or name.startswith(MACHINES) or self.left < 0:
             return None
-        if event == "line" and carrier().inside is None and self.where() is self.here and not taking_back(frame):
+        if (
+            event == "line"
+            and carrier().inside is None
+            and self.where() is self.here
+            and not taking_back(frame)
+        ):
             self.left -= 1
             if self.left < 0:
                 raise Raised
@@ -185,8 +190,12 @@ def notified(on: str) -> int:
         for n in count():
             condition.acquire()
             reached = disturbed(lambda: condition.wait(0), n)
-            potok.current_task().masked = 0  # a tracer may raise just as a `with` is left; a signal handler may not
-            if condition._lock._machine.holder is not None:  # or the exception came just as it was taken again
+            potok.current_task().masked = (
+                0  # a tracer may raise just as a `with` is left; a signal handler may not
+            )
+            if (
+                condition._lock._machine.holder is not None
+            ):  # or the exception came just as it was taken again
                 condition.release()
             assert not condition._machine.waiters.live()
             if not reached:
@@ -220,7 +229,9 @@ def _no_finalizers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("on", ["threads", "coroutines"])
-@pytest.mark.parametrize("operate", [receiving, sending, choosing, getting, locking, sleeping, polling, notified])
+@pytest.mark.parametrize(
+    "operate", [receiving, sending, choosing, getting, locking, sleeping, polling, notified]
+)
 def test_an_exception_at_any_line_leaves_nobody_waiting(on: str, operate: Callable[[str], int]) -> None:
     """The operation raises; the machine is as it was; the next operation of the task works."""
     assert operate(on) > 10
@@ -241,7 +252,9 @@ def test_a_task_that_waits_is_not_made_to_wait_twice() -> None:
             self.lock, self.release = lock, lock.release
 
         def acquire(self, timeout: float = -1) -> bool:
-            with pytest.raises(potok.BlockingCallError, match=r"waits already \(recv on .*signal handler") as got:
+            with pytest.raises(
+                potok.BlockingCallError, match=r"waits already \(recv on .*signal handler"
+            ) as got:
                 other.recv()
             told.append(got)
             other_tx.close()
@@ -277,6 +290,7 @@ def test_waiting_inside_a_comparison_is_refused() -> None:
 
 def test_a_time_out_of_a_signal_handler_is_not_taken_for_ours() -> None:
     """`signal.alarm` with a handler that raises TimeoutError is a common way to bound a call: it gets through."""
+
     class Alarming:
         """The lock that the thread parks on; the handler runs while it waits."""
 

@@ -215,7 +215,9 @@ def frame(kind: int, number: int, payload: bytes = pickle.dumps(None)) -> bytes:
         (frame(Kind.GOODBYE, 0) + frame(Kind.CALL, 5), "after its goodbye"),
     ],
 )
-def test_what_potok_does_not_say_ends_the_session(sides: tuple[Side, Side], bytes_: bytes, message: str) -> None:
+def test_what_potok_does_not_say_ends_the_session(
+    sides: tuple[Side, Side], bytes_: bytes, message: str
+) -> None:
     """One clear error, then nothing more; what came before is heard."""
     a, b = sides
     number = a.session.call("open")

@@ -24,7 +24,9 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(frames, st.lists(st.integers(0, 10_000), max_size=20))
-def test_frames_do_not_depend_on_how_the_bytes_were_cut(sent: list[tuple[int, bytes, int]], places: list[int]) -> None:
+def test_frames_do_not_depend_on_how_the_bytes_were_cut(
+    sent: list[tuple[int, bytes, int]], places: list[int]
+) -> None:
     """One by one, glued together, or byte by byte: the same frames, each with its own descriptors."""
     expected, data, number = [], b"", 0
     for kind, payload, count in sent:

@@ -207,7 +207,9 @@ class Channel(MachineTest):
     def close(self, sends, index, cause):
         ends = self.tx if sends else self.rx
         end = ends[index % len(ends)]
-        parked = [entry for entry in [*self.sending, *self.receiving] if entry.end is end and entry.group is None]
+        parked = [
+            entry for entry in [*self.sending, *self.receiving] if entry.end is end and entry.group is None
+        ]
         self.machine.close(end, cause)
         for entry in parked:
             assert isinstance(entry.error, ClosedError)

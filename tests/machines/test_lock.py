@@ -122,7 +122,9 @@ class RLock(MachineTest):
         owner = self.free_owner(index)
         release = self.machine.give_up if all_of_it else self.machine.release
         if self.holder is not owner:
-            with pytest.raises(RuntimeError, match="not locked" if self.holder is None else "only its holder"):
+            with pytest.raises(
+                RuntimeError, match="not locked" if self.holder is None else "only its holder"
+            ):
                 release(owner)
             return
         if all_of_it:

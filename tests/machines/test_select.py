@@ -217,7 +217,9 @@ class Select(RuleBasedStateMachine):
                 continue
             for arm in arms:
                 opposite = {"send": "recv", "recv": "send"}.get(arm.op[:4])
-                own = any(other.machine is arm.machine and other.op.startswith(str(opposite)) for other in arms)
+                own = any(
+                    other.machine is arm.machine and other.op.startswith(str(opposite)) for other in arms
+                )
                 assert own or not arm.machine.ready(arm)
 
 

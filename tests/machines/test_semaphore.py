@@ -95,7 +95,10 @@ def test_an_arm_that_lost_takes_no_permit():
 
 @pytest.mark.parametrize(
     ("machine", "told"),
-    [(SemaphoreMachine(2), "semaphore with 2 permits"), (SemaphoreMachine(2, 2), "semaphore with 2 of 2 permits")],
+    [
+        (SemaphoreMachine(2), "semaphore with 2 permits"),
+        (SemaphoreMachine(2, 2), "semaphore with 2 of 2 permits"),
+    ],
 )
 def test_machines_can_be_described(machine, told):
     """Reports tell how many permits there are."""

@@ -14,7 +14,10 @@ class Queue(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.queues = [WaitQueue(), WaitQueue()]
-        self.lines = [[], []]  # who stands where, by the model; arms of groups that were won elsewhere included
+        self.lines = [
+            [],
+            [],
+        ]  # who stands where, by the model; arms of groups that were won elsewhere included
         self.claimed = set()
         self.groups = []
         self.winners = {}

@@ -12,7 +12,10 @@ TARGETS = {
     "coroutines": lambda: Target("coroutines"),
     "mixed": lambda: Target("threads", "coroutines"),
     "simulated": lambda: Target(
-        simulated(seed=1), lacks={"event loop", "other threads", "root tasks"}, tick=1.0, hosts={"def", "async"}
+        simulated(seed=1),
+        lacks={"event loop", "other threads", "root tasks"},
+        tick=1.0,
+        hosts={"def", "async"},
     ),
 }
 

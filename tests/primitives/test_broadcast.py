@@ -485,5 +485,7 @@ def test_ends_show_their_state():
         with potok.scope(on="threads") as s:
             s.start(lambda tx: tx.send(3), tx)
             wait_all_parked()
-            assert any(info.waits_for == "send on news(2), 1 subscriber(s), 2 buffered" for info in potok.tasks())
+            assert any(
+                info.waits_for == "send on news(2), 1 subscriber(s), 2 buffered" for info in potok.tasks()
+            )
             assert rx.recv() == 1

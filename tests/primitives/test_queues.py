@@ -66,7 +66,10 @@ def test_a_parked_putters_item_takes_its_place_in_the_order(play, kind):
             await do.all_parked()
             return await get_many(do, q, 3)
 
-    assert play(body) == {potok.Queue: [2, 3, 1], potok.LifoQueue: [3, 1, 2], potok.PriorityQueue: [2, 1, 3]}[kind]
+    assert (
+        play(body)
+        == {potok.Queue: [2, 3, 1], potok.LifoQueue: [3, 1, 2], potok.PriorityQueue: [2, 1, 3]}[kind]
+    )
 
 
 @pytest.mark.parametrize("kind", ORDERS)
@@ -474,7 +477,9 @@ def test_maxsize_must_be_a_number(kind, maxsize):
     assert q.maxsize == 1
 
 
-@pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), (float("nan"), ValueError), ("1", TypeError)])
+@pytest.mark.parametrize(
+    ("timeout", "error"), [(-1, ValueError), (float("nan"), ValueError), ("1", TypeError)]
+)
 def test_timeout_must_be_a_number_that_is_not_negative(kind, timeout, error):
     """Also where an operation need not wait; nothing was put or taken."""
     q = kind(2)
@@ -537,7 +542,9 @@ def test_nothing_is_lost_between_many_threads(kind, size):
         for _ in consumers:
             q.put((9, 9))
     got = [task.result() for task in consumers]
-    assert sorted(item for each in got for item in each) == [(who, number) for who in range(3) for number in range(100)]
+    assert sorted(item for each in got for item in each) == [
+        (who, number) for who in range(3) for number in range(100)
+    ]
     if kind is potok.Queue:
         for each in got:
             for who in range(3):

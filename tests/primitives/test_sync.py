@@ -660,7 +660,9 @@ def test_an_exception_of_a_signal_handler_leaves_wait_with_the_lock():
 def test_conditions_under_a_hundred_schedules():
     """Whatever the order of the steps: nobody is left waiting, and each item arrives once."""
     for seed in range(100):
-        bounded_buffer(lambda s, body, name: s.start(Do(False).task(body), name), simulated(seed=seed), items=5)
+        bounded_buffer(
+            lambda s, body, name: s.start(Do(False).task(body), name), simulated(seed=seed), items=5
+        )
 
 
 @pytest.mark.stress

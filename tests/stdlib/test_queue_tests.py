@@ -10,7 +10,9 @@ import pytest
 import potok
 from potok.kernel.build import FREE_THREADED
 
-test_queue = pytest.importorskip("test.test_queue", reason="this Python has no `test` package, or no test_queue in it")
+test_queue = pytest.importorskip(
+    "test.test_queue", reason="this Python has no `test` package, or no test_queue in it"
+)
 
 EXEMPT = {
     "FailingQueueTest": {
@@ -37,7 +39,8 @@ TestFailingQueue = adapted("FailingQueueTest")
 class TestSimpleQueue(adapted("BaseSimpleQueueTest")):
     type2test = potok.SimpleQueue
     test_reentrancy = unittest.skipIf(
-        FREE_THREADED, "asserts the order of a put and one that a finalizer makes inside it: no single step there"
+        FREE_THREADED,
+        "asserts the order of a put and one that a finalizer makes inside it: no single step there",
     )(test_queue.CSimpleQueueTest.test_reentrancy)  # what only the original in C can do, potok's can
 
 

@@ -71,7 +71,12 @@ class _Drawn(Progress):
 
 
 def _columns(total: int | None) -> list[ProgressColumn]:
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+    ]
     columns.append(TimeElapsedColumn())
     if total is not None:
         columns += [TextColumn("left"), TimeRemainingColumn()]

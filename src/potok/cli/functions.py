@@ -28,7 +28,11 @@ def find_function(spec: str) -> Callable[..., Any]:
     if not colon or not module_name or not path:
         raise UsageError(
             f"FUNCTION is written package.module:function or path/to/file.py:function, not {spec!r}"
-            + (f"; is it {spec.rpartition('.')[0]}:{spec.rpartition('.')[2]}?" if "." in spec.strip(".") else "")
+            + (
+                f"; is it {spec.rpartition('.')[0]}:{spec.rpartition('.')[2]}?"
+                if "." in spec.strip(".")
+                else ""
+            )
         )
     is_file = module_name.endswith(".py")
     module = _import_file(Path(module_name)) if is_file else _import_module(module_name)
@@ -85,7 +89,9 @@ def _get(module: ModuleType, module_name: str, path: str) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError:
-            public = [known for known in dir(found) if not known.startswith("_") and callable(getattr(found, known))]
+            public = [
+                known for known in dir(found) if not known.startswith("_") and callable(getattr(found, known))
+            ]
             near = difflib.get_close_matches(name, public, n=3) or public[:8]
             hint = f"; it has {', '.join(near)}" if near else ""
             raise UsageError(f"no function {path!r} in {module_name}{hint}") from None

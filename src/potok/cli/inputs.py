@@ -53,7 +53,9 @@ class Inputs:
     def files(self) -> Iterator[str]:
         """Every file that will be read, here or by the function."""
         for source in self._sources:
-            yield from source.paths if source.kind == "paths" else [source.name] if source.kind != "stdin" else []
+            yield from (
+                source.paths if source.kind == "paths" else [source.name] if source.kind != "stdin" else []
+            )
 
 
 def find_inputs(names: Sequence[str], paths: bool) -> Inputs:
@@ -75,7 +77,9 @@ def _source(name: str, paths: bool) -> Source:
         return Source("paths", name, [name])
     if Path(name).is_dir():
         pattern = str(Path(name, "**", "*"))
-        raise UsageError(f"{name!r} is a folder; write {pattern!r} with its quotes for the files in it, or use --paths")
+        raise UsageError(
+            f"{name!r} is a folder; write {pattern!r} with its quotes for the files in it, or use --paths"
+        )
     if not os.access(name, os.R_OK):
         raise UsageError(f"{name!r} can't be read: permission denied")
     return Source("json" if name.endswith(JSON_LINES) else "lines", name)

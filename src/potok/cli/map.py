@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `potok map`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("function", metavar="FUNCTION", help="package.module:function or path/to/file.py:function")
+    parser.add_argument(
+        "function", metavar="FUNCTION", help="package.module:function or path/to/file.py:function"
+    )
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="where the items come from: see below")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the results there instead of stdout")
     parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="work on N items at a time, at most")
@@ -54,8 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("threads", "coroutines", "inline"),
         help="the executor; by default threads for def, coroutines for async def; inline is the plain loop",
     )
-    parser.add_argument("--keep-order", action="store_true", help="write the results in the order of the inputs")
-    parser.add_argument("--paths", action="store_true", help="take names of files as items; do not read the files")
+    parser.add_argument(
+        "--keep-order", action="store_true", help="write the results in the order of the inputs"
+    )
+    parser.add_argument(
+        "--paths", action="store_true", help="take names of files as items; do not read the files"
+    )
     parser.add_argument("--progress", action="store_true", help="show on stderr how far it is")
     parser.add_argument(
         "--json",

@@ -55,7 +55,11 @@ class Records:
 
         try:
             return json.dumps(value, ensure_ascii=False, allow_nan=False, default=instead)
-        except (TypeError, ValueError, RecursionError):  # a key that is no string, nan, a cycle: not for `default`
+        except (
+            TypeError,
+            ValueError,
+            RecursionError,
+        ):  # a key that is no string, nan, a cycle: not for `default`
             self._tell(value, index)
             return json.dumps(_repr(value), ensure_ascii=False)
 
@@ -83,7 +87,9 @@ def _repr(value: Any) -> str:
 
 def _created(path: str, inputs: Inputs) -> BinaryIO:
     if any(_is_same(path, other) for other in inputs.files()):
-        raise UsageError(f"the output {path!r} is one of the inputs, and would be overwritten before it is read")
+        raise UsageError(
+            f"the output {path!r} is one of the inputs, and would be overwritten before it is read"
+        )
     try:
         return Path(path).open("wb")
     except OSError as error:

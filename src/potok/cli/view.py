@@ -72,4 +72,3 @@ class Lines(Silent):
             self._due = now + INTERVAL
             failures = f", {failed} failed" if failed else ""
             self.note(f"{done}{self._of} items{failures}, {done / (now - self._begin):.0f} items/s")
-

@@ -92,7 +92,9 @@ class Crew:
         index, item, _, failure = outcome
         self._outcomes.send_nowait(failure_of(index, item, error) if failure is None else outcome)
         if isinstance(error, potok.Cancelled):
-            if not self._scope.cancelled:  # this worker alone was, by its function for one: another takes its place
+            if (
+                not self._scope.cancelled
+            ):  # this worker alone was, by its function for one: another takes its place
                 self.start(self._plan.workers)
             raise error
 
@@ -108,7 +110,11 @@ class Reins:
     __slots__ = ("__weakref__", "_collected", "jobs", "leash", "outcomes", "owner")
 
     def __init__(
-        self, jobs: potok.Sender[Any], outcomes: potok.Receiver[Outcome], leash: potok.Sender[None], owner: Any
+        self,
+        jobs: potok.Sender[Any],
+        outcomes: potok.Receiver[Outcome],
+        leash: potok.Sender[None],
+        owner: Any,
     ) -> None:
         self.jobs = jobs
         self.outcomes = outcomes
@@ -204,7 +210,9 @@ def _needs_running_loop(plan: Plan, here: potok.Task[Any], enclosed: bool) -> bo
     if getattr(plan.on, "name", plan.on) != "coroutines":
         return False
     asyncio = sys.modules["asyncio"]  # somebody awaits in it
-    return isinstance(asyncio.current_task(), asyncio.Task) and not (enclosed and here.executor == "coroutines")
+    return isinstance(asyncio.current_task(), asyncio.Task) and not (
+        enclosed and here.executor == "coroutines"
+    )
 
 
 def _start_in_running_loop(coroutine: Any, name: str) -> Any:

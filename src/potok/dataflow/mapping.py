@@ -125,7 +125,9 @@ def _executor(on: Any, is_async: bool) -> Any:
     if on is None:
         return "coroutines" if is_async else "threads"
     if isinstance(on, str) and on in NOT_BUILT:
-        raise ValueError(f'on={on!r} is not in this version of potok; choose "threads", "coroutines" or "inline"')
+        raise ValueError(
+            f'on={on!r} is not in this version of potok; choose "threads", "coroutines" or "inline"'
+        )
     potok.scope(on=on)  # raises for what names no executor
     return on
 

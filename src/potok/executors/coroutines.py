@@ -27,7 +27,9 @@ class Coroutines:
 
     def __init__(self, loop_factory: Callable[[], Any] | None = None) -> None:
         if loop_factory is not None and not callable(loop_factory):
-            raise TypeError(f"loop_factory must be callable, like uvloop.new_event_loop, not {loop_factory!r}")
+            raise TypeError(
+                f"loop_factory must be callable, like uvloop.new_event_loop, not {loop_factory!r}"
+            )
         self.loop_factory = loop_factory
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()
@@ -82,7 +84,9 @@ class Coroutines:
             return self._thread.hub
 
     def __repr__(self) -> str:
-        return f"potok.coroutines({'' if self.loop_factory is None else f'loop_factory={self.loop_factory!r}'})"
+        return (
+            f"potok.coroutines({'' if self.loop_factory is None else f'loop_factory={self.loop_factory!r}'})"
+        )
 
 
 def _give_back(hub: Hub) -> None:

@@ -71,14 +71,18 @@ class ReplayStrategy:
     def pick(self, runnable: Sequence[str], current: str | None) -> int:
         step = self._take()
         if step not in runnable:
-            raise PotokError(f"replay: step {self._next} runs {step!r}, but only {', '.join(runnable)} can run now")
+            raise PotokError(
+                f"replay: step {self._next} runs {step!r}, but only {', '.join(runnable)} can run now"
+            )
         return runnable.index(step)
 
     def number(self, n: int) -> int:
         step = self._take()
         chosen, _, of = step.removeprefix("choice ").partition("/")
         if not step.startswith("choice ") or of != str(n):
-            raise PotokError(f"replay: step {self._next} is {step!r}, but the program makes a choice of {n} now")
+            raise PotokError(
+                f"replay: step {self._next} is {step!r}, but the program makes a choice of {n} now"
+            )
         return int(chosen)
 
     def _take(self) -> str:
@@ -126,7 +130,9 @@ class SimulatedHub(Hub):
         """Name the task within this simulation, and have it ask before every operation."""
         numbered = task.number != 0
         task._label = self._unique(name_of(task.fn) if numbered else task.name, numbered)
-        self._live = {known for known in self._live if not known.finished} if len(self._live) > 64 else self._live
+        self._live = (
+            {known for known in self._live if not known.finished} if len(self._live) > 64 else self._live
+        )
         self._live.add(task)
         task.base_trap |= PREEMPT
         task.trap = ATTEND
@@ -233,7 +239,9 @@ class Simulated:
             hub.users += 1
             return hub
         if awaiting or isinstance(hub, Hub):
-            raise PotokError("a simulation is opened by plain code outside of any event loop: potok.run(fn, on=...)")
+            raise PotokError(
+                "a simulation is opened by plain code outside of any event loop: potok.run(fn, on=...)"
+            )
         return self._begin(host)
 
     def _begin(self, host: Task[Any]) -> SimulatedHub:

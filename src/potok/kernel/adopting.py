@@ -27,7 +27,9 @@ def adopted_task() -> Task[Any]:
     if task is not None:
         return task
     if aio_task is None:
-        raise RuntimeError("an awaitable operation of potok needs a running asyncio task, or a task that potok started")
+        raise RuntimeError(
+            "an awaitable operation of potok needs a running asyncio task, or a task that potok started"
+        )
     if hasattr(aio_task, "potok_task"):  # a face: see `stepping`
         return aio_task.potok_task  # type: ignore[no-any-return]
     return adopt_as(Task(_own_code, (), root, name=aio_task.get_name()), aio_task, kernel)
@@ -63,8 +65,10 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
     due = deadline
     if task.deadline is not None and not task.masked:
         due = task.deadline if due is None else min(due, task.deadline)
-    timer = None if due is None else kernel.loop.call_later(
-        max(0.0, due - time.monotonic()), revoke, task.carrier, waiter, TIMED_OUT
+    timer = (
+        None
+        if due is None
+        else kernel.loop.call_later(max(0.0, due - time.monotonic()), revoke, task.carrier, waiter, TIMED_OUT)
     )
     waiter.since = time.monotonic()
     try:

@@ -45,7 +45,9 @@ def _from(scope: ScopeMachine | None) -> Any:
 
 def echoes(task: Task[Any], error: BaseException | None) -> bool:
     """Whether this error only tells that a neighbour was cancelled first, by what is cancelling the task, too."""
-    return isinstance(error, ClosedError) and isinstance(error.cause, Cancelled) and effective(task) is not None
+    return (
+        isinstance(error, ClosedError) and isinstance(error.cause, Cancelled) and effective(task) is not None
+    )
 
 
 def effective_above(scope: ScopeMachine) -> Any:

@@ -102,7 +102,9 @@ def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: Task[Any], by_bo
         scope.handed.setdefault(to, []).append(end)
         end.machine.guard.run(me, _note_handed, end, scope, to)
     if end.moves:
-        close_end(me, end, None, f"it was handed over to task {to.name}; pass `clone()` of it to keep one yourself")
+        close_end(
+            me, end, None, f"it was handed over to task {to.name}; pass `clone()` of it to keep one yourself"
+        )
 
 
 def _note_handed(end: End, scope: ScopeMachine, to: Task[Any]) -> None:

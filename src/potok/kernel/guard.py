@@ -69,7 +69,9 @@ class Guard:
                 if self.deferred:
                     self.run_deferred(me)
         if not self._enter_at_once(me):
-            raise WouldBlock("called from a signal handler or finalizer that interrupted potok inside this very object")
+            raise WouldBlock(
+                "called from a signal handler or finalizer that interrupted potok inside this very object"
+            )
         got = self._run_nested(me, op, args)
         if got is PARKED and args and args[0] is not None:  # the party: it meant to wait
             raise WouldBlock(

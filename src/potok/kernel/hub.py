@@ -116,7 +116,9 @@ class Hub:
             self.at(deadline, waiter)
         if task.greenlet is self.main:
             self._leave_main()
-        elif self.ready and (not (self.watch or self.fresh) or self._go_on()):  # as `_pass_on`, without the call
+        elif self.ready and (
+            not (self.watch or self.fresh) or self._go_on()
+        ):  # as `_pass_on`, without the call
             self.ready.popleft().switch()
         else:
             self._pass_on()
@@ -191,7 +193,10 @@ class Hub:
             if task.base_trap & ASYNC and self.binding is None:
                 self.need_loop()
             run_task(task)
-            del me.task, task  # a signal handler that comes now has a task of its own, not this one, and not None
+            del (
+                me.task,
+                task,
+            )  # a signal handler that comes now has a task of its own, not this one, and not None
             if not self.ready and self.fresh and self._go_on():
                 me.task = self.fresh.popleft()
                 continue
@@ -315,4 +320,3 @@ class Hub:
             self._bell.release()
         except RuntimeError:
             pass
-

@@ -114,7 +114,9 @@ class LoopKernel:
         self.sleeping = False
         try:
             if self._in_main or threading.get_ident() != self.carrier.ident:
-                self.loop.call_soon_threadsafe(self.drain)  # in the main thread, a signal handler may be calling
+                self.loop.call_soon_threadsafe(
+                    self.drain
+                )  # in the main thread, a signal handler may be calling
             else:
                 self.loop.call_soon(self.drain)
         except RuntimeError:
@@ -198,7 +200,9 @@ class LoopKernel:
             aio_events._set_running_loop(self.loop)
             hub.greenlet.switch()
         hub.unbind()
-        self.hub = None  # closing runs the loop once more, in this greenlet: no callback may take it for the hub's
+        self.hub = (
+            None  # closing runs the loop once more, in this greenlet: no callback may take it for the hub's
+        )
         if self._alarm is not None:
             self._alarm.cancel()
         aio_events._set_running_loop(None)

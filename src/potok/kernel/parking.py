@@ -65,10 +65,14 @@ class _Mark:
 TIMED_OUT: Final = _Mark("TIMED_OUT")
 INTERRUPTED: Final = _Mark("INTERRUPTED")  # by a canceller
 ABANDONED: Final = _Mark("ABANDONED")  # by its own task
-RECALLED: Final = _Mark("RECALLED")  # from another address space, for whatever reason: nothing has happened there
+RECALLED: Final = _Mark(
+    "RECALLED"
+)  # from another address space, for whatever reason: nothing has happened there
 RETRY: Final = _Mark("RETRY")
 
-reuse = not FREE_THREADED  # waiters; `potok.testing` tells a parked task by its waiter and turns this off for a look
+reuse = (
+    not FREE_THREADED
+)  # waiters; `potok.testing` tells a parked task by its waiter and turns this off for a look
 
 
 class Elapsed(TimeoutError):  # noqa: N818 - users see it under another name
@@ -232,7 +236,9 @@ def _take_back(task: Task[Any], waiter: Waiter, error: BaseException) -> None:
     """An exception came in place of the wake: raise it, unless a hand-over has won, then at the next park point."""
     try:
         if not take_own(task, waiter, ABANDONED) and waiter.error is not ABANDONED:
-            while not waiter.woken and waiter.error is not TIMED_OUT:  # by another thread; timing out is our own's
+            while (
+                not waiter.woken and waiter.error is not TIMED_OUT
+            ):  # by another thread; timing out is our own's
                 time.sleep(0)
             waiter.settle()
         if waiter.error in (ABANDONED, INTERRUPTED, TIMED_OUT, RECALLED):
@@ -279,7 +285,9 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     raise error
 
 
-def perform(machine: Machine, op: Callable[..., Any], *args: Any, timeout: float | None = None, call: str) -> Any:
+def perform(
+    machine: Machine, op: Callable[..., Any], *args: Any, timeout: float | None = None, call: str
+) -> Any:
     """Run a machine's operation in the current task, waiting for it if need be. `call` names the public spelling."""
     task = current()
     if timeout is not None:

@@ -60,7 +60,9 @@ def _stand_in(task: Task[Any], scope: ScopeMachine) -> None:
     task.deadline = scope.deadline
     task.foreign_told = False
     keep = task.base_trap & ~(DUE | YIELDS)
-    task.base_trap = keep | (DUE if scope.deadline is not None else 0) | (YIELDS if _in_generator(task) else 0)
+    task.base_trap = (
+        keep | (DUE if scope.deadline is not None else 0) | (YIELDS if _in_generator(task) else 0)
+    )
     task.trap = ATTEND
 
 
@@ -158,4 +160,6 @@ def refuse_async(task: Task[Any], spelling: str, instead: str) -> None:
     if task.base_trap & ASYNC:
         from potok.errors import BlockingCallError
 
-        raise BlockingCallError(f"`{spelling}` waits at its end; write `{instead}` in the async def task {task.name}")
+        raise BlockingCallError(
+            f"`{spelling}` waits at its end; write `{instead}` in the async def task {task.name}"
+        )

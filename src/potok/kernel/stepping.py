@@ -107,7 +107,9 @@ def _await_foreign(task: Task[Any], awaited: Any) -> BaseException | None:
     if task.face is None:
         return RuntimeError(f"{awaited!r} needs an event loop, and the {task.executor} executor has none")
     if getattr(awaited, "_asyncio_future_blocking", None) is None:
-        return RuntimeError(f"a task of potok can't await {awaited!r}: no asyncio future (another async library?)")
+        return RuntimeError(
+            f"a task of potok can't await {awaited!r}: no asyncio future (another async library?)"
+        )
     awaited._asyncio_future_blocking = False
     while not awaited.done():
         try:

@@ -60,7 +60,9 @@ def _info(task: Task[Any], ask_holders: bool = False) -> TaskInfo:
     away = getattr(waiter.machine, "away", False)
     holder = None if away and not ask_holders else getattr(waiter.machine, "holder", None)
     held_by = getattr(holder, "name", "")
-    return TaskInfo(task, task.name, task.executor, f"{waiter.op} on {waiter.machine.describe()}", since, held_by)
+    return TaskInfo(
+        task, task.name, task.executor, f"{waiter.op} on {waiter.machine.describe()}", since, held_by
+    )
 
 
 def place(task: Task[Any]) -> Any:
@@ -106,5 +108,7 @@ def report_survivors(scope: ScopeMachine) -> None:
         stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
         lines.append(f"{_info(task)}\n{stack}")
     logging.getLogger("potok").warning(
-        "a cancelled scope still waits for %d task(s) that reached no park point:\n%s", len(lines), "\n".join(lines)
+        "a cancelled scope still waits for %d task(s) that reached no park point:\n%s",
+        len(lines),
+        "\n".join(lines),
     )

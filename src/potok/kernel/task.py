@@ -105,7 +105,9 @@ class Task(Member, Generic[T]):
     greenlet: Any  # on hubs: the greenlet it runs in
     executor: str  # its executor's name
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], home: Any, name: str | None = None) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], home: Any, name: str | None = None
+    ) -> None:
         self.fn = fn
         self.args = args
         self.home = home  # the scope it was started in
@@ -153,7 +155,7 @@ class Task(Member, Generic[T]):
     def pid(self) -> int:
         """The process it runs in."""
         pid_of = getattr(self.kernel, "pid_of", None)
-        return os.getpid() if pid_of is None else pid_of(self)  # type: ignore[no-any-return]
+        return os.getpid() if pid_of is None else pid_of(self)
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""

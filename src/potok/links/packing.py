@@ -21,7 +21,20 @@ from typing import Any, Final, Protocol
 
 from potok.errors import RemoteError
 
-__all__ = ["Carrying", "Handles", "Packed", "Ref", "export", "give_back", "opened", "pack", "pack_error", "revive", "set_handles", "told"]
+__all__ = [
+    "Carrying",
+    "Handles",
+    "Packed",
+    "Ref",
+    "export",
+    "give_back",
+    "opened",
+    "pack",
+    "pack_error",
+    "revive",
+    "set_handles",
+    "told",
+]
 
 Ref = tuple[int, int]
 """An address space and a number in it."""
@@ -128,7 +141,7 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
         data = pickle.dumps(value, 5)
         if MAIN not in data:
             return data
-    except Exception:  # noqa: BLE001, S110 - cloudpickle may know more, and its error is the better one
+    except Exception:  # noqa: S110 - cloudpickle may know more, and its error is the better one
         pass
     if refs:
         _handles.release(tuple(refs))
@@ -138,7 +151,9 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
     try:
         return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
     except Exception as error:
-        raise RemoteError(f"{_named(value)} can't go to another address space: {_culprit(value, error)}") from error
+        raise RemoteError(
+            f"{_named(value)} can't go to another address space: {_culprit(value, error)}"
+        ) from error
 
 
 def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:
@@ -209,7 +224,7 @@ def pack_error(error: BaseException, where: str = "") -> tuple[Packed | None, st
         error.add_note(f"\n{where}:\n{told}")
     try:
         return pack(error), told
-    except Exception:  # noqa: BLE001 - it is told of as text then
+    except Exception:
         return None, told
 
 
@@ -218,7 +233,7 @@ def told(packed: Packed | None, text: str) -> BaseException:
     if packed is not None:
         try:
             error = packed.open()
-        except Exception:  # noqa: BLE001 - its class is not known here, say
+        except Exception:
             error = None
         if isinstance(error, BaseException):
             return error
@@ -231,7 +246,7 @@ def told(packed: Packed | None, text: str) -> BaseException:
 def _named(value: Any) -> str:
     try:
         return f"{value!r:.100}"
-    except Exception:  # noqa: BLE001 - a `__repr__` of the user's
+    except Exception:
         return f"a {type(value).__qualname__}"
 
 
@@ -243,7 +258,7 @@ def _culprit(value: Any, error: Exception) -> str:
 
 
 def _path(value: Any, depth: int) -> list[str]:
-    if depth > 8:  # noqa: PLR2004 - deeper than anybody reads
+    if depth > 8:
         return []
     for label, part in _parts(value):
         if not _can_be_pickled(part):
@@ -258,7 +273,10 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return [(f"[{index}]", part) for index, part in enumerate(value)]
     cells = getattr(value, "__closure__", None)
     if cells:
-        return [(f".<{name}>", cell.cell_contents) for name, cell in zip(value.__code__.co_freevars, cells, strict=True)]
+        return [
+            (f".<{name}>", cell.cell_contents)
+            for name, cell in zip(value.__code__.co_freevars, cells, strict=True)
+        ]
     state = getattr(value, "__dict__", None)
     return [(f".{name}", part) for name, part in state.items()] if isinstance(state, dict) else []
 
@@ -270,7 +288,7 @@ def _can_be_pickled(value: Any) -> bool:
     refs = _local.refs = []
     try:
         cloudpickle.dumps(value, 5)
-    except Exception:  # noqa: BLE001 - that is what was asked
+    except Exception:
         return False
     finally:
         _local.refs = outer

@@ -153,7 +153,10 @@ class Session:
     )
 
     def __init__(
-        self, dumps: Callable[[Any], Packed], loads: Callable[[bytes, tuple[int, ...]], Any], about: Any = None
+        self,
+        dumps: Callable[[Any], Packed],
+        loads: Callable[[bytes, tuple[int, ...]], Any],
+        about: Any = None,
     ) -> None:
         self._dumps = dumps
         self._loads = loads
@@ -191,7 +194,7 @@ class Session:
         """Answer a call of the other side; with a failure, where the value can't be pickled."""
         try:
             packed = self._dumps(value)
-        except Exception as error:  # noqa: BLE001 - whatever a `__reduce__` of the user's may raise
+        except Exception as error:
             self.fail(number, error)
             return
         self._reply(Kind.ANSWER, number, packed)
@@ -326,7 +329,7 @@ class Session:
         self._serving.add(number)
         try:
             return Called(number, self._loads(*packed))
-        except Exception as error:  # noqa: BLE001 - a class that is not there, a `__setstate__` that fails
+        except Exception as error:
             self.fail(number, error)
             return None
 
@@ -336,6 +339,6 @@ class Session:
         owner = self._calls.pop(number)
         try:
             value = self._loads(*packed)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             return Failed(number, error, owner)
         return Failed(number, value, owner) if kind is Kind.FAILURE else Answered(number, value, owner)

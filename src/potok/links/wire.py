@@ -84,7 +84,9 @@ class Decoder:
     def _cut(self, start: int, size: int) -> Frame:
         _, kind, count, _ = HEADER.unpack_from(self._bytes, start)
         if count > len(self._descriptors):
-            raise self._fail(f"a frame of kind {kind} came with {len(self._descriptors)} of {count} descriptors")
+            raise self._fail(
+                f"a frame of kind {kind} came with {len(self._descriptors)} of {count} descriptors"
+            )
         own = tuple(self._descriptors.popleft() for _ in range(count))
         return Frame(kind, bytes(memoryview(self._bytes)[start + HEADER.size : start + size]), own)
 

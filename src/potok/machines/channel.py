@@ -86,7 +86,9 @@ class ChannelMachine(Machine):
     ) -> None:
         self.name = name
         self.capacity = capacity
-        self.permits: deque[bool] = deque()  # one for each place in the buffer that was used and is free again
+        self.permits: deque[bool] = (
+            deque()
+        )  # one for each place in the buffer that was used and is free again
         self.fresh = repeat(True) if capacity is None else repeat(True, capacity)  # places never used yet
         self.dropping = dropping
         self.direct = capacity == 0  # a rendezvous and nothing else (broadcasts are not)
@@ -102,7 +104,9 @@ class ChannelMachine(Machine):
         self.open_receivers = 0
         self.cause: Any = None
         self.cancelled = False
-        self.lost: list[Any] = []  # items to report once the mutex is free; only with an `undelivered` callback
+        self.lost: list[
+            Any
+        ] = []  # items to report once the mutex is free; only with an `undelivered` callback
         self.handed: dict[End, Any] = {}  # ends that scopes' bodies have handed over, see `potok.kernel.ends`
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +211,11 @@ class ChannelMachine(Machine):
     def _fail_parked_on(self, end: End) -> None:
         queue = self.senders if end.sends else self.receivers
         for waiter in queue.waiting():
-            if waiter.end is end and queue.withdraw(waiter) and (waiter.group is None or waiter.group.claim(waiter)):
+            if (
+                waiter.end is end
+                and queue.withdraw(waiter)
+                and (waiter.group is None or waiter.group.claim(waiter))
+            ):
                 waiter.error = self.end_closed(end)
                 waiter.wake()
 
@@ -218,7 +226,9 @@ class ChannelMachine(Machine):
         if self.cancelled:
             return self.closed(end.sends)
         side = "sender" if end.sends else "receiver"
-        return ClosedError(f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None)
+        return ClosedError(
+            f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None
+        )
 
     def closed(self, sends: bool) -> ClosedError:
         """The error for an operation on an open end whose channel can no longer serve it."""
@@ -226,7 +236,9 @@ class ChannelMachine(Machine):
             told = f": {self.cause!r}" if self.cause is not None else ""
             return ClosedError(f"{self.name} was cancelled{told}", cause=self.cause)
         if sends:
-            return ClosedError(f"nobody can receive from {self.name}: its last receiver was closed", cause=self.cause)
+            return ClosedError(
+                f"nobody can receive from {self.name}: its last receiver was closed", cause=self.cause
+            )
         return ClosedError(f"{self.name} is empty and its last sender was closed", cause=self.cause)
 
     # ── the operations ──────────────────────────────────────────────────────────────────────────────────────
@@ -354,7 +366,9 @@ class ChannelMachine(Machine):
         if end.sends:
             room = self.capacity is None or len(self.buffer) < self.capacity or self.dropping
             return room or not self.open_receivers or (bool(self.receivers.entries) and self.receivers.live())
-        return bool(self.buffer) or not self.open_senders or (bool(self.senders.entries) and self.senders.live())
+        return (
+            bool(self.buffer) or not self.open_senders or (bool(self.senders.entries) and self.senders.live())
+        )
 
     def attempt(self, arm: Arm) -> bool:
         try:

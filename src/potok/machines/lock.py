@@ -8,8 +8,8 @@ Invariants
     Somebody waits only while the lock is held. (An arm of a select that lost counts as nobody.)
     The lock is never free in between: `release` gives it to the first waiter itself, before that one runs.
     `holder` is who holds it, and None exactly when it is free. An RLock's `depth` is 0 exactly then.
-    A lock whose holder is gone for good (`abandon`) is held by an `Abandoned`: nobody gets it, nobody waits, and whoever
-    asks is told so, until `recover`.
+    A lock whose holder is gone for good (`abandon`) is held by an `Abandoned`: nobody gets it, nobody waits, and
+    whoever asks is told so, until `recover`.
 
 Why it is handed over, and whoever comes by may not barge in: nobody starves, the order doesn't hang on the
 scheduler (so a recorded schedule can be replayed), and an acquire that was cancelled or timed out is certain not to

@@ -60,7 +60,9 @@ class QueueMachine(Machine):
         "shared",
     )
 
-    def __init__(self, maxsize: float, discipline: Discipline, name: str = "queue", atomic: bool = False) -> None:
+    def __init__(
+        self, maxsize: float, discipline: Discipline, name: str = "queue", atomic: bool = False
+    ) -> None:
         self.name = name
         self.items, self.push, self.pop = discipline()
         self.atomic = atomic

@@ -77,7 +77,9 @@ class Group:
         return "several arms"
 
 
-def try_or_queue(party: Party | None, group: Group, arms: Sequence[Arm], choose: Callable[[int], int] | None) -> Any:
+def try_or_queue(
+    party: Party | None, group: Group, arms: Sequence[Arm], choose: Callable[[int], int] | None
+) -> Any:
     """Complete one arm and return it, or queue all and return PARKED. With every machine's mutex held.
 
     `choose` picks among the ready (fair); None takes the first (prioritised). A party of None never queues.

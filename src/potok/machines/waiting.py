@@ -58,7 +58,19 @@ class Waiter:
     a constructor call would cost as much as the rest of the operation.
     """
 
-    __slots__ = ("claimed", "end", "error", "group", "item", "machine", "op", "since", "task", "value", "woken")
+    __slots__ = (
+        "claimed",
+        "end",
+        "error",
+        "group",
+        "item",
+        "machine",
+        "op",
+        "since",
+        "task",
+        "value",
+        "woken",
+    )
 
     task: Any  # the party that waits
     machine: Any  # where it stands
@@ -189,7 +201,9 @@ class WaitQueue:
         while entries and entries[0].claimed:
             entries.popleft()
             self.dead -= 1
-        return any(not e.claimed and (e.group is None or (e.group is not but and e.group.open)) for e in entries)
+        return any(
+            not e.claimed and (e.group is None or (e.group is not but and e.group.open)) for e in entries
+        )
 
     def waiting(self) -> list[Waiter]:
         """Those who wait, first first (for reports and tests)."""

@@ -144,7 +144,7 @@ class Sender(_End, Generic[T]):
 
     __slots__ = ()
 
-    def send(self, item: T, timeout: float | None = None) -> None:  # noqa: C901 - as recv
+    def send(self, item: T, timeout: float | None = None) -> None:  # noqa: C901, PLR0912 - as recv
         """Hand the item to a receiver, or to the buffer; wait until that is possible. A park point.
 
         Raises: ClosedError if this end, or the last receiver, is closed; TimeoutError after `timeout` seconds;
@@ -164,7 +164,7 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine = end.machine
         if machine.shared:
-            item = pack(item, not machine.away)
+            item = pack(item, not machine.away)  # type: ignore[assignment]
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         before = task.waiter
@@ -182,7 +182,7 @@ class Sender(_End, Generic[T]):
         if machine.lost:
             report_lost(task.carrier, machine)
 
-    async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: C901 - as recv
+    async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: C901, PLR0912 - as recv
         """The awaitable spelling of `send`."""
         try:
             task = getcurrent().task
@@ -200,7 +200,7 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine = end.machine
         if machine.shared:
-            item = pack(item, not machine.away)
+            item = pack(item, not machine.away)  # type: ignore[assignment]
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         before = task.waiter
@@ -321,7 +321,7 @@ class Receiver(_End, Generic[T]):
             except BaseException as error:
                 got = abandon(task, before, deadline, error)
             if got is not RETRY:
-                return opened(got) if machine.shared else got
+                return opened(got) if machine.shared else got  # type: ignore[no-any-return]
 
     def recv_nowait(self) -> T:
         """Take an item that is there now. Not a park point.
@@ -493,11 +493,15 @@ def channel(
         name: for messages and reports.
     """
     if capacity is None:
-        raise TypeError("capacity must be a number >= 0; an unbounded channel is spelled potok.UNBOUNDED, not None")
+        raise TypeError(
+            "capacity must be a number >= 0; an unbounded channel is spelled potok.UNBOUNDED, not None"
+        )
     if isinstance(capacity, bool) or not isinstance(capacity, int | _Unbounded):
         raise TypeError(f"capacity must be an int >= 0 or potok.UNBOUNDED, not {capacity!r}")
     if isinstance(capacity, int) and capacity < 0:
-        raise ValueError(f"capacity must be >= 0, not {capacity}; an unbounded channel is spelled potok.UNBOUNDED")
+        raise ValueError(
+            f"capacity must be >= 0, not {capacity}; an unbounded channel is spelled potok.UNBOUNDED"
+        )
     if overflow not in ("block", "drop-oldest"):
         raise ValueError(f'overflow must be "block" or "drop-oldest", not {overflow!r}')
     if overflow == "drop-oldest" and (isinstance(capacity, _Unbounded) or capacity < 1):

@@ -9,7 +9,7 @@ PyCSP in that the choice is fair unless `pri_select` asks for order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from potok.errors import ClosedError
@@ -106,9 +106,13 @@ class _Choice:
 
     __slots__ = ("arms", "choose", "deadline", "group", "objects", "task", "timers")
 
-    def __init__(self, task: Task[Any], objects: tuple[Any, ...], timeout: float | None, ordered: bool) -> None:
+    def __init__(
+        self, task: Task[Any], objects: tuple[Any, ...], timeout: float | None, ordered: bool
+    ) -> None:
         if not objects:
-            raise ValueError("select needs at least one arm: it would wait for ever (potok.sleep waits for time)")
+            raise ValueError(
+                "select needs at least one arm: it would wait for ever (potok.sleep waits for time)"
+            )
         self.task = task
         self.objects = objects
         self.choose = None if ordered else task.kernel.choose
@@ -229,7 +233,9 @@ def _use_end(task: Task[Any], arm: Arm, end: Any) -> None:
         arm.item = pack(arm.item, not machine.away)
 
 
-def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:
+def _select(
+    objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str
+) -> Selected:
     task = current()
     if task.trap:
         attend(task, f"{name}()", f"a{name}()")
@@ -246,7 +252,9 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
                 got = wait(task, choice.wake_at())
         except Elapsed:
             if choice.timed_out():
-                raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
+                raise TimeoutError(
+                    f"{name}: none of {len(objects)} arms was ready within {timeout} s"
+                ) from None
             continue
         except BaseException as error:
             got = abandon(task, before, None, error)
@@ -258,7 +266,9 @@ def _select(objects: tuple[Any, ...], timeout: float | None, default: Any, order
             return choice.result(arm)
 
 
-async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str) -> Selected:
+async def _aselect(
+    objects: tuple[Any, ...], timeout: float | None, default: Any, ordered: bool, name: str
+) -> Selected:
     task = current_awaiting()
     if task.trap > ASYNC:
         attend(task)
@@ -275,7 +285,9 @@ async def _aselect(objects: tuple[Any, ...], timeout: float | None, default: Any
                 got = await await_woken(task, choice.wake_at())
         except Elapsed:
             if choice.timed_out():
-                raise TimeoutError(f"{name}: none of {len(objects)} arms was ready within {timeout} s") from None
+                raise TimeoutError(
+                    f"{name}: none of {len(objects)} arms was ready within {timeout} s"
+                ) from None
             continue
         except BaseException as error:
             got = abandon(task, before, None, error)

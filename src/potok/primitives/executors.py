@@ -60,7 +60,13 @@ def processes(
     from potok.links.packing import pack
 
     return Processes(
-        Options(workers, max_workers, None if initializer is None else pack(initializer), tuple(preload), start_method)
+        Options(
+            workers,
+            max_workers,
+            None if initializer is None else pack(initializer),
+            tuple(preload),
+            start_method,
+        )
     )
 
 
@@ -98,7 +104,9 @@ def resolve(on: Any) -> Executor:
         executor = _made.get(on)
         if executor is None:
             if on not in _makers:
-                raise ValueError(f"on={on!r} names no executor; choose one of {', '.join(map(repr, _makers))}")
+                raise ValueError(
+                    f"on={on!r} names no executor; choose one of {', '.join(map(repr, _makers))}"
+                )
             with _lock:
                 executor = _made.setdefault(on, _makers[on]())
         return executor

@@ -71,7 +71,9 @@ class Mutex:
 
     def _try(self, timeout: float | None) -> bool:
         if timeout is not None and timeout != -1:
-            raise ValueError(f"timeout can't be given with blocking=False, which never waits; it is {timeout!r}")
+            raise ValueError(
+                f"timeout can't be given with blocking=False, which never waits; it is {timeout!r}"
+            )
         machine = self._machine
         try:
             return machine.guard.run(carrier(), machine.acquire, None, self._owner()) is not PARKED
@@ -184,5 +186,7 @@ def _seconds(timeout: float | None) -> float | None:
         return None
     check_timeout(timeout)
     if timeout > TIMEOUT_MAX:
-        raise OverflowError(f"timeout must be at most threading.TIMEOUT_MAX, not {timeout!r} s; -1 waits for ever")
+        raise OverflowError(
+            f"timeout must be at most threading.TIMEOUT_MAX, not {timeout!r} s; -1 waits for ever"
+        )
     return timeout

@@ -163,7 +163,9 @@ class Queue(_Getting[T]):
                 raise Full(f"{machine.name} was full for {timeout} s") from None
             except WouldBlock as error:
                 if task.waiter is before and task.carrier.inside is not None and machine.maxsize <= 0:
-                    machine.guard.post(task.carrier, _put_now, machine, item)  # a put that never waits may come later
+                    machine.guard.post(
+                        task.carrier, _put_now, machine, item
+                    )  # a put that never waits may come later
                     return
                 got = abandon(task, before, deadline, error)
             except BaseException as error:

@@ -82,11 +82,15 @@ class Semaphore:
 
     def _try(self, timeout: float | None) -> bool:
         if timeout is not None:
-            raise ValueError(f"timeout can't be given with blocking=False, which never waits; it is {timeout!r}")
+            raise ValueError(
+                f"timeout can't be given with blocking=False, which never waits; it is {timeout!r}"
+            )
         machine = self._machine
         try:
             return machine.guard.run(carrier(), machine.acquire, None) is not PARKED
-        except WouldBlock:  # in a signal handler or finalizer that interrupted an operation on this very semaphore
+        except (
+            WouldBlock
+        ):  # in a signal handler or finalizer that interrupted an operation on this very semaphore
             return False
 
     def release(self, n: int = 1) -> None:
@@ -251,7 +255,9 @@ class Barrier:
             return
         self.abort()
         if isinstance(error, TimeoutError) and timeout is not None:
-            raise BrokenBarrierError(f"the other parties of this Barrier did not come within {timeout} s") from None
+            raise BrokenBarrierError(
+                f"the other parties of this Barrier did not come within {timeout} s"
+            ) from None
 
     def _pass(self, got: int | Trip) -> int:
         """The number; first, if this task completed the round, the action."""

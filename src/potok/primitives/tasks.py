@@ -156,7 +156,9 @@ def await_(awaitable: Awaitable[T]) -> T:
     """
     task = current()
     if task.base_trap & ASYNC:
-        raise BlockingCallError(f"await_() is for def tasks; write `await ...` in the async def task {task.name}")
+        raise BlockingCallError(
+            f"await_() is for def tasks; write `await ...` in the async def task {task.name}"
+        )
     if task.trap:
         attend(task, "await_()")
     kernel = task.kernel

@@ -39,7 +39,9 @@ class Board:
 
     def __init__(self) -> None:
         self._polls: Any = selectors.DefaultSelector()
-        self._lead = threading.RLock()  # again by its holder: what the leader handles may wait for an answer, too
+        self._lead = (
+            threading.RLock()
+        )  # again by its holder: what the leader handles may wait for an answer, too
         self._standby: Any = None
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()
@@ -193,7 +195,9 @@ def _call_logged(call: Callable[[], object]) -> None:
     except Exception:
         import logging
 
-        logging.getLogger("potok").warning("%r, put off to be done outside of a finalizer, failed", call, exc_info=True)
+        logging.getLogger("potok").warning(
+            "%r, put off to be done outside of a finalizer, failed", call, exc_info=True
+        )
 
 
 board = Board()

@@ -24,7 +24,20 @@ from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter, park
 from potok.remote.board import board
 from potok.remote.home import AGAIN_TOLD, PARKED_TOLD, RECALLED_TOLD, home
 
-__all__ = ["AwayGuard", "Asked", "Remote", "Slot", "ask", "asks", "block_for", "park_for", "parks", "reads", "tells", "understood"]
+__all__ = [
+    "Asked",
+    "AwayGuard",
+    "Remote",
+    "Slot",
+    "ask",
+    "asks",
+    "block_for",
+    "park_for",
+    "parks",
+    "reads",
+    "tells",
+    "understood",
+]
 
 
 class AwayGuard:
@@ -66,7 +79,7 @@ def understood(error: Any) -> Any:
 class Remote(Machine):
     """What stands here for a machine whose home is elsewhere."""
 
-    __slots__ = ("count", "ref", "known")
+    __slots__ = ("count", "known", "ref")
 
     away = True
     sent: Any = staticmethod(lambda args: args)  # what is sent in place of the arguments
@@ -110,7 +123,7 @@ class Asked:
         try:
             self.link = home.link_to(space)
             self.number = self.link.call(request, self)
-        except Exception as error:  # noqa: BLE001 - its home has ended
+        except Exception as error:
             self.failed(error)
 
     def recall(self) -> None:
@@ -122,7 +135,7 @@ class Asked:
         waiter.claimed = True
         try:
             waiter.value = value if self.well is None else self.well(value)
-        except Exception as error:  # noqa: BLE001 - what is wrong with it, its task is told
+        except Exception as error:
             waiter.error = error
         waiter.wake()
 
@@ -179,7 +192,9 @@ def block_for(start: Callable[[Slot], object], counts: bool = True, timeout: flo
     return slot.value
 
 
-def park_for(remote: Remote, party: Any, op: str, request: tuple[Any, ...], end: Any = None, well: Any = None) -> Any:
+def park_for(
+    remote: Remote, party: Any, op: str, request: tuple[Any, ...], end: Any = None, well: Any = None
+) -> Any:
     """Have the party wait for the answer."""
     waiter: Any = park(party, remote, op, None, end)
     asked = Asked(waiter, well)

@@ -32,9 +32,11 @@ NOBODY: Any = type("NoQueue", (), {"entries": (), "__slots__": ()})()
 class RemoteEnd(End):
     """What stands here for an end whose home is elsewhere."""
 
-    __slots__ = ("__weakref__", "count", "moves", "ref", "known", "told")
+    __slots__ = ("__weakref__", "count", "known", "moves", "ref", "told")
 
-    def __init__(self, ref: Ref, machine: RemoteChannel, sends: bool, moves: bool, spec: tuple[Any, ...]) -> None:
+    def __init__(
+        self, ref: Ref, machine: RemoteChannel, sends: bool, moves: bool, spec: tuple[Any, ...]
+    ) -> None:
         super().__init__(machine, sends)  # type: ignore[arg-type]
         self.ref = ref
         self.moves = moves
@@ -102,7 +104,9 @@ class RemoteChannel(Remote):
         if end.told is not None:
             return ClosedError(str(end.told), cause=end.told.cause)
         side = "sender" if end.sends else "receiver"
-        return ClosedError(f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None)
+        return ClosedError(
+            f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None
+        )
 
     def is_clean_end(self, end: RemoteEnd) -> bool:
         """Whether a receiver that met the end met no error."""
@@ -228,7 +232,9 @@ def export_channel(machine: BroadcastMachine) -> tuple[Any, ...]:
     return "channel", machine.name, machine.capacity
 
 
-def serve_end(at: Home, link: Link, number: int, end: Any, op: str, wait: bool, args: tuple[Any, ...]) -> None:
+def serve_end(
+    at: Home, link: Link, number: int, end: Any, op: str, wait: bool, args: tuple[Any, ...]
+) -> None:
     """An operation of another address space on an end of ours."""
     machine, me = end.machine, carrier()
     if op == "send":

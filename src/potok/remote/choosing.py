@@ -44,7 +44,13 @@ def attempt_away(task: Task[Any], party: Any, group: Group, arms: list[Arm], cho
     if due and choose is None and arms.index(due[0]) == 0:
         return due[0]
     (space,) = spaces
-    request = (space, 0, "select", party is not None and not due, ([_described(a) for a in others], choose is None))
+    request = (
+        space,
+        0,
+        "select",
+        party is not None and not due,
+        ([_described(a) for a in others], choose is None),
+    )
     if party is None or due:
         got = ask(request)
         if got == PARKED_TOLD:
@@ -81,7 +87,7 @@ class AwayGroup(Group):
 def _won(arms: list[Arm], got: Any) -> Arm:
     """The arm that took effect, with its outcome."""
     index, error, value = got
-    arm = arms[index]
+    arm: Arm = arms[index]
     if error is not None:
         arm.error = understood(error)
     elif arm.op == "join":
@@ -107,7 +113,7 @@ def _described(arm: Arm) -> tuple[Any, ...]:
 
 
 def _attempt_mixed(task: Task[Any], party: Any, group: Group, arms: list[Arm], choose: Choose) -> Any:
-    ready = [arm for arm in arms if arm.end is not None and arm.end.closed or arm.machine.ready(arm)]
+    ready = [arm for arm in arms if (arm.end is not None and arm.end.closed) or arm.machine.ready(arm)]
     while ready:
         arm = ready.pop(choose(len(ready)) if choose is not None and len(ready) > 1 else 0)
         if arm.machine.guard.run(task.carrier, arm.machine.attempt, arm):
@@ -115,7 +121,9 @@ def _attempt_mixed(task: Task[Any], party: Any, group: Group, arms: list[Arm], c
     if party is None:
         return PARKED
     here = [arm for arm in arms if not arm.machine.away]
-    got = guarded_together(task.carrier, [arm.machine.guard for arm in here], try_or_queue, party, group, here, choose)
+    got = guarded_together(
+        task.carrier, [arm.machine.guard for arm in here], try_or_queue, party, group, here, choose
+    )
     if got is PARKED:
         for arm in arms:
             if arm.machine.away:
@@ -136,7 +144,12 @@ def serve_select(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> No
     party.tidy = partial(_give_up, group, arms)
     guards = [arm.machine.guard for arm in arms]
     how = None if ordered else choose
-    at.park(party, guarded_together, wait, (carrier(), guards, try_or_queue, party if wait else None, group, arms, how))
+    at.park(
+        party,
+        guarded_together,
+        wait,
+        (carrier(), guards, try_or_queue, party if wait else None, group, arms, how),
+    )
 
 
 def _arm(at: Home, group: Group, index: int, number: int, op: str, item: Any) -> Arm:

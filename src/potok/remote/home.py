@@ -32,7 +32,21 @@ from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
 from potok.remote.board import board
 from potok.remote.link import Link
 
-__all__ = ["AGAIN_TOLD", "PARKED_TOLD", "RECALLED_TOLD", "Home", "Owner", "Party", "Relay", "Stranger", "home", "me_as_owner", "packed", "register", "told_of"]
+__all__ = [
+    "AGAIN_TOLD",
+    "PARKED_TOLD",
+    "RECALLED_TOLD",
+    "Home",
+    "Owner",
+    "Party",
+    "Relay",
+    "Stranger",
+    "home",
+    "me_as_owner",
+    "packed",
+    "register",
+    "told_of",
+]
 
 RECALLED_TOLD = ("recalled",)
 AGAIN_TOLD = ("again",)
@@ -104,7 +118,7 @@ class Party:
     def answer(self, value: Any) -> None:
         try:
             self.link.answer(self.number, self.done(value))
-        except Exception as error:  # noqa: BLE001 - of the arm that won, or what can't be pickled
+        except Exception as error:
             self.link.fail(self.number, told_of(error))
 
     def recall(self) -> bool:
@@ -172,7 +186,9 @@ class Home:
         self.about: Callable[[Link, Any], object] = _nobody_cares
         self.lost: Callable[[Link, BaseException], object] = _nobody_cares
         self.unsettled: Callable[[], bool] = _settled  # whether something is to run that is no task yet
-        self.space_ops: dict[str, Callable[[Home, Link, int, tuple[Any, ...]], object]] = {}  # of the space as such
+        self.space_ops: dict[
+            str, Callable[[Home, Link, int, tuple[Any, ...]], object]
+        ] = {}  # of the space as such
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
         self.exports: dict[type, Callable[[Any], tuple[Any, ...]]] = {}  # what one is to be known by
         self.makes: dict[str, Callable[..., Any]] = {}  # what stands here for a thing of that kind
@@ -331,8 +347,7 @@ class Home:
     def held_there(self, space: int) -> list[Any]:
         """Locks of ours that a task of that space holds."""
         with self._lock:
-            locks = [lock for lock in self.locks if getattr(lock.holder, "space", None) == space]
-        return locks
+            return [lock for lock in self.locks if getattr(lock.holder, "space", None) == space]
 
     # ── serving ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -351,7 +366,7 @@ class Home:
             else:
                 thing = self._entries[target].thing
                 self.serves[_kind(thing, self.serves)](self, link, number, thing, op, wait, args)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except Exception as error:
             link.fail(number, told_of(error))
 
     def _forward(self, link: Link, number: int, request: Any) -> None:
@@ -380,7 +395,7 @@ class Home:
         link.serving[number] = party
         try:
             got = run(*args)
-        except Exception as error:  # noqa: BLE001 - what the machine refuses with
+        except Exception as error:
             link.fail(number, told_of(error))
             return
         if got is not PARKED:
@@ -425,9 +440,7 @@ class Home:
         """Nobody is left at the other side: take back what it waits for, and what it held."""
         for number in list(link.serving):
             serving = link.serving.pop(number, None)
-            if isinstance(serving, Relay):
-                serving.recall()
-            elif isinstance(serving, Party):
+            if isinstance(serving, Relay | Party):
                 serving.recall()
             elif serving is not None:
                 self.recall_run(link, number, str(error))

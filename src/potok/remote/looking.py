@@ -36,7 +36,9 @@ def places_here(but: tuple[int, int]) -> Places:
     found = []
     for info in live_tasks():
         task = info.task
-        if (home.space, task.id) == but or hasattr(task.kernel, "pid_of"):  # the latter are seen where they run
+        if (home.space, task.id) == but or hasattr(
+            task.kernel, "pid_of"
+        ):  # the latter are seen where they run
             continue
         where = place(task)
         if where is None:
@@ -60,7 +62,7 @@ class Look:
                 self.rest += 1
                 try:
                     link.call((link.space, 0, "look", True, (but,)), Part(self))
-                except Exception:  # noqa: BLE001 - it has ended meanwhile
+                except Exception:
                     self.add(None)
         self.add((0, (), 0))
 
@@ -141,7 +143,7 @@ class Survey:
                 self.rest += 1
                 try:
                     link.call((link.space, 0, "waits", True, ()), self)
-                except Exception:  # noqa: BLE001 - it has ended meanwhile
+                except Exception:
                     self.failed(None)
         self.answered(waits_here())
 

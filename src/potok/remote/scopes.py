@@ -65,7 +65,9 @@ class ScopeHandle:
         raise ScopeError("a scope is entered where it was made, not in another address space")
 
     def __exit__(self, *_: object) -> None:
-        raise ScopeError("this scope was entered by a task of another address space, and is left by that one only")
+        raise ScopeError(
+            "this scope was entered by a task of another address space, and is left by that one only"
+        )
 
     async def __aenter__(self) -> Any:
         return self.__enter__()
@@ -103,7 +105,9 @@ def _elsewhere() -> None:
     """What a task of another address space is said to run."""
 
 
-def _serve(at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, args: tuple[Any, ...]) -> None:
+def _serve(
+    at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, args: tuple[Any, ...]
+) -> None:
     if op == "start":
         work, on, name = args
         fn, rest = work.open()

@@ -1,4 +1,4 @@
-"""Locks, semaphores, events, conditions, barriers and queues in other address spaces, and how their home serves them."""
+"""Locks, semaphores, events, conditions, barriers, queues in other address spaces, and how their home serves them."""
 
 from __future__ import annotations
 
@@ -193,7 +193,19 @@ OWNED = {LockMachine, RLockMachine}
 
 PARKING = {"acquire", "enter", "restore", "wait", "arrive", "put", "get", "join"}
 PLAIN = {
-    *("release", "leave", "recover", "give_up", "held_by", "set", "clear", "notify", "acted", "abort", "reset"),
+    *(
+        "release",
+        "leave",
+        "recover",
+        "give_up",
+        "held_by",
+        "set",
+        "clear",
+        "notify",
+        "acted",
+        "abort",
+        "reset",
+    ),
     *("task_done", "shutdown", "resize"),
 }
 READ = {
@@ -202,7 +214,9 @@ READ = {
 }
 
 
-def serve(at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, args: tuple[Any, ...]) -> None:
+def serve(
+    at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, args: tuple[Any, ...]
+) -> None:
     """An operation of another address space on a machine of ours."""
     owned = type(machine) in OWNED
     if op == "read":

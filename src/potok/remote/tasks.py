@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from potok.errors import PotokError
@@ -28,7 +29,7 @@ class TaskHome(Remote):
     host = parent = reason = deadline = None
     shield = False
     children = members = ()
-    handed: Any = {}
+    handed: Any = MappingProxyType({})
 
     def join(self, party: Any, member: Any) -> Any:
         if member.finished:
@@ -54,7 +55,7 @@ class TaskHome(Remote):
 class RemoteTask(Task[Any]):
     """A handle on a task that belongs to a scope elsewhere."""
 
-    __slots__ = ("count", "ref", "remote_pid", "known")
+    __slots__ = ("count", "known", "ref", "remote_pid")
 
     def __init__(self, ref: Ref, kind: str, label: str, executor: str, pid: int | None) -> None:
         super().__init__(_elsewhere, (), TaskHome(ref), label)
@@ -97,7 +98,7 @@ def outcome_of(task: Task[Any]) -> tuple[Any, ...]:
     value = task.value
     try:
         return "returned", value if isinstance(value, Packed) else pack(value)
-    except Exception as error:  # noqa: BLE001 - can't be pickled: that is what is told then
+    except Exception as error:
         return ("failed", *pack_error(error))
 
 

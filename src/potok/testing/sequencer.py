@@ -31,7 +31,9 @@ class Sequencer:
         """The block of this number. Raises ValueError if the number is negative or was used before."""
         gate = self._gate(step)
         if step < 0 or gate.used:
-            raise ValueError(f"step {step} is {'negative' if step < 0 else 'taken'}: each of 0, 1, 2, ... is used once")
+            raise ValueError(
+                f"step {step} is {'negative' if step < 0 else 'taken'}: each of 0, 1, 2, ... is used once"
+            )
         gate.used = True
         return Step(gate, self._gate(step + 1))
 

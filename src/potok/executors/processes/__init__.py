@@ -14,7 +14,7 @@ from typing import Any
 from potok.executors.processes.options import Options
 from potok.kernel.task import Task
 
-__all__ = ["Processes", "unsupported"]
+__all__ = ["Options", "Processes", "unsupported"]
 
 
 class Processes:
@@ -56,5 +56,3 @@ def unsupported() -> str:
     except (ImportError, AttributeError):
         return "no socket pairs of AF_UNIX here"
     return ""
-
-

@@ -33,7 +33,19 @@ GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before i
 class Worker:
     """A worker process, as the program sees it."""
 
-    __slots__ = ("crew", "gone", "idle_since", "link", "pid", "run", "space", "status", "stopping", "task", "told")
+    __slots__ = (
+        "crew",
+        "gone",
+        "idle_since",
+        "link",
+        "pid",
+        "run",
+        "space",
+        "status",
+        "stopping",
+        "task",
+        "told",
+    )
 
     def __init__(self, crew: Crew, space: int) -> None:
         self.crew = crew
@@ -46,7 +58,7 @@ class Worker:
         self.run = 0  # how many tasks it was given
         self.stopping = 0  # the one that was cancelled
         self.idle_since = 0.0
-        self.link: Link = None  # type: ignore[assignment]
+        self.link: Any = None  # until it is made
 
     def stop(self) -> None:
         """Its task was cancelled: it has a moment to end by itself."""
@@ -77,7 +89,7 @@ class Worker:
         if not self.pid and not self.gone:
             me, bell = carrier(), closed_lock()
             self.told.append(bell)
-            while not self.pid and not self.gone and not board.wait(me, bell, 0.05):
+            while not (board.wait(me, bell, 0.05) or self.gone):
                 pass
         return self.pid
 
@@ -91,7 +103,11 @@ class Worker:
         ran = f" while it ran task {self.task}" if self.task else ""
         how = "went away"
         if self.status is not None:
-            how = f"was killed by {_signal_name(-self.status)}" if self.status < 0 else f"ended with exit code {self.status}"
+            how = (
+                f"was killed by {_signal_name(-self.status)}"
+                if self.status < 0
+                else f"ended with exit code {self.status}"
+            )
         elif cause is not None:
             how = f"was stopped, as {cause}"
         return WorkerDied(
@@ -119,7 +135,9 @@ class Forkserver:
         self.unborn: deque[Worker] = deque()
         self.living: dict[int, Worker] = {}
         self.asking = threading.Lock()
-        self.pid = _spawn(f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})", there)
+        self.pid = _spawn(
+            f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})", there
+        )
         there.close()
         here.setblocking(False)
         board.watch(here, self._told)
@@ -136,7 +154,9 @@ class Forkserver:
                     time.sleep(0.001)
                 except OSError as error:
                     self.unborn.pop()
-                    raise PotokError(f"the forkserver has ended, so no worker can be started: {error}") from error
+                    raise PotokError(
+                        f"the forkserver has ended, so no worker can be started: {error}"
+                    ) from error
 
     def kill(self, pid: int) -> None:
         try:
@@ -280,7 +300,9 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
         server = forkservers.get(worker.crew.options.preload)
         if server is not None:
             if worker.pid and "without a goodbye" not in str(cause):
-                server.kill(worker.pid)  # it has written what is no message: nothing that it says can be trusted
+                server.kill(
+                    worker.pid
+                )  # it has written what is no message: nothing that it says can be trusted
             return None
     return worker.explain(cause)
 

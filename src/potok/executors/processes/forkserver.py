@@ -115,7 +115,7 @@ def _warm_up(preload: tuple[str, ...]) -> tuple[Callable[[int], None], Callable[
     for name in preload:
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - the worker that needs it will tell
+        except Exception as error:
             print(f"potok: preload of {name!r} failed: {error!r}", file=sys.stderr)
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 

@@ -110,7 +110,16 @@ class ProcessKernel:
         task.started = True
         reason = effective(task)  # it may be cancelled before it begins
         told = None if reason is None else safely_packed(reason[0])
-        request = (task.name, task.id, run.ref, work, rest, told, self.options, (tuple(sys.path), os.getcwd()))
+        request = (
+            task.name,
+            task.id,
+            run.ref,
+            work,
+            rest,
+            told,
+            self.options,
+            (tuple(sys.path), os.getcwd()),
+        )
         if home.space:
             run.link = home.link_to(0)
             run.pid = run.ask_pid
@@ -149,7 +158,5 @@ def safely_packed(reason: Any) -> Packed:
     """A reason for a cancellation, by description if it can't be pickled."""
     try:
         return pack(reason)
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, the cancellation goes its way
+    except Exception:
         return pack(f"{reason!r:.200}")
-
-

@@ -33,7 +33,7 @@ __all__ = ["work"]
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "deadline", "id", "name", "number", "origin", "options", "setting", "work")
+    __slots__ = ("border", "deadline", "id", "name", "number", "options", "origin", "setting", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
@@ -143,7 +143,7 @@ class Worker:
             _settle_in(job.setting)
             self._initialize(job.options)
             fn, args = job.work.open()
-        except BaseException as error:  # noqa: BLE001 - it is how the task ended
+        except BaseException as error:
             return ("failed", *pack_error(error, where), os.getpid())
         root.guard.run(self.me, root.attach, job.border)
         task = SentTask(fn, args, job.border, job.name)
@@ -174,7 +174,7 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
     if task.error is None:
         try:
             return "returned", pack(task.value), os.getpid()
-        except Exception as error:  # noqa: BLE001 - the result can't be pickled: that is the outcome
+        except Exception as error:
             task.error = error
     return ("failed", *pack_error(task.error, where), os.getpid())
 
@@ -215,5 +215,3 @@ def work(fd: int) -> None:
     _main_carrier = carrier()
     signal.signal(signal.SIGINT, _pass_over)
     Worker(socket.socket(fileno=fd)).serve()
-
-

@@ -67,9 +67,18 @@ _SUBJECTS = (
     timeouts,
 )
 
-__all__ = ["CAPABILITIES", "HOSTS", "Play", "Target", "play", "pytest_plugins"]  # and every test of these subjects
+__all__ = [
+    "CAPABILITIES",
+    "HOSTS",
+    "Play",
+    "Target",
+    "play",
+    "pytest_plugins",
+]  # and every test of these subjects
 
-pytest_plugins = ("potok.testing.conformance.collecting",)  # what pytest looks for in the module that takes it over
+pytest_plugins = (
+    "potok.testing.conformance.collecting",
+)  # what pytest looks for in the module that takes it over
 
 for _subject in _SUBJECTS:
     for _name, _test in vars(_subject).items():

@@ -1,6 +1,5 @@
 """What a `select` may wait for besides channels, and what becomes of it when they close."""
 
-
 import pytest
 
 import potok

@@ -302,7 +302,10 @@ def test_select_serves_several_receivers_of_one_channel(play: Play) -> None:
         stop_tx, stop = potok.channel(3)
         async with do.scope() as s:
             takers = [s.start(take, [a, b], stop.clone()) for _ in range(3)]
-            feeders = [s.start(send_each, a_tx.clone(), *range(20)), s.start(send_each, b_tx.clone(), *range(20, 40))]
+            feeders = [
+                s.start(send_each, a_tx.clone(), *range(20)),
+                s.start(send_each, b_tx.clone(), *range(20, 40)),
+            ]
             for task in feeders:
                 await do.result(task)
             for _ in takers:

@@ -198,7 +198,9 @@ def test_race_cancelled_poller_against_sender(play: Play) -> None:
         for number in range(ROUNDS):
             a, b = potok.pipe(number % 3)
             async with do.scope() as s:
-                victim, hasty, patient = (s.start(poll_for, [b], wait) for wait in (None, do.tick / 100, None))
+                victim, hasty, patient = (
+                    s.start(poll_for, [b], wait) for wait in (None, do.tick / 100, None)
+                )
                 giver = s.start(send_each, a.clone(), number)
                 for _ in range(number % 5):
                     await do.sleep(0)

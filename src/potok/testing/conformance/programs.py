@@ -195,7 +195,10 @@ def test_program_token_ring(play: Play) -> None:
         done_tx, done = potok.channel()
         links = [potok.channel(1) for _ in range(20)]
         async with do.scope() as s:
-            tasks = [s.start(node, links[n - 1][1].clone(), links[n][0].clone(), done_tx.clone()) for n in range(20)]
+            tasks = [
+                s.start(node, links[n - 1][1].clone(), links[n][0].clone(), done_tx.clone())
+                for n in range(20)
+            ]
             await do.send(links[-1][0], 105)
             last = await do.recv(done)
             s.cancel()

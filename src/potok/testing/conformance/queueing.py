@@ -29,7 +29,12 @@ async def get_one(do: Do, queue: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "order"),
-    [("Queue", [2, 3, 1]), ("LifoQueue", [1, 3, 2]), ("PriorityQueue", [1, 2, 3]), ("SimpleQueue", [2, 3, 1])],
+    [
+        ("Queue", [2, 3, 1]),
+        ("LifoQueue", [1, 3, 2]),
+        ("PriorityQueue", [1, 2, 3]),
+        ("SimpleQueue", [2, 3, 1]),
+    ],
 )
 @needs()
 def test_queue_gives_items_in_its_order(play: Play, name: str, order: list[int]) -> None:

@@ -35,7 +35,7 @@ def test_race_cancelled_receiver_against_sender(play: Play) -> None:
     async def body(do: Do) -> None:
         for number in range(ROUNDS):
             got = Record()
-            rest = Record()
+            rest: list[int] = []
             tx, rx = potok.channel()
             async with do.scope() as s:
                 victim = s.start(take, rx.clone(), got)
@@ -207,7 +207,7 @@ def test_race_close_against_senders(play: Play) -> None:
                 for first in (0, 10, 20):
                     s.start(give, tx, first, kept)
                 for _ in range(number):
-                    got.append(await do.recv(rx))  # noqa: PERF401 - one at a time
+                    got.append(await do.recv(rx))
                 rx.close()
             assert sorted(kept + lost + got) == list(range(30))
 

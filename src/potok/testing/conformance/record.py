@@ -17,10 +17,10 @@ class Record:
     read, too, while nobody appends.
     """
 
-    def __init__(self) -> None:
-        self._tx, self._rx = potok.channel(potok.UNBOUNDED, name="record")
+    def __init__(self, ends: tuple[Any, Any] | None = None) -> None:
+        self._mine = ends is None
+        self._tx, self._rx = ends or potok.channel(potok.UNBOUNDED, name="record")
         self._seen: list[Any] = []
-        self._mine = True
 
     def __del__(self) -> None:
         if self._mine:
@@ -80,6 +80,4 @@ class Record:
 
 def _elsewhere(tx: potok.Sender[Any], rx: potok.Receiver[Any]) -> Record:
     """The Record that a task was given."""
-    record = Record.__new__(Record)
-    record._tx, record._rx, record._seen, record._mine = tx, rx, [], False
-    return record
+    return Record((tx, rx))

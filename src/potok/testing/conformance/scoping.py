@@ -322,7 +322,6 @@ def test_exception_group_of_the_body_is_kept_inside(play: Play) -> None:
 @needs()
 def test_errors_of_python_pass_through_a_finished_scope(play: Play) -> None:
     """`return` and `break` out of a block wait for its tasks and then do what they do."""
-
     got = Record()
 
     async def body(do: Do) -> str:

@@ -363,7 +363,7 @@ def test_race_cancelled_subscriber_against_sender(play: Play) -> None:
                         await do.sleep(0)
                     victim.cancel()
                     await do.outcome(victim)
-                    got += await receive_all(do, rx)
+                    got.extend(await receive_all(do, rx))
                     assert got == await do.result(bystander) == list(range(5))
 
     play(body)

@@ -263,7 +263,6 @@ def test_root_task_that_fails_is_told_to_whoever_asks(play: Play) -> None:
 @needs("parking", "root tasks")
 def test_root_task_that_fails_unasked_is_reported(play: Play, capfd: pytest.CaptureFixture[str]) -> None:
     """Its traceback goes to stderr, once, with its name; its siblings live."""
-
     if "one address space" in play.target.lacks and play.host in ("def", "async"):
         pytest.skip("the process that runs the body reports on its own stderr, which pytest does not capture")
 
