@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import potok
+from potok.testing import wait_all_parked
 
 TESTED = potok.processes(preload=("pytest",))
 PATIENCE = 20.0  # seconds; only a failing test waits that long
@@ -82,7 +83,7 @@ def test_what_a_dead_worker_sent_arrives_and_then_why_it_ends(capacity: int) -> 
         s.start(sends_then_dies, tx, 5)
         with pytest.raises(potok.ClosedError) as caught:
             for item in rx:
-                got.append(item)  # noqa: PERF401 - up to the error
+                got.append(item)  # noqa: PERF402 - up to the error
     assert got == list(range(5))
     assert isinstance(caught.value.cause, potok.WorkerDied)
 
@@ -99,7 +100,7 @@ def test_worker_that_dies_while_it_waits_takes_nothing() -> None:
     with pytest.raises(ExceptionGroup), potok.scope(on=TESTED, on_fail="collect") as s:
         victim = s.start(receives_until_killed, rx.clone(), ready)
         ready.wait()
-        potok.testing.wait_all_parked()
+        wait_all_parked()
         os.kill(victim.pid, signal.SIGKILL)
         victim.join()
         s.start(tx.send, "kept")
@@ -145,7 +146,7 @@ def test_who_waits_for_a_lock_learns_that_it_was_abandoned() -> None:
         holder = s.start(hold, lock, ready)
         ready.wait()
         waiting = s.start(lock.acquire)
-        potok.testing.wait_all_parked()
+        wait_all_parked()
         os.kill(holder.pid, signal.SIGKILL)
         with pytest.raises(potok.AbandonedLock):
             waiting.result()

@@ -232,7 +232,7 @@ def export_channel(machine: BroadcastMachine) -> tuple[Any, ...]:
     return "channel", machine.name, machine.capacity
 
 
-def serve_end(
+def serve_end(  # noqa: C901 - a line or two for each operation
     at: Home, link: Link, number: int, end: Any, op: str, wait: bool, args: tuple[Any, ...]
 ) -> None:
     """An operation of another address space on an end of ours."""

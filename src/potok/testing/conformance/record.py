@@ -19,6 +19,8 @@ class Record:
 
     def __init__(self, ends: tuple[Any, Any] | None = None) -> None:
         self._mine = ends is None
+        self._tx: potok.Sender[Any]
+        self._rx: potok.Receiver[Any]
         self._tx, self._rx = ends or potok.channel(potok.UNBOUNDED, name="record")
         self._seen: list[Any] = []
 
