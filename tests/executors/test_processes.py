@@ -19,6 +19,38 @@ TESTED = potok.processes(preload=("pytest",))
 PATIENCE = 20.0  # seconds; only a failing test waits that long
 
 
+SPAWNED = potok.processes(start_method="spawn")
+
+
+def test_spawned_workers_do_the_same() -> None:
+    """Fresh interpreters, where there is no forkserver: results, channels, deaths, and nobody left."""
+    tx, rx = potok.channel()
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on=SPAWNED, on_fail="collect") as s:
+        s.start(sends_then_dies, tx, 3, name="victim")
+        with pytest.raises(potok.ClosedError):
+            assert [rx.recv(), rx.recv(), rx.recv()] == [0, 1, 2]
+            rx.recv()
+        assert s.start(lambda: 42).result() == 42
+    (error,) = caught.value.exceptions
+    assert isinstance(error, potok.WorkerDied)
+    assert (error.signal, error.task) == (signal.SIGKILL, "victim")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"start_method": "fork"}, "start_method"),
+        ({"workers": 0}, "workers"),
+        ({"max_workers": 1.5}, "max_workers"),
+        ({"initializer": 3}, "initializer"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], named: str) -> None:
+    """The message names the option."""
+    with pytest.raises((TypeError, ValueError), match=named):
+        potok.processes(**options)
+
+
 def dies_by_signal(number: int) -> None:
     os.kill(os.getpid(), number)
     while True:

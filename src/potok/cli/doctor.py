@@ -80,8 +80,8 @@ def _start_methods() -> dict[str, Any]:
 
 def _executors() -> dict[str, dict[str, Any]]:
     """Say of every executor whether it works here, by running a task on it."""
-    reasons = {name: _why_not(name) for name in ("inline", "coroutines", "threads", "simulated")}
-    reasons |= {"interpreters": NOT_BUILT, "processes": NOT_BUILT}
+    reasons = {name: _why_not(name) for name in ("inline", "coroutines", "threads", "processes", "simulated")}
+    reasons |= {"interpreters": NOT_BUILT}
     return {name: {"available": reason is None, "reason": reason} for name, reason in reasons.items()}
 
 

@@ -56,6 +56,15 @@ def processes(
         preload: names of modules to be imported before workers are made, so that they start warm.
         start_method: "forkserver" (Linux) or "spawn"; by default what is best here.
     """
+    if start_method not in (None, "forkserver", "spawn"):
+        raise ValueError(
+            f'start_method must be "forkserver" or "spawn", not {start_method!r}; fork is never safe'
+        )
+    for name, number in (("workers", workers), ("max_workers", max_workers)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            raise ValueError(f"{name} must be None or an int >= 1, not {number!r}")
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"initializer must be callable without arguments, not {initializer!r}")
     from potok.executors.processes import Options, Processes
     from potok.links.packing import pack
 

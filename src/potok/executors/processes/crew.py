@@ -142,8 +142,9 @@ class Forkserver:
         here.setblocking(False)
         board.watch(here, self._told)
 
-    def fork(self, worker: Worker, fd: int) -> None:
-        """Have a worker made that speaks over this descriptor. Does not wait for it."""
+    def make(self, worker: Worker, there: socket.socket) -> None:
+        """Have a worker made that speaks over this socket. Does not wait for it."""
+        fd = there.fileno()
         with self.asking:
             self.unborn.append(worker)
             while True:
@@ -194,7 +195,47 @@ class Forkserver:
         _reap(self.pid)
 
 
+class Spawner:
+    """Starts every worker as a fresh interpreter: slower, but everywhere, and with nothing of this process in it."""
+
+    def __init__(self) -> None:
+        self.living: dict[int, Worker] = {}
+        self.watched: dict[int, int] = {}  # what tells that a process has ended
+
+    def make(self, worker: Worker, there: socket.socket) -> None:
+        """Does not wait for it."""
+        pid = _spawn(f"from potok.executors.processes.worker import work; work({HANDED_FD})", there)
+        self.living[pid] = worker
+        worker.is_called(pid)
+        if hasattr(os, "pidfd_open"):
+            fd = self.watched[pid] = os.pidfd_open(pid)
+            board.watch(fd, lambda _: self._ended(pid, fd))
+        else:
+            board.later(POLL, partial(self._look_after, pid))
+
+    def kill(self, pid: int) -> None:
+        if pid in self.living:
+            os.kill(pid, signal.SIGKILL)
+
+    def _look_after(self, pid: int) -> None:
+        if not self._ended(pid, None):
+            board.later(POLL, partial(self._look_after, pid))
+
+    def _ended(self, pid: int, fd: int | None) -> bool:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if not reaped:
+            return False
+        if fd is not None:
+            board.forget(fd)
+            os.close(self.watched.pop(pid))
+        worker = self.living.pop(pid)
+        worker.status = os.waitstatus_to_exitcode(status)
+        worker.link.hang_up()
+        return True
+
+
 HANDED_FD = 3
+POLL = 0.02  # seconds between two looks whether a process has ended, where nothing tells
 forkservers: dict[tuple[str, ...], Forkserver] = {}
 _founding = threading.Lock()
 
@@ -243,9 +284,7 @@ class Crew:
                 return worker
 
     def kill(self, worker: Worker) -> None:
-        server = forkservers.get(self.options.preload)
-        if server is not None:
-            server.kill(worker.known_pid())
+        self.maker().kill(worker.known_pid())
 
     def take_back(self, worker: Worker) -> None:
         worker.task = ""
@@ -276,34 +315,30 @@ class Crew:
         return worker
 
     def _make(self, worker: Worker, there: socket.socket) -> None:
-        if self.options.start_method == "spawn" or not _can_fork():
-            raise PotokError("spawn is not there yet")
-        _forkserver(self.options.preload).fork(worker, there.fileno())
+        self.maker().make(worker, there)
+
+    def maker(self) -> Forkserver | Spawner:
+        """What starts its workers."""
+        if self.options.start_method == "spawn" or sys.platform != "linux":
+            return spawner
+        preload = self.options.preload
+        with _founding:
+            server = forkservers.get(preload)
+            if server is None:
+                server = forkservers[preload] = Forkserver(preload)
+            return server
 
 
-def _can_fork() -> bool:
-    return sys.platform == "linux"
-
-
-def _forkserver(preload: tuple[str, ...]) -> Forkserver:
-    with _founding:
-        server = forkservers.get(preload)
-        if server is None:
-            server = forkservers[preload] = Forkserver(preload)
-        return server
+spawner = Spawner()
 
 
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
     worker.gone = True
     if worker.status is None and cause is not None:
-        server = forkservers.get(worker.crew.options.preload)
-        if server is not None:
-            if worker.pid and "without a goodbye" not in str(cause):
-                server.kill(
-                    worker.pid
-                )  # it has written what is no message: nothing that it says can be trusted
-            return None
+        if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
+            worker.crew.kill(worker)
+        return None
     return worker.explain(cause)
 
 
@@ -332,7 +367,9 @@ def kept_descriptors() -> set[int]:
     """The file descriptors that stay open though no task runs: of idle workers, forkservers and the switchboard."""
     kept = {server.control.fileno() for server in forkservers.values()} | board.descriptors()
     for crew in list(_crews.values()):
-        kept |= {worker.link.descriptor for worker in list(crew.idle) if worker.link.is_open}
+        idle = [worker for worker in list(crew.idle) if worker.link.is_open]
+        kept |= {worker.link.descriptor for worker in idle}
+        kept |= {spawner.watched[worker.pid] for worker in idle if worker.pid in spawner.watched}
     return kept
 
 

@@ -214,4 +214,5 @@ def work(fd: int) -> None:
     global _main_carrier
     _main_carrier = carrier()
     signal.signal(signal.SIGINT, _pass_over)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with the process
     Worker(socket.socket(fileno=fd)).serve()
