@@ -61,7 +61,7 @@ def processes(
             f'start_method must be "forkserver" or "spawn", not {start_method!r}; fork is never safe'
         )
     for name, number in (("workers", workers), ("max_workers", max_workers)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        if number is not None and not _is_count(number):
             raise ValueError(f"{name} must be None or an int >= 1, not {number!r}")
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be callable without arguments, not {initializer!r}")
@@ -77,6 +77,10 @@ def processes(
             start_method,
         )
     )
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
 
 
 def simulated(strategy: Any = None, *, seed: int = 0) -> Executor:

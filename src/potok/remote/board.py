@@ -57,7 +57,7 @@ class Board:
 
     # ── what is polled ──────────────────────────────────────────────────────────────────────────────────────
 
-    def watch(self, sock: Any, then: Callable[[int], None]) -> None:
+    def watch(self, sock: Any, then: Callable[[int], object]) -> None:
         """Call `then(events)` whenever the socket can be read."""
         self._polls.register(sock, selectors.EVENT_READ, then)
         if self._standby is None:
