@@ -106,12 +106,12 @@ def test_json_is_versioned_and_complete(capsys: pytest.CaptureFixture[str]) -> N
     assert "uvloop" in report["extras"]["uvloop"]
 
 
-@pytest.mark.parametrize("name", ["inline", "coroutines", "threads", "simulated"])
+@pytest.mark.parametrize("name", ["inline", "coroutines", "threads", "processes", "simulated"])
 def test_executors_that_are_built_are_available(name: str) -> None:
     assert doctor.examine()["executors"][name] == {"available": True, "reason": None}
 
 
-@pytest.mark.parametrize("name", ["interpreters", "processes"])
+@pytest.mark.parametrize("name", ["interpreters"])
 def test_executors_that_are_not_built_say_so(name: str) -> None:
     entry = doctor.examine()["executors"][name]
     assert entry == {"available": False, "reason": "not in this version of potok"}
