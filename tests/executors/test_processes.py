@@ -450,6 +450,30 @@ def test_initializer_runs_once_in_each_worker() -> None:
         assert [s.start(look).result() for _ in range(3)] == [1, 1, 1]
 
 
+def test_idle_workers_are_let_go_unless_they_are_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has had no work for a while ends; one whose channel is still in use does not."""
+    from potok.executors.processes import crew
+
+    monkeypatch.setattr(crew, "IDLE_SECONDS", 0.02)
+
+    def make() -> potok.Receiver[int]:
+        tx, rx = potok.channel(1)
+        tx.send(7)
+        return rx
+
+    on = potok.processes(preload=("string",))
+    with potok.scope(on=on) as s:
+        idle, useful = s.start(abs, -1), s.start(make)
+        pids = [idle.pid, useful.pid]
+        idle.join()
+    rx = useful.result()
+    assert all_gone(pids[:1])
+    assert is_alive(pids[1])
+    assert rx.recv() == 7
+    del rx, useful
+    assert all_gone(pids)
+
+
 def test_max_workers_is_a_bound_that_start_tells_of() -> None:
     """`start` never queues: past the bound it raises, and starts nothing."""
     tx, rx = potok.channel()

@@ -108,6 +108,24 @@ class Remote(Machine):
         return f"{type(self).__name__.removeprefix('Remote').lower()} of another address space"
 
 
+class _Answered(Machine):
+    """Where a waiter stands that was answered: its task may keep it for the next time, but not what it waited for."""
+
+    __slots__ = ()
+
+    away = True
+
+    def withdraw(self, entry: Waiter) -> bool:
+        return False
+
+    def describe(self) -> str:
+        return "an answered call"
+
+
+ANSWERED = _Answered()
+ANSWERED.guard = AWAY
+
+
 class Asked:
     """A call with a waiter behind it."""
 
@@ -137,6 +155,7 @@ class Asked:
             waiter.value = value if self.well is None else self.well(value)
         except Exception as error:
             waiter.error = error
+        waiter.machine, waiter.end = ANSWERED, None
         waiter.wake()
 
     def failed(self, error: Any) -> None:

@@ -323,6 +323,16 @@ class Home:
                 found = self._strangers[key] = Stranger(known)
             return found
 
+    def refers_to(self, space: int) -> bool:
+        """Whether anything of that space is referred to, from here or from another."""
+        if any(ref[0] == space for ref in list(self.stand_ins.keys())):
+            return True
+        return any(
+            n > 0 and ref[0] == space
+            for link in list(self.links.values())
+            for ref, n in list(link.held.items())
+        )
+
     def borrowed(self, semaphore: Any, space: int, n: int) -> None:
         """Tasks there have entered, or left, so many blocks of it."""
         with self._lock:
@@ -448,7 +458,9 @@ class Home:
             if n > 0:
                 self.let_go(ref, n)
         self.links.pop(link.space, None)
-        if not self.space:
+        if not (
+            self.space or link.dismissed
+        ):  # what a task has left locked stays so, if its worker just had no work
             self.gone(link.space, str(error))
         self.lost(link, error)
 

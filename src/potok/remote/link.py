@@ -72,6 +72,7 @@ class Link:
         self.space = space
         self.held: dict[Ref, int] = {}  # references that the other side has
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
+        self.dismissed = False  # it was let go
         self.traffic = 0  # messages handled, but for those of whoever looks at it
         self.cause: BaseException | None = None  # why it has ended
         self.explain: Callable[[WireError | None], BaseException | None] = _unexplained
@@ -243,6 +244,7 @@ class Link:
 
     def let_go(self) -> None:
         """Close it from here; who is at the other side goes away then."""
+        self.dismissed = True
         self._heard += self._guard.run(carrier(), self._session.end_of_stream)
         while self._heard:
             self._handle(self._heard.popleft())

@@ -45,6 +45,7 @@ class Worker:
         "stopping",
         "task",
         "told",
+        "watched",
     )
 
     def __init__(self, crew: Crew, space: int) -> None:
@@ -57,6 +58,7 @@ class Worker:
         self.task = ""
         self.run = 0  # how many tasks it was given
         self.stopping = 0  # the one that was cancelled
+        self.watched = False  # for being idle too long
         self.idle_since = 0.0
         self.link: Any = None  # until it is made
 
@@ -290,6 +292,22 @@ class Crew:
         worker.task = ""
         worker.idle_since = time.monotonic()
         self.idle.append(worker)
+        if not worker.watched:
+            worker.watched = True
+            board.later(IDLE_SECONDS, partial(self._let_go_if_idle, worker))
+
+    def _let_go_if_idle(self, worker: Worker) -> None:
+        """Unless it had work meanwhile, or is the home of something that is still referred to."""
+        rest = worker.idle_since + IDLE_SECONDS - time.monotonic()
+        if worker.task or rest > 0 or home.refers_to(worker.space):
+            board.later(max(rest, IDLE_SECONDS / 2), partial(self._let_go_if_idle, worker))
+            return
+        try:
+            self.idle.remove(worker)
+        except ValueError:  # taken just now, or gone
+            worker.watched = False
+            return
+        worker.link.let_go()
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers

@@ -31,7 +31,7 @@ class Run:
     waiter_type = ThreadWaiter
 
     def __init__(self, task: Task[Any]) -> None:
-        self.task = task
+        self.task: Any = task
         self.link: Any = None
         self.number = 0
         self.pid: Any = None  # how to find it out, then itself
@@ -92,6 +92,7 @@ class Run:
             expire(task)  # it saw the deadline first
         if self.done is not None:
             self.done()
+        self.task = None  # which refers to us: a result may be the last reference to something elsewhere
         finish(task)
 
 
