@@ -44,10 +44,9 @@ class ThreadWaiter(Waiter):
         parker.release()
         if FREE_THREADED:
             fence()
-        if me.leads is not None:
-            leads = me.leads  # it may have come to its end by itself meanwhile
-            if leads is not None:
-                leads()
+        leads = me.leads
+        if leads is not None and me.ident != threading.get_ident():  # what it handled itself has woken it
+            leads()
 
     def settle(self) -> None:
         """Nobody knows whether the lock was acquired: so take a new one; a late release goes to the old."""

@@ -8,6 +8,7 @@ followers). A thread that leads blocks in the poll, not on its lock: whoever wak
 
 Invariants
     At most one thread leads. What it handles it handles as itself, inside no machine.
+    The standby gives way after its next turn, where a thread came that would have led.
     While links are open, either a thread leads or the standby will within `QUIET` seconds.
 """
 
@@ -45,7 +46,7 @@ class Board:
         self._standby: Any = None
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()
-        self._busy = False  # the standby has woken a thread that may want to lead
+        self._wanted = False  # a thread came that would have led
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = itertools.count()
         self._calling = False
@@ -107,6 +108,7 @@ class Board:
         if parker.acquire(False):
             return True
         if not self._lead.acquire(False):
+            self._wanted = True
             return parker.acquire(timeout=timeout)
         led = me.leads
         me.leads = self.ring
@@ -167,18 +169,14 @@ class Board:
                 time.sleep(QUIET)  # the thread that led is likely to come back
                 continue
             me.leads = self.ring
-            self._busy = False
+            self._wanted = False
             try:
-                while not self._busy:
+                while not self._wanted:
                     self.turn(None)
             finally:
                 me.leads = None
                 self._lead.release()
             time.sleep(QUIET)
-
-    def woke_a_thread(self) -> None:
-        """What was handled has woken a thread that is likely to park again soon: let it lead then."""
-        self._busy = True
 
     def reset(self) -> None:
         """In a forked child: the links are the parent's."""

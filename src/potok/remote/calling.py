@@ -188,7 +188,7 @@ class Slot:
     def _done(self) -> None:
         self.lock.release()
         leads = self.me.leads
-        if leads is not None:
+        if leads is not None and self.me is not carrier():
             leads()
 
 

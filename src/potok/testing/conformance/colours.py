@@ -17,7 +17,6 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from itertools import cycle
 from typing import Any, Self
 
 import potok
@@ -50,13 +49,14 @@ class Do(ABC):
 
     def __init__(self, places: list[tuple[Any, bool]], tick: float) -> None:
         self._places = places
-        self._next = cycle(places)
+        self._turn = -1  # no iterator: they can't be pickled any more from 3.14 on
         self.tick = tick
         self.on = places[0][0]
 
     def next_place(self) -> tuple[Any, Do]:
         """On which executor and in which colour the next task is started."""
-        on, awaits = next(self._next)
+        self._turn += 1
+        on, awaits = self._places[self._turn % len(self._places)]
         return on, (Awaiting if awaits else Plain)(self._places, self.tick)
 
     def scope(self, *, on_fail: str = "cancel") -> Opened:
