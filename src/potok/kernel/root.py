@@ -74,7 +74,7 @@ def _after_fork() -> None:
 
 def _forget_lost(scope: ScopeMachine, here: int) -> None:
     for task in list(scope.members):
-        if task.started and task.carrier.ident != here:
+        if task.started and getattr(getattr(task, "carrier", None), "ident", None) != here:
             scope.members.discard(task)
             task.error, task.finished = Cancelled("it ran in a thread of the process that was forked"), True
     for child in list(scope.children):

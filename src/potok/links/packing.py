@@ -32,6 +32,7 @@ __all__ = [
     "pack",
     "pack_error",
     "revive",
+    "safely_opened",
     "set_handles",
     "told",
 ]
@@ -209,6 +210,14 @@ def give_back(end: Any) -> None:
 def opened(value: Any) -> Any:
     """The value itself, if it is packed."""
     return value.open() if isinstance(value, Packed) else value
+
+
+def safely_opened(value: Any) -> Any:
+    """As `opened`, for reasons and causes: what can't be unpickled here is described."""
+    try:
+        return opened(value)
+    except Exception as error:
+        return f"(a reason that can't be unpickled here: {error})"
 
 
 # ── exceptions ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -67,16 +67,14 @@ def processes(
         raise TypeError(f"initializer must be callable without arguments, not {initializer!r}")
     from potok.executors.processes import Options, Processes
     from potok.links.packing import pack
+    from potok.remote import handles  # noqa: F401 - what pickle must know to travel by reference
 
-    return Processes(
-        Options(
-            workers,
-            max_workers,
-            None if initializer is None else pack(initializer),
-            tuple(preload),
-            start_method,
+    packed = None if initializer is None else pack(initializer)
+    if packed is not None and packed.refs:
+        raise TypeError(
+            "initializer may not hold channel ends, locks or tasks; give them to the tasks that use them"
         )
-    )
+    return Processes(Options(workers, max_workers, packed, tuple(preload), start_method))
 
 
 def _is_count(number: object) -> bool:

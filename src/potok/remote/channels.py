@@ -13,7 +13,7 @@ from weakref import WeakSet, WeakValueDictionary
 from potok.errors import ClosedError, PotokError
 from potok.kernel.current import carrier
 from potok.kernel.ends import close_end, operate, report_lost
-from potok.links.packing import Packed, Ref, pack_error, told
+from potok.links.packing import Packed, Ref, pack_error, safely_opened, told
 from potok.machines.broadcast import BroadcastMachine, Subscription
 from potok.machines.channel import End
 from potok.machines.peek import Peek, look
@@ -257,7 +257,7 @@ def serve_end(  # noqa: C901 - a line or two for each operation
         close_end(me, end, None if cause is None else told(*cause), why)
     elif op == "cancel":
         ((cause, text),) = args
-        operate(me, machine, machine.cancel, told(cause, text) if text else cause.open())
+        operate(me, machine, machine.cancel, told(cause, text) if text else safely_opened(cause))
     else:
         raise PotokError(f"a channel end has no operation {op!r}")
     if machine.lost:

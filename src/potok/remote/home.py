@@ -156,6 +156,16 @@ class Relay:
         self.link.fail(self.number, told_of(error) if isinstance(error, BaseException) else error)
 
 
+class Lending(Relay):
+    """The answer is the number of an end that the asking side has from now on."""
+
+    __slots__ = ()
+
+    def answered(self, value: Any) -> None:
+        self.link.count((self.forward.space, value), 1)
+        super().answered(value)
+
+
 def told_of(error: Any) -> Any:
     """An error as it is sent: `remotes.understood` is the reverse."""
     if error is AGAIN:
@@ -198,6 +208,7 @@ class Home:
         self._machines: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
         self.locks: WeakSet[Any] = WeakSet()  # that others know
+        self.trips: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # whose action runs in that space
         self._borrowed: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
         self._strangers: dict[tuple[int, int], Stranger] = {}
         self._numbers = itertools.count(1)
@@ -245,7 +256,9 @@ class Home:
     def lend(self, thing: Any, link: Link) -> int:
         """Count a reference that the other side has from now on; the number of the thing."""
         ref = self.refer(thing)
-        link.held[ref] = link.held.get(ref, 0) + 1
+        link.count(ref, 1)
+        if isinstance(thing, End):
+            thing.orphan = True  # nobody here has it: closed, when it is let go
         return ref[1]
 
     def number_of(self, machine: Machine) -> int:
@@ -344,6 +357,8 @@ class Home:
         me = carrier()
         for machine in self.held_there(space):
             machine.guard.run(me, _abandon_if_held, machine, space, why)
+        for barrier in [barrier for barrier, there in list(self.trips.items()) if there == space]:
+            barrier.guard.run(me, barrier.abort)
         with self._lock:
             back = [(semaphore, there.pop(space, 0)) for semaphore, there in self._borrowed.items()]
             self._strangers = {key: task for key, task in self._strangers.items() if key[0] != space}
@@ -381,7 +396,9 @@ class Home:
 
     def _forward(self, link: Link, number: int, request: Any) -> None:
         forward = self.link_to(request[0])
-        relay = link.serving[number] = Relay(link, number, forward)
+        relay = link.serving[number] = (Lending if request[2] in ("open", "open_like") else Relay)(
+            link, number, forward
+        )
         relay.sent = forward.call(request, relay)
 
     def operate(
@@ -427,13 +444,14 @@ class Home:
         kind, *rest = note
         if kind == "release":
             ref, n = rest
-            if self.space == 0:
-                link.held[ref] = link.held.get(ref, 0) - n
+            link.count(ref, -n)
             self.let_go(ref, n)
         elif kind == "hold":
             (ref,) = rest
+            if not self.space:
+                link.count(ref, 1)  # until the message comes that it is for
             if ref[0] != self.space:
-                self.link_to(ref[0]).note("hold", ref)
+                self._pass_on(ref[0], note)
             elif (entry := self._entries.get(ref[1])) is not None:
                 self._hold(entry)
         elif kind == "gone":
@@ -441,10 +459,22 @@ class Home:
         elif kind == "tell":
             space, target, op, args = rest
             if space != self.space:
-                self.link_to(space).note(*note)
+                self._pass_on(space, note)
             elif target in self._entries:
                 thing = self._entries[target].thing
                 self.serves[_kind(thing, self.serves)](self, link, 0, thing, op, False, args)
+
+    def _pass_on(self, space: int, note: Any) -> None:
+        link = self.links.get(space)
+        if link is not None:  # else its space is no more, and the note is of no use
+            link.note(*note)
+
+    def reset(self, why: str) -> None:
+        """In a forked child: what is elsewhere is the parent's."""
+        for link in self.links.values():
+            link.forsake(why)
+        self.links.clear()
+        self.run, self.recall_run = _nobody_runs, _nobody_recalls
 
     def ended(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: take back what it waits for, and what it held."""

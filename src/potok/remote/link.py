@@ -14,8 +14,10 @@ Invariants
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -71,6 +73,7 @@ class Link:
         sock.setblocking(False)
         self.space = space
         self.held: dict[Ref, int] = {}  # references that the other side has
+        self._counting = threading.Lock()
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
         self.dismissed = False  # it was let go
         self.traffic = 0  # messages handled, but for those of whoever looks at it
@@ -119,6 +122,7 @@ class Link:
         self._guard.post(carrier(), self._say, self._session.recall, number, why)
 
     def answer(self, number: int, value: Any) -> None:
+        """Answer a call of the other side."""
         self.serving.pop(number, None)
         self._guard.post(carrier(), self._say, self._session.answer, number, value)
 
@@ -139,10 +143,27 @@ class Link:
         for part in parts:
             if type(part) is Carrying:
                 for ref in part.refs:
-                    self.held[ref] = self.held.get(ref, 0) + 1
+                    self.count(ref, 1)
                 part.sent()
-            elif type(part) is tuple:
+            elif isinstance(part, tuple):
                 self._sent_with(part)
+
+    def _came_with(self, parts: tuple[Any, ...]) -> None:
+        """References to what lives elsewhere, for which the other side had said `hold`, are the message's now."""
+        for part in parts:
+            if type(part) is Carrying:
+                for ref in part.refs:
+                    if self.space and ref[0] != self.space:
+                        self.count(ref, -1)
+            elif isinstance(part, tuple):
+                self._came_with(part)
+
+    def count(self, ref: Ref, n: int) -> None:
+        """The other side has so many references more, or fewer."""
+        with self._counting:
+            self.held[ref] = self.held.get(ref, 0) + n
+            if not self.held[ref]:
+                del self.held[ref]
 
     def _flush(self) -> None:
         """Send what there is to send, as far as the socket takes it."""
@@ -181,8 +202,7 @@ class Link:
     def _ready(self, events: int, last: bool = False) -> None:
         """The socket can be read, or written. Called by the thread that leads."""
         self._guard.run(carrier(), self._read, last)
-        while self._heard:
-            self._handle(self._heard.popleft())
+        self._handle_heard()
 
     def _read(self, last: bool) -> None:
         if self._stuck:
@@ -199,19 +219,31 @@ class Link:
             data = b""
         self._heard += self._session.receive(data) if data else self._session.end_of_stream()
 
+    def _handle_heard(self) -> None:
+        """One after the other; what goes wrong with one concerns nobody else, least of all who happens to lead."""
+        while self._heard:
+            event = self._heard.popleft()
+            try:
+                self._handle(event)
+            except Exception:
+                logging.getLogger("potok").warning("a message could not be handled: %r", event, exc_info=True)
+
     def _handle(self, event: Event) -> None:
         if _counts(event):
             self.traffic += 1
         match event:
             case Answered(_, value, owner):
+                self._came_with((value,))
                 owner.answered(value)
             case Called(number, request):
+                self._came_with(request)
                 self._server.serve(self, number, request)
             case Failed(_, error, owner):
                 owner.failed(error)
             case Recalled(number, why):
                 self._server.recall(self, number, why)
             case Noted(note):
+                self._came_with(note)
                 self._server.noted(self, note)
             case Greeted(about):
                 self._server.greeted(self, about)
@@ -246,8 +278,22 @@ class Link:
         """Close it from here; who is at the other side goes away then."""
         self.dismissed = True
         self._heard += self._guard.run(carrier(), self._session.end_of_stream)
-        while self._heard:
-            self._handle(self._heard.popleft())
+        self._handle_heard()
+
+    def is_alive(self) -> bool:
+        """Whether the other side has not closed its end, as far as can be told without waiting."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def forsake(self, why: str) -> None:
+        """In a forked child: it is the parent's. Nothing is said."""
+        self.cause = PotokError(why)
+        self._guard = Guard(None)  # the other may be held by a thread that is not here
+        self._socket.close()
 
     def close(self) -> None:
         """Leave the socket. What is open fails only if the end was heard of."""

@@ -13,7 +13,7 @@ from potok.kernel.cancelling import cancel_scope
 from potok.kernel.current import carrier
 from potok.kernel.root import root
 from potok.kernel.task import Task
-from potok.links.packing import opened, pack
+from potok.links.packing import pack, safely_opened
 from potok.machines.scope import ScopeMachine
 from potok.remote.calling import Remote, reads
 from potok.remote.calling import ask as ask_home
@@ -114,7 +114,7 @@ def _serve(
         task = facade_of(machine).start_for(_stranger(), fn, rest, on.open(), name)
         link.answer(number, pack(task))
     elif op == "cancel":
-        cancel_scope(machine, opened(args[0]))
+        cancel_scope(machine, safely_opened(args[0]))
     else:
         link.answer(number, machine.reason is not None)
 

@@ -16,9 +16,9 @@ from potok.machines.lock import LockMachine, RLockMachine
 from potok.machines.queue import QueueMachine
 from potok.machines.semaphore import SemaphoreMachine
 from potok.machines.waiting import Arm, Machine
-from potok.remote.calling import Remote, ask, asks, parks, reads
+from potok.remote.calling import Remote, ask, asks, parks, reads, understood
 from potok.remote.channels import NOBODY, Watch, watch_here
-from potok.remote.home import Home, home, me_as_owner, packed
+from potok.remote.home import Home, home, me_as_owner, packed, told_of
 from potok.remote.link import Link
 
 __all__ = ["RemoteBarrier", "RemoteCondition", "RemoteEvent", "RemoteLock", "RemoteQueue", "RemoteSemaphore"]
@@ -37,8 +37,10 @@ class Selectable(Remote):
         return bool(ask(self.request("ready", False, self.sent(_arm_args(arm)))))
 
     def attempt(self, arm: Arm) -> bool:
-        arm.value = ask(self.request("attempt", False, self.sent(_arm_args(arm))))
-        return arm.value is not None
+        done, arm.value, error = ask(self.request("attempt", False, self.sent(_arm_args(arm))))
+        if error is not None:
+            arm.error = understood(error)
+        return bool(done)
 
     def enqueue(self, arm: Arm) -> None:
         """Be told when it may be worth another try."""
@@ -237,6 +239,7 @@ def serve(
         _serve_arm(at, link, number, machine, op, args)
     elif op in PLAIN:
         if op == "acted":
+            at.trips.pop(machine, None)
             args = (machine.trip if id(machine.trip) == args[0] else None,)
         got = machine.guard.run(carrier(), getattr(machine, op), *args)
         link.answer(number, None if op == "shutdown" else got)
@@ -263,7 +266,7 @@ def _result_of(at: Home, link: Link, machine: Any, op: str) -> Any:
         return packed
     if op == "enter":
         return partial(_entered, at, link, machine)
-    return _told_trip if op == "arrive" else _same
+    return partial(_told_trip, at, link, machine) if op == "arrive" else _same
 
 
 def _entered(at: Home, link: Link, machine: Any, got: Any) -> Any:
@@ -271,8 +274,11 @@ def _entered(at: Home, link: Link, machine: Any, got: Any) -> Any:
     return got
 
 
-def _told_trip(got: Any) -> Any:
-    return ("trip", id(got)) if isinstance(got, Trip) else got
+def _told_trip(at: Home, link: Link, machine: Any, got: Any) -> Any:
+    if not isinstance(got, Trip):
+        return got
+    at.trips[machine] = link.space
+    return "trip", id(got)
 
 
 def _same(got: Any) -> Any:
@@ -292,7 +298,9 @@ def _serve_arm(at: Home, link: Link, number: int, machine: Any, op: str, args: t
         link.answer(number, bool(machine.guard.run(carrier(), machine.ready, arm)))
     elif op == "attempt":
         done = machine.guard.run(carrier(), machine.attempt, arm)
-        link.answer(number, arm.value if done else None)
+        link.answer(
+            number, (done, arm.value if done else None, None if arm.error is None else told_of(arm.error))
+        )
     else:
         watch_here(at, link, number, arm)
 

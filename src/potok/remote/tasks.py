@@ -10,7 +10,7 @@ from potok.errors import PotokError
 from potok.kernel.cancelling import cancel_task
 from potok.kernel.current import carrier
 from potok.kernel.task import Task
-from potok.links.packing import Packed, Ref, opened, pack, pack_error, told
+from potok.links.packing import Packed, Ref, pack, pack_error, safely_opened, told
 from potok.machines.waiting import PARKED, Arm
 from potok.remote.board import board
 from potok.remote.calling import Remote, ask, park_for
@@ -132,7 +132,7 @@ def _serve(at: Home, link: Link, number: int, task: Any, op: str, wait: bool, ar
         watch_here(at, link, number, arm)
     elif op == "cancel":
         (reason,) = args
-        cancel_task(task, opened(reason))
+        cancel_task(task, safely_opened(reason))
     else:
         raise PotokError(f"a task has no operation {op!r}")
 

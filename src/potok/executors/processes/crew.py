@@ -97,7 +97,8 @@ class Worker:
 
     def is_called(self, pid: int) -> None:
         self.pid = pid
-        for bell in self.told:
+        told, self.told = self.told, []
+        for bell in told:
             bell.release()
 
     def explain(self, cause: WireError | None) -> WorkerDied:
@@ -183,6 +184,8 @@ class Forkserver:
                 worker = self.unborn.popleft()
                 self.living[int(numbers[0])] = worker
                 worker.is_called(int(numbers[0]))
+            elif what == "unborn":
+                self.unborn.popleft().link.hang_up()
             else:
                 pid, status = map(int, numbers)
                 worker_gone = self.living.pop(pid, None)
@@ -195,6 +198,8 @@ class Forkserver:
         self.control.close()
         forkservers.pop(next((key for key, value in forkservers.items() if value is self), ()), None)
         _reap(self.pid)
+        for worker in [*self.living.values(), *self.unborn]:  # they die with it, and nobody else will tell
+            worker.link.hang_up()
 
 
 class Spawner:
@@ -282,7 +287,7 @@ class Crew:
                 worker = self.idle.pop()
             except IndexError:
                 return self._hire()
-            if worker.link.is_open and not worker.gone:
+            if worker.link.is_open and not worker.gone and worker.link.is_alive():
                 return worker
 
     def kill(self, worker: Worker) -> None:
@@ -311,7 +316,7 @@ class Crew:
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers
-        if limit is not None and len(self.workers) >= limit:
+        if limit is not None and sum(not worker.gone for worker in list(self.workers)) >= limit:
             raise PotokError(
                 f"all {limit} workers of max_workers={limit} are busy, and `start` never queues; "
                 f"give a greater max_workers, or bound the work with potok.map(workers=...)"
@@ -335,6 +340,10 @@ class Crew:
     def _make(self, worker: Worker, there: socket.socket) -> None:
         self.maker().make(worker, there)
 
+    def maker_is_gone(self) -> bool:
+        """Whether nobody will tell how a worker has ended."""
+        return self.options.start_method != "spawn" and self.options.preload not in forkservers
+
     def maker(self) -> Forkserver | Spawner:
         """What starts its workers."""
         if self.options.start_method == "spawn" or sys.platform != "linux":
@@ -353,7 +362,7 @@ spawner = Spawner()
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
     worker.gone = True
-    if worker.status is None and cause is not None:
+    if worker.status is None and cause is not None and not worker.crew.maker_is_gone():
         if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
             worker.crew.kill(worker)
         return None
@@ -417,7 +426,11 @@ def _run_for_another(link: Link, number: int, request: tuple[Any, ...]) -> None:
     worker = crew_of(options).take()
     worker.begin(name)
     relay = link.serving[number] = StartRelay(link, number, worker)
-    relay.sent = worker.link.call((worker.space, 0, "run", True, request), relay)
+    try:
+        relay.sent = worker.link.call((worker.space, 0, "run", True, request), relay)
+    except BaseException:
+        worker.done()
+        raise
 
 
 def _serve_pid(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
@@ -444,3 +457,23 @@ home.run = _run_for_another
 home.about = _greeted
 home.lost = _lost
 home.space_ops["pid"] = _serve_pid
+
+
+def _forget_all() -> None:
+    """In a forked child: workers, forkservers and what is said to them are the parent's."""
+    why = "this process is a fork of the one that has the workers; start a program of its own to have some"
+    home.reset(why)
+    for server in forkservers.values():
+        server.control.close()
+    forkservers.clear()
+    for fd in spawner.watched.values():
+        os.close(fd)
+    spawner.watched.clear()
+    spawner.living.clear()
+    _crews.clear()
+    _by_link.clear()
+    home.run = _run_for_another
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG = 1
 MESSAGE = 4096  # bytes at most
 
 
-def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:
+def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:  # noqa: C901 - a loop over its requests
     """Serve until the program has ended. Returns in the workers only, when these have ended."""
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -47,7 +47,12 @@ def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:
                 if not message:
                     _end(children)
                 if message == b"fork":
-                    pid = os.fork()
+                    try:
+                        pid = os.fork()
+                    except OSError:  # too many processes, say
+                        os.close(fds[0])
+                        _tell(control, "unborn 0")
+                        continue
                     if pid == 0:
                         signal.set_wakeup_fd(-1)
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -115,7 +120,7 @@ def _warm_up(preload: tuple[str, ...]) -> tuple[Callable[[int], None], Callable[
     for name in preload:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except BaseException as error:
             print(f"potok: preload of {name!r} failed: {error!r}", file=sys.stderr)
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 

@@ -109,6 +109,15 @@ class ProcessKernel:
         work = pack((task.fn, task.args))
         run = task.kernel = Run(task)
         task.started = True
+        try:
+            self._send(task, run, work, rest)
+        except BaseException:  # no more processes, or no more allowed
+            home.let_go(run.ref, 1)
+            raise
+        if task.trap == ATTEND:
+            run.interrupt(task)  # cancelled before there was somebody to be told
+
+    def _send(self, task: Task[Any], run: Run, work: Packed, rest: float | None) -> None:
         reason = effective(task)  # it may be cancelled before it begins
         told = None if reason is None else safely_packed(reason[0])
         request = (
@@ -136,8 +145,6 @@ class ProcessKernel:
             run.stop = worker.stop
             run.link = worker.link
             run.number = run.link.call((worker.space, 0, "run", True, request), run)
-        if task.trap == ATTEND:
-            run.interrupt(task)  # cancelled before there was somebody to be told
 
     def park(self, task: Task[Any], waiter: Any, deadline: float | None) -> None:
         raise RuntimeError("a task of another process parks there")

@@ -20,7 +20,7 @@ from potok.kernel.root import root
 from potok.kernel.running import run_here
 from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
-from potok.links.packing import Ref, export, opened, pack, pack_error
+from potok.links.packing import Ref, export, pack, pack_error, safely_opened
 from potok.machines.scope import ScopeMachine
 from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.board import board
@@ -43,7 +43,7 @@ class Job:
         self.border.guard = Guard(None)
         self.border.collects = True
         if reason is not None:
-            cancel_scope(self.border, reason.open())
+            cancel_scope(self.border, safely_opened(reason))
 
 
 class SentTask(Task[Any]):
@@ -94,7 +94,7 @@ class Worker:
         """The task was cancelled."""
         job = link.serving.get(number)
         if isinstance(job, Job):
-            cancel_scope(job.border, opened(why))
+            cancel_scope(job.border, safely_opened(why))
 
     def lost(self, link: Link, error: BaseException) -> None:
         """The program has ended, or lets this worker go. A task that still runs is of no use to anybody."""
@@ -103,6 +103,13 @@ class Worker:
             _flush()
             os._exit(1)
         self._ring()
+
+    def is_a_copy(self) -> None:
+        """A task has forked: the link is the original's, and the copy ends when that task's function returns in it."""
+        home.reset(
+            "this process is a fork of a worker; what is elsewhere can be reached from the worker only"
+        )
+        self.over = True
 
     def unsettled(self) -> bool:
         """Whether it has work that is no task yet, or no longer."""
@@ -215,4 +222,6 @@ def work(fd: int) -> None:
     _main_carrier = carrier()
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with the process
-    Worker(socket.socket(fileno=fd)).serve()
+    worker = Worker(socket.socket(fileno=fd))
+    os.register_at_fork(after_in_child=worker.is_a_copy)
+    worker.serve()
