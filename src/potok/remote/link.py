@@ -279,6 +279,8 @@ class Link:
         self.dismissed = True
         self._heard += self._guard.run(carrier(), self._session.end_of_stream)
         self._handle_heard()
+        if self.cause is None:  # how it ends is of no interest
+            self._conclude(PotokError("this worker was let go: it had nothing to do"))
 
     def is_alive(self) -> bool:
         """Whether the other side has not closed its end, as far as can be told without waiting."""

@@ -58,7 +58,7 @@ class Look:
         self.rest = 1
         self.but = but
         for link in list(home.links.values()):
-            if link.is_open:
+            if link.is_open and not link.dismissed:  # a worker that was let go has no tasks
                 self.rest += 1
                 try:
                     link.call((link.space, 0, "look", True, (but,)), Part(self))
@@ -139,7 +139,7 @@ class Survey:
         self.asker = asker
         self.rest = 1
         for link in list(home.links.values()):
-            if link.is_open:
+            if link.is_open and not link.dismissed:  # a worker that was let go has no tasks
                 self.rest += 1
                 try:
                     link.call((link.space, 0, "waits", True, ()), self)

@@ -313,6 +313,12 @@ class Crew:
             worker.watched = False
             return
         worker.link.let_go()
+        board.later(GRACE, partial(self._kill_if_not_gone, worker))
+
+    def _kill_if_not_gone(self, worker: Worker) -> None:
+        """It was let go, and something keeps it from ending."""
+        if worker.status is None and not self.maker_is_gone():
+            self.kill(worker)
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers
