@@ -6,36 +6,23 @@ import time
 from typing import Any
 
 from potok.errors import DeadlockError
-from potok.kernel.choices import choose
-from potok.kernel.current import getcurrent
-from potok.kernel.finishing import run_task
 from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
+from potok.kernel.running import run_seated
 from potok.kernel.task import Task
-from potok.kernel.threadkernel import ThreadWaiter, seat
+from potok.kernel.threadkernel import ThreadKernel
 from potok.machines.waiting import Waiter
 
 __all__ = ["Inline"]
 
 
-class InlineKernel:
+class InlineKernel(ThreadKernel):
     """The seam where nothing can wait: a task that would park can never be woken, and says so."""
 
-    waiter_type: type[Waiter] = ThreadWaiter
     binding = None
 
     def start(self, task: Task[Any]) -> None:
-        here = getcurrent()
-        outer = getattr(here, "task", None)
-        seat(task)
         task.kernel = self
-        here.task = task
-        try:
-            run_task(task)
-        finally:
-            if outer is None:
-                del here.task
-            else:
-                here.task = outer
+        run_seated(task)
 
     def park(self, task: Task[Any], waiter: Waiter, deadline: float | None) -> None:
         if waiter.op == "sleep":
@@ -48,18 +35,6 @@ class InlineKernel:
             f"task {task.name} would wait for ever: {waiter.op} on {waiter.machine.describe()}, but on the inline "
             f'executor nothing else runs until it ends. Choose on="coroutines" or on="threads" to let tasks wait'
         )
-
-    def pause(self, task: Task[Any]) -> None:
-        """There is nobody else."""
-
-    def interrupt(self, task: Task[Any]) -> None:
-        """It runs, or it has ended."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def choose(self, n: int) -> int:
-        return choose(n)
 
 
 class Inline:

@@ -32,3 +32,9 @@ class Carrier:
         self.hub: Any = None
         self.leads: Callable[[], None] | None = None
         self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX
+
+    def rouse(self) -> None:
+        """Have it look up, if it waits for other address spaces; its own thread does so anyway."""
+        leads = self.leads
+        if leads is not None and self.ident != threading.get_ident():
+            leads()

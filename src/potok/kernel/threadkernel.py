@@ -44,9 +44,8 @@ class ThreadWaiter(Waiter):
         parker.release()
         if FREE_THREADED:
             fence()
-        leads = me.leads
-        if leads is not None and me.ident != threading.get_ident():  # what it handled itself has woken it
-            leads()
+        if me.leads is not None:
+            me.rouse()
 
     def settle(self) -> None:
         """Nobody knows whether the lock was acquired: so take a new one; a late release goes to the old."""

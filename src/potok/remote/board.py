@@ -40,9 +40,7 @@ class Board:
 
     def __init__(self) -> None:
         self._polls: Any = selectors.DefaultSelector()
-        self._lead = (
-            threading.RLock()
-        )  # again by its holder: what the leader handles may wait for an answer, too
+        self._lead = threading.RLock()  # its holder may take it again: what it handles may wait for an answer
         self._standby: Any = None
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()

@@ -4,7 +4,8 @@
 for one of this address space. Withdrawing sends a recall and says "not taken back": the one definite answer wakes the
 waiter, either with the outcome, or with `RECALLED`, after which nothing has happened.
 
-`asks` blocks the thread for a round trip, and is no park point; `tells` does not even wait. They keep their order.
+`asks` blocks the thread for a round trip, and is no park point; a note ("tell") is not even answered. They keep their
+order.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ __all__ = [
     "park_for",
     "parks",
     "reads",
-    "tells",
     "understood",
 ]
 
@@ -187,9 +187,7 @@ class Slot:
 
     def _done(self) -> None:
         self.lock.release()
-        leads = self.me.leads
-        if leads is not None and self.me is not carrier():
-            leads()
+        self.me.rouse()
 
 
 def ask(request: tuple[Any, ...], counts: bool = True) -> Any:
@@ -248,12 +246,3 @@ def asks(op: str) -> Any:
 def reads(name: str) -> Any:
     """An attribute at home."""
     return property(lambda self: ask(self.request("read", False, (name,))))
-
-
-def tells(op: str) -> Any:
-    """An operation whose answer nobody needs."""
-
-    def operation(self: Remote, *args: Any) -> None:
-        home.link_to(self.ref[0]).note("tell", *self.ref, op, self.sent(args))
-
-    return operation

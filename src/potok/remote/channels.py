@@ -15,7 +15,7 @@ from potok.kernel.current import carrier
 from potok.kernel.ends import close_end, operate, report_lost
 from potok.links.packing import Packed, Ref, pack_error, safely_opened, told
 from potok.machines.broadcast import BroadcastMachine, Subscription
-from potok.machines.channel import End
+from potok.machines.channel import ChannelMachine, End
 from potok.machines.peek import Peek, look
 from potok.machines.select import OPEN
 from potok.machines.waiting import AGAIN, PARKED, Arm
@@ -141,15 +141,7 @@ class RemoteChannel(Remote):
             end.told, end.closed, end.alert = error, True, True
             return True
 
-    def attempt(self, arm: Arm) -> bool:
-        try:
-            if arm.end.sends:
-                return self.send(None, arm.end, arm.item) is not PARKED
-            arm.value = self.receive(None, arm.end)
-            return arm.value is not PARKED
-        except ClosedError as error:
-            arm.error = error
-            return True
+    attempt: Any = ChannelMachine.attempt  # by `send` and `receive`, which are ours
 
     def enqueue(self, arm: Arm) -> None:
         """Be told when it may be worth another try."""

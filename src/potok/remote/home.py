@@ -474,7 +474,6 @@ class Home:
         for link in self.links.values():
             link.forsake(why)
         self.links.clear()
-        self.run, self.recall_run = _nobody_runs, _nobody_recalls
 
     def ended(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: take back what it waits for, and what it held."""

@@ -330,7 +330,7 @@ class Crew:
         worker = Worker(self, next(_spaces))
         here, there = socket.socketpair()
         try:
-            self._make(worker, there)
+            self.maker().make(worker, there)
         except BaseException:
             here.close()
             raise
@@ -342,9 +342,6 @@ class Crew:
         home.links[worker.space] = link
         _by_link[link] = worker
         return worker
-
-    def _make(self, worker: Worker, there: socket.socket) -> None:
-        self.maker().make(worker, there)
 
     def maker_is_gone(self) -> bool:
         """Whether nobody will tell how a worker has ended."""
@@ -478,7 +475,6 @@ def _forget_all() -> None:
     spawner.living.clear()
     _crews.clear()
     _by_link.clear()
-    home.run = _run_for_another
 
 
 if hasattr(os, "register_at_fork"):

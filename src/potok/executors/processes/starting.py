@@ -10,25 +10,20 @@ from typing import Any
 from potok.errors import Cancelled, PotokError, WorkerDied
 from potok.executors.processes.options import Options
 from potok.kernel.cancelling import effective, expire
-from potok.kernel.choices import choose
 from potok.kernel.current import carrier
 from potok.kernel.finishing import finish
 from potok.kernel.task import ATTEND, Task
-from potok.kernel.threadkernel import ThreadWaiter
+from potok.kernel.threadkernel import ThreadKernel
 from potok.links.packing import Packed, pack, told
 from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.calling import ask, understood
 from potok.remote.home import home
 
-__all__ = ["ProcessKernel", "Run", "safely_packed"]
+__all__ = ["ProcessKernel", "Run"]
 
 
-class Run:
+class Run(ThreadKernel):
     """One task in a worker: its kernel in the eyes of this process, and who is told how it ended."""
-
-    __slots__ = ("done", "link", "number", "pid", "reason", "ref", "stop", "task")
-
-    waiter_type = ThreadWaiter
 
     def __init__(self, task: Task[Any]) -> None:
         self.task: Any = task
@@ -48,12 +43,6 @@ class Run:
             self.link.recall(self.number, safely_packed(reason[0]))
             if self.stop is not None:
                 self.stop()
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def choose(self, n: int) -> int:
-        return choose(n)
 
     def pid_of(self, task: Task[Any]) -> int:
         """The process it runs in; blocks for a moment if that has only just been started."""
@@ -96,10 +85,8 @@ class Run:
         finish(task)
 
 
-class ProcessKernel:
-    """The seam: tasks start in a worker of their own, idle or new."""
-
-    waiter_type = ThreadWaiter
+class ProcessKernel(ThreadKernel):
+    """The seam: tasks start in a worker of their own, idle or new; each has a kernel to itself then, a `Run`."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -145,21 +132,6 @@ class ProcessKernel:
             run.stop = worker.stop
             run.link = worker.link
             run.number = run.link.call((worker.space, 0, "run", True, request), run)
-
-    def park(self, task: Task[Any], waiter: Any, deadline: float | None) -> None:
-        raise RuntimeError("a task of another process parks there")
-
-    def pause(self, task: Task[Any]) -> None:
-        """It runs elsewhere."""
-
-    def interrupt(self, task: Task[Any]) -> None:
-        """Every task has its own kernel, a `Run`."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def choose(self, n: int) -> int:
-        return choose(n)
 
 
 def safely_packed(reason: Any) -> Packed:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from contextvars import Context
 from typing import Any
 
 from potok.executors.processes import Processes
@@ -33,7 +34,7 @@ __all__ = ["work"]
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "deadline", "id", "name", "number", "options", "origin", "setting", "work")
+    __slots__ = ("border", "id", "name", "number", "options", "origin", "setting", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
@@ -66,6 +67,7 @@ class Worker:
     """This process, as a worker."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self.me = carrier()
         self.bell = closed_lock()
         self.job: Job | None = None
         self.over = False
@@ -121,9 +123,7 @@ class Worker:
             self.bell.release()
         except RuntimeError:  # it was rung before
             pass
-        leads = self.me.leads
-        if leads is not None:
-            leads()
+        self.me.rouse()
 
     # ── in the main thread ──────────────────────────────────────────────────────────────────────────────────
 
@@ -139,10 +139,6 @@ class Worker:
                 self.job = None
                 self.link.answer(job.number, outcome)
                 del job, outcome
-
-    @property
-    def me(self) -> Any:
-        return _main_carrier
 
     def _run(self, job: Job) -> tuple[Any, ...]:
         where = f"in worker process {os.getpid()}, task {job.name}"
@@ -161,7 +157,7 @@ class Worker:
         if is_async(fn):
             task.base_trap |= ASYNC
         task.trap = ATTEND
-        task.context = _context()
+        task.context = Context()
         job.border.guard.run(self.me, job.border.add, task)
         del fn, args
         try:
@@ -186,12 +182,6 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
     return ("failed", *pack_error(task.error, where), os.getpid())
 
 
-def _context() -> Any:
-    from contextvars import Context
-
-    return Context()
-
-
 def _settle_in(setting: tuple[tuple[str, ...], str]) -> None:
     path, folder = setting
     if tuple(sys.path) != path:
@@ -213,13 +203,10 @@ def _pass_over(number: int, frame: Any) -> None:
 
 
 _kernel = ThreadKernel()
-_main_carrier: Any = None
 
 
 def work(fd: int) -> None:
     """Be a worker, with the link at this file descriptor, until it ends."""
-    global _main_carrier
-    _main_carrier = carrier()
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with the process
     worker = Worker(socket.socket(fileno=fd))
