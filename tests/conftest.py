@@ -101,7 +101,7 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 def _kept_descriptors() -> set[int]:
     """What idle worker processes, and those who make and hear them, have open."""
-    crew = sys.modules.get("potok.executors.processes.crew")
+    crew = sys.modules.get("potok.remote.crew")
     return crew.kept_descriptors() if crew is not None else set()
 
 

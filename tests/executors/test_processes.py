@@ -306,7 +306,7 @@ def test_task_that_reaches_no_park_point_is_killed_after_a_grace(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Cancelled, it has a moment; then its worker goes, and the scope ends as after any cancellation."""
-    from potok.executors.processes import crew
+    from potok.remote import crew
 
     monkeypatch.setattr(crew, "GRACE", 0.1)
     with potok.scope(on=TESTED) as s:
@@ -320,7 +320,7 @@ def test_task_that_reaches_no_park_point_is_killed_after_a_grace(
 @pytest.mark.stress
 def test_start_with_twenty_busy_threads_around() -> None:
     """No thread's lock is copied in the middle of something: workers come from a process without threads."""
-    from potok.executors.processes import crew
+    from potok.remote import crew
 
     stop = threading.Event()
 
@@ -453,7 +453,7 @@ def test_initializer_runs_once_in_each_worker() -> None:
 
 def test_idle_workers_are_let_go_unless_they_are_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has had no work for a while ends; one whose channel is still in use does not."""
-    from potok.executors.processes import crew
+    from potok.remote import crew
 
     monkeypatch.setattr(crew, "IDLE_SECONDS", 0.02)
 

@@ -32,9 +32,9 @@ class Processes:
 
     def open_root(self) -> Any:
         if self._kernel is None:
-            from potok.executors.processes.starting import ProcessKernel
+            from potok.remote.starting import WorkerKernel
 
-            self._kernel = ProcessKernel(self.options)
+            self._kernel = WorkerKernel(self.options)
         return self._kernel
 
     def close(self, host: Task[Any], kernel: Any) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import sys
+from typing import TYPE_CHECKING, NamedTuple
 
 from potok.links.packing import Packed
+
+if TYPE_CHECKING:
+    from potok.kernel.seam import Executor
+    from potok.remote.crew import Maker
 
 __all__ = ["Options"]
 
@@ -24,3 +29,30 @@ class Options(NamedTuple):
         return ", ".join(
             f"{name}={value!r}" for name, value in self._asdict().items() if value != getattr(default, name)
         )
+
+    # ── as `potok.remote.crew` sees them ────────────────────────────────────────────────────────────────────
+
+    @property
+    def _forks(self) -> bool:
+        return self.start_method != "spawn" and sys.platform == "linux"
+
+    def executor(self) -> Executor:
+        from potok.executors.processes import Processes
+
+        return Processes(self)
+
+    def maker(self) -> Maker:
+        if self._forks:
+            from potok.executors.processes.forking import forkserver_with
+
+            return forkserver_with(self.preload)
+        from potok.executors.processes.spawning import spawner
+
+        return spawner
+
+    def maker_is_gone(self) -> bool:
+        if not self._forks:
+            return False
+        from potok.executors.processes.forking import forkservers
+
+        return self.preload not in forkservers

@@ -1,4 +1,4 @@
-"""Starting tasks in worker processes, from any process of the program, and taking their outcome."""
+"""Starting tasks in workers, from any address space of the program, and taking their outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 from potok.errors import Cancelled, PotokError, WorkerDied
-from potok.executors.processes.options import Options
 from potok.kernel.cancelling import effective, expire
 from potok.kernel.current import carrier
 from potok.kernel.finishing import finish
@@ -19,7 +18,7 @@ from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.calling import ask, understood
 from potok.remote.home import home
 
-__all__ = ["ProcessKernel", "Run"]
+__all__ = ["Run", "WorkerKernel"]
 
 
 class Run(ThreadKernel):
@@ -85,10 +84,10 @@ class Run(ThreadKernel):
         finish(task)
 
 
-class ProcessKernel(ThreadKernel):
+class WorkerKernel(ThreadKernel):
     """The seam: tasks start in a worker of their own, idle or new; each has a kernel to itself then, a `Run`."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Any) -> None:
         self.options = options
 
     def start(self, task: Task[Any]) -> None:
@@ -122,7 +121,7 @@ class ProcessKernel(ThreadKernel):
             run.pid = run.ask_pid
             run.number = run.link.call((0, 0, "run", True, request), run)
         else:
-            from potok.executors.processes.crew import crew_of
+            from potok.remote.crew import crew_of
 
             crew = crew_of(self.options)
             worker = crew.take()

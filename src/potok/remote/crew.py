@@ -1,4 +1,4 @@
-"""The workers of this program: the forkserver that makes them, the idle ones, and what becomes of those that die."""
+"""The workers of this program: who is idle, who is given a task, and what becomes of those that die."""
 
 from __future__ import annotations
 
@@ -7,27 +7,55 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from potok.errors import PotokError, WorkerDied
-from potok.executors.processes.options import Options
 from potok.kernel.current import carrier
+from potok.kernel.seam import Executor
 from potok.kernel.threadkernel import closed_lock
+from potok.links.packing import Packed
 from potok.links.wire import WireError
 from potok.remote.board import board
 from potok.remote.home import Home, Relay, home
 from potok.remote.link import Link
 
-__all__ = ["Crew", "Worker", "crew_of", "dismiss", "kept_descriptors"]
+__all__ = ["Crew", "Maker", "Options", "Worker", "crew_of", "dismiss", "kept", "kept_descriptors"]
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
 GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
+
+
+class Maker(Protocol):
+    """What makes the workers of a crew, and tells how they end."""
+
+    def make(self, worker: Worker, there: socket.socket) -> None:
+        """Have a worker made that speaks over this socket. Does not wait for it."""
+
+    def kill(self, pid: int) -> None:
+        """End the worker at once."""
+
+
+class Options(Protocol):
+    """What an executor that has workers was told, as it travels to wherever one is started. Can be a key."""
+
+    @property
+    def max_workers(self) -> int | None: ...
+
+    @property
+    def initializer(self) -> Packed | None: ...
+
+    def executor(self) -> Executor:
+        """The executor that has them."""
+
+    def maker(self) -> Maker:
+        """What makes workers that are as told."""
+
+    def maker_is_gone(self) -> bool:
+        """Whether nobody will tell how a worker has ended."""
 
 
 class Worker:
@@ -129,149 +157,6 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-class Forkserver:
-    """The process that forks, and what it was asked for."""
-
-    def __init__(self, preload: tuple[str, ...]) -> None:
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control = here
-        self.unborn: deque[Worker] = deque()
-        self.living: dict[int, Worker] = {}
-        self.asking = threading.Lock()
-        self.pid = _spawn(
-            f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})", there
-        )
-        there.close()
-        here.setblocking(False)
-        board.watch(here, self._told)
-
-    def make(self, worker: Worker, there: socket.socket) -> None:
-        """Have a worker made that speaks over this socket. Does not wait for it."""
-        fd = there.fileno()
-        with self.asking:
-            self.unborn.append(worker)
-            while True:
-                try:
-                    socket.send_fds(self.control, [b"fork"], [fd])
-                    return
-                except BlockingIOError:
-                    time.sleep(0.001)
-                except OSError as error:
-                    self.unborn.pop()
-                    raise PotokError(
-                        f"the forkserver has ended, so no worker can be started: {error}"
-                    ) from error
-
-    def kill(self, pid: int) -> None:
-        try:
-            self.control.send(f"kill {pid}".encode())
-        except OSError:  # it has ended, and with it whom it was to kill
-            pass
-
-    def _told(self, events: int) -> None:
-        while True:
-            try:
-                message = self.control.recv(4096)
-            except BlockingIOError:
-                return
-            except OSError:
-                message = b""
-            if not message:
-                self._ended()
-                return
-            what, *numbers = message.decode().split()
-            if what == "born":
-                worker = self.unborn.popleft()
-                self.living[int(numbers[0])] = worker
-                worker.is_called(int(numbers[0]))
-            elif what == "unborn":
-                self.unborn.popleft().link.hang_up()
-            else:
-                pid, status = map(int, numbers)
-                worker_gone = self.living.pop(pid, None)
-                if worker_gone is not None:
-                    worker_gone.status = status
-                    worker_gone.link.hang_up()
-
-    def _ended(self) -> None:
-        board.forget(self.control)
-        self.control.close()
-        forkservers.pop(next((key for key, value in forkservers.items() if value is self), ()), None)
-        _reap(self.pid)
-        for worker in [*self.living.values(), *self.unborn]:  # they die with it, and nobody else will tell
-            worker.link.hang_up()
-
-
-class Spawner:
-    """Starts every worker as a fresh interpreter: slower, but everywhere, and with nothing of this process in it."""
-
-    def __init__(self) -> None:
-        self.living: dict[int, Worker] = {}
-        self.watched: dict[int, int] = {}  # what tells that a process has ended
-
-    def make(self, worker: Worker, there: socket.socket) -> None:
-        """Does not wait for it."""
-        pid = _spawn(f"from potok.executors.processes.worker import work; work({HANDED_FD})", there)
-        self.living[pid] = worker
-        worker.is_called(pid)
-        if hasattr(os, "pidfd_open"):
-            fd = self.watched[pid] = os.pidfd_open(pid)
-            board.watch(fd, lambda _: self._ended(pid, fd))
-        else:
-            board.later(POLL, partial(self._look_after, pid))
-
-    def kill(self, pid: int) -> None:
-        if pid in self.living:
-            os.kill(pid, signal.SIGKILL)
-
-    def _look_after(self, pid: int) -> None:
-        if not self._ended(pid, None):
-            board.later(POLL, partial(self._look_after, pid))
-
-    def _ended(self, pid: int, fd: int | None) -> bool:
-        reaped, status = os.waitpid(pid, os.WNOHANG)
-        if not reaped:
-            return False
-        if fd is not None:
-            board.forget(fd)
-            os.close(self.watched.pop(pid))
-        worker = self.living.pop(pid)
-        worker.status = os.waitstatus_to_exitcode(status)
-        worker.link.hang_up()
-        return True
-
-
-HANDED_FD = 3
-POLL = 0.02  # seconds between two looks whether a process has ended, where nothing tells
-forkservers: dict[tuple[str, ...], Forkserver] = {}
-_founding = threading.Lock()
-
-
-def _spawn(code: str, sock: socket.socket) -> int:
-    """A fresh interpreter that runs `code`, with the socket as descriptor `HANDED_FD`; its pid."""
-    program = f"import sys; sys.path[:] = {sys.path!r}; {code}"
-    arguments = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", program]  # type: ignore[attr-defined]
-    fd = os.dup(sock.fileno()) if sock.fileno() == HANDED_FD else sock.fileno()
-    try:
-        return os.posix_spawn(
-            sys.executable,
-            arguments,
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, HANDED_FD)],
-            setsigmask=[signal.SIGINT],  # until its handler is there
-        )
-    finally:
-        if fd != sock.fileno():
-            os.close(fd)
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-
-
 class Crew:
     """Workers that are alike, idle ones last used first."""
 
@@ -291,7 +176,7 @@ class Crew:
                 return worker
 
     def kill(self, worker: Worker) -> None:
-        self.maker().kill(worker.known_pid())
+        self.options.maker().kill(worker.known_pid())
 
     def take_back(self, worker: Worker) -> None:
         worker.task = ""
@@ -317,7 +202,7 @@ class Crew:
 
     def _kill_if_not_gone(self, worker: Worker) -> None:
         """It was let go, and something keeps it from ending."""
-        if worker.status is None and not self.maker_is_gone():
+        if worker.status is None and not self.options.maker_is_gone():
             self.kill(worker)
 
     def _hire(self) -> Worker:
@@ -330,7 +215,7 @@ class Crew:
         worker = Worker(self, next(_spaces))
         here, there = socket.socketpair()
         try:
-            self.maker().make(worker, there)
+            self.options.maker().make(worker, there)
         except BaseException:
             here.close()
             raise
@@ -343,29 +228,11 @@ class Crew:
         _by_link[link] = worker
         return worker
 
-    def maker_is_gone(self) -> bool:
-        """Whether nobody will tell how a worker has ended."""
-        return self.options.start_method != "spawn" and self.options.preload not in forkservers
-
-    def maker(self) -> Forkserver | Spawner:
-        """What starts its workers."""
-        if self.options.start_method == "spawn" or sys.platform != "linux":
-            return spawner
-        preload = self.options.preload
-        with _founding:
-            server = forkservers.get(preload)
-            if server is None:
-                server = forkservers[preload] = Forkserver(preload)
-            return server
-
-
-spawner = Spawner()
-
 
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
     worker.gone = True
-    if worker.status is None and cause is not None and not worker.crew.maker_is_gone():
+    if worker.status is None and cause is not None and not worker.crew.options.maker_is_gone():
         if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
             worker.crew.kill(worker)
         return None
@@ -374,15 +241,20 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
 
 _spaces = itertools.count(1)
 _by_link: dict[Link, Worker] = {}
-_crews: dict[Options, Crew] = {}
+_crews: dict[tuple[type, Options], Crew] = {}  # options of two executors may be equal
+_founding = threading.Lock()
+
+kept: list[Callable[[list[Worker]], set[int]]] = []
+"""Tell which file descriptors the makers keep open for the sake of these idle workers, and for their own."""
 
 
 def crew_of(options: Options) -> Crew:
     """The crew whose workers are like that."""
-    crew = _crews.get(options)
+    key = type(options), options
+    crew = _crews.get(key)
     if crew is None:
         with _founding:
-            crew = _crews.setdefault(options, Crew(options))
+            crew = _crews.setdefault(key, Crew(options))
     return crew
 
 
@@ -394,13 +266,10 @@ def dismiss() -> None:
 
 
 def kept_descriptors() -> set[int]:
-    """The file descriptors that stay open though no task runs: of idle workers, forkservers and the switchboard."""
-    kept = {server.control.fileno() for server in forkservers.values()} | board.descriptors()
-    for crew in list(_crews.values()):
-        idle = [worker for worker in list(crew.idle) if worker.link.is_open]
-        kept |= {worker.link.descriptor for worker in idle}
-        kept |= {spawner.watched[worker.pid] for worker in idle if worker.pid in spawner.watched}
-    return kept
+    """The file descriptors that stay open though no task runs: of idle workers, their makers and the switchboard."""
+    idle = [w for crew in list(_crews.values()) for w in list(crew.idle) if w.link.is_open]
+    told = board.descriptors() | {worker.link.descriptor for worker in idle}
+    return told.union(*(tell(idle) for tell in kept))
 
 
 # ── on behalf of workers ────────────────────────────────────────────────────────────────────────────────────
@@ -463,16 +332,9 @@ home.space_ops["pid"] = _serve_pid
 
 
 def _forget_all() -> None:
-    """In a forked child: workers, forkservers and what is said to them are the parent's."""
+    """In a forked child: workers and what is said to them are the parent's."""
     why = "this process is a fork of the one that has the workers; start a program of its own to have some"
     home.reset(why)
-    for server in forkservers.values():
-        server.control.close()
-    forkservers.clear()
-    for fd in spawner.watched.values():
-        os.close(fd)
-    spawner.watched.clear()
-    spawner.living.clear()
     _crews.clear()
     _by_link.clear()
 

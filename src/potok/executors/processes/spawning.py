@@ -1,0 +1,92 @@
+"""Fresh interpreters: how the forkserver is started, and each worker where there is no forkserver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from functools import partial
+
+from potok.remote.board import board
+from potok.remote.crew import Worker, kept
+
+__all__ = ["HANDED_FD", "spawn", "spawner"]
+
+HANDED_FD = 3
+POLL = 0.02  # seconds between two looks whether a process has ended, where nothing tells
+
+
+def spawn(code: str, sock: socket.socket) -> int:
+    """A fresh interpreter that runs `code`, with the socket as descriptor `HANDED_FD`; its pid."""
+    program = f"import sys; sys.path[:] = {sys.path!r}; {code}"
+    arguments = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", program]  # type: ignore[attr-defined]
+    fd = os.dup(sock.fileno()) if sock.fileno() == HANDED_FD else sock.fileno()
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            arguments,
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, HANDED_FD)],
+            setsigmask=[signal.SIGINT],  # until its handler is there
+        )
+    finally:
+        if fd != sock.fileno():
+            os.close(fd)
+
+
+class Spawner:
+    """Starts every worker as a fresh interpreter: slower, but everywhere, and with nothing of this process in it."""
+
+    def __init__(self) -> None:
+        self.living: dict[int, Worker] = {}
+        self.watched: dict[int, int] = {}  # what tells that a process has ended
+
+    def make(self, worker: Worker, there: socket.socket) -> None:
+        """Does not wait for it."""
+        pid = spawn(f"from potok.executors.processes.worker import work; work({HANDED_FD})", there)
+        self.living[pid] = worker
+        worker.is_called(pid)
+        if hasattr(os, "pidfd_open"):
+            fd = self.watched[pid] = os.pidfd_open(pid)
+            board.watch(fd, lambda _: self._ended(pid, fd))
+        else:
+            board.later(POLL, partial(self._look_after, pid))
+
+    def kill(self, pid: int) -> None:
+        if pid in self.living:
+            os.kill(pid, signal.SIGKILL)
+
+    def _look_after(self, pid: int) -> None:
+        if not self._ended(pid, None):
+            board.later(POLL, partial(self._look_after, pid))
+
+    def _ended(self, pid: int, fd: int | None) -> bool:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if not reaped:
+            return False
+        if fd is not None:
+            board.forget(fd)
+            os.close(self.watched.pop(pid))
+        worker = self.living.pop(pid)
+        worker.status = os.waitstatus_to_exitcode(status)
+        worker.link.hang_up()
+        return True
+
+    def descriptors(self, idle: list[Worker]) -> set[int]:
+        """Those that are open for the sake of these workers."""
+        return {self.watched[worker.pid] for worker in idle if worker.pid in self.watched}
+
+    def forget(self) -> None:
+        """In a forked child: its workers are the parent's."""
+        for fd in self.watched.values():
+            os.close(fd)
+        self.watched.clear()
+        self.living.clear()
+
+
+spawner = Spawner()
+kept.append(spawner.descriptors)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=spawner.forget)

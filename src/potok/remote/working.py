@@ -1,0 +1,198 @@
+"""The worker, as it sees itself: it runs one task at a time, in one thread, for the program that started it."""
+
+from __future__ import annotations
+
+import copyreg
+import os
+import socket
+import sys
+import time
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from potok.kernel.cancelling import cancel_scope
+from potok.kernel.colour import is_async
+from potok.kernel.current import carrier
+from potok.kernel.guard import Guard
+from potok.kernel.root import root
+from potok.kernel.running import run_here
+from potok.kernel.task import ASYNC, ATTEND, Task, count_from
+from potok.kernel.threadkernel import ThreadKernel, closed_lock
+from potok.links.packing import Ref, export, pack, pack_error, safely_opened
+from potok.machines.scope import ScopeMachine
+from potok.remote import handles  # noqa: F401 - what may be among the arguments
+from potok.remote.board import board
+from potok.remote.home import home
+from potok.remote.link import Link
+
+if TYPE_CHECKING:
+    from potok.remote.crew import Options  # the program's side, which no worker imports
+
+__all__ = ["Job", "Worker", "flush"]
+
+
+class Job:
+    """A task that was sent here."""
+
+    __slots__ = ("border", "id", "name", "number", "options", "origin", "setting", "work")
+
+    def __init__(self, number: int, request: tuple[Any, ...]) -> None:
+        self.number = number
+        self.name, self.id, self.origin, self.work, rest, reason, self.options, self.setting = request
+        deadline = None if rest is None else time.monotonic() + rest
+        self.border = ScopeMachine(root, None, "border", deadline)
+        self.border.guard = Guard(None)
+        self.border.collects = True
+        if reason is not None:
+            cancel_scope(self.border, safely_opened(reason))
+
+
+class SentTask(Task[Any]):
+    """A task of a scope elsewhere, which runs here. Who refers to it refers to the original."""
+
+    __slots__ = ("ref",)
+
+    ref: Ref
+
+    @property
+    def known(self) -> tuple[Any, ...]:
+        """See `home.export`."""
+        return "task", self.name, self.executor, self.pid
+
+
+copyreg.pickle(SentTask, export)
+
+
+class Worker:
+    """This address space, as a worker. What depends on what it is, is said by who derives from it."""
+
+    called = "worker"
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.me = carrier()
+        self.bell = closed_lock()
+        self.job: Job | None = None
+        self.over = False
+        self.initialized: set[bytes] = set()
+        home.space = -1  # until it is told
+        home.run = self.accept
+        home.recall_run = self.recall
+        home.about = self.greeted
+        home.lost = self.lost
+        home.unsettled = self.unsettled
+        self.link = Link(sock, 0, home, {"pid": os.getpid()})
+        home.links[0] = self.link
+
+    # ── called by the thread that leads ─────────────────────────────────────────────────────────────────────
+
+    def greeted(self, link: Link, about: Any) -> None:
+        home.space = about["space"]
+        count_from(home.space << 40)
+
+    def accept(self, link: Link, number: int, request: tuple[Any, ...]) -> None:
+        self.job = Job(number, request)
+        link.serving[number] = self.job
+        self._ring()
+
+    def recall(self, link: Link, number: int, why: Any) -> None:
+        """The task was cancelled."""
+        job = link.serving.get(number)
+        if isinstance(job, Job):
+            cancel_scope(job.border, safely_opened(why))
+
+    def lost(self, link: Link, error: BaseException) -> None:
+        """The program has ended, or lets this worker go. A task that still runs is of no use to anybody."""
+        self.over = True
+        if self.job is not None:
+            self.abandon(self.job)
+        self._ring()
+
+    def abandon(self, job: Job) -> None:
+        """The program has gone while this task runs."""
+        raise NotImplementedError
+
+    def settle_in(self, path: tuple[str, ...], folder: str) -> None:
+        """A task comes from where modules are found by `path`, and whose working folder this is."""
+        if tuple(sys.path) != path:
+            sys.path[:] = path
+
+    def unsettled(self) -> bool:
+        """Whether it has work that is no task yet, or no longer."""
+        job = self.job
+        return job is not None and not job.border.members
+
+    def _ring(self) -> None:
+        try:
+            self.bell.release()
+        except RuntimeError:  # it was rung before
+            pass
+        self.me.rouse()
+
+    # ── in the thread that runs the tasks ───────────────────────────────────────────────────────────────────────
+
+    def serve(self) -> None:
+        """Run what comes, one after the other, until the program lets this worker go."""
+        while not self.over:
+            while not board.wait(self.me, self.bell, self.me.patience):
+                pass
+            job = self.job
+            if job is not None:
+                outcome = self._run(job)
+                flush()
+                self.job = None
+                self.link.answer(job.number, outcome)
+                del job, outcome
+
+    def _run(self, job: Job) -> tuple[Any, ...]:
+        where = f"in {self.called} {os.getpid()}, task {job.name}"
+        try:
+            self.settle_in(*job.setting)
+            self._initialize(job.options)
+            fn, args = job.work.open()
+        except BaseException as error:
+            return ("failed", *pack_error(error, where), os.getpid())
+        root.guard.run(self.me, root.attach, job.border)
+        task = SentTask(fn, args, job.border, job.name)
+        task.id = job.id
+        task.ref = job.origin
+        task.kernel = _kernel
+        task.spec = job.options.executor()
+        task.executor = task.spec.name
+        if is_async(fn):
+            task.base_trap |= ASYNC
+        task.trap = ATTEND
+        task.context = Context()
+        job.border.guard.run(self.me, job.border.add, task)
+        del fn, args
+        try:
+            run_here(task)
+        finally:
+            root.guard.run(self.me, root.detach, job.border)
+        return _outcome(task, where)
+
+    def _initialize(self, options: Options) -> None:
+        initializer = options.initializer
+        if initializer is not None and initializer.data not in self.initialized:
+            initializer.open()()
+            self.initialized.add(initializer.data)
+
+
+def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
+    if task.error is None:
+        try:
+            return "returned", pack(task.value), os.getpid()
+        except Exception as error:
+            task.error = error
+    return ("failed", *pack_error(task.error, where), os.getpid())
+
+
+def flush() -> None:
+    """Have out what was printed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # it was closed, or nobody reads it
+            pass
+
+
+_kernel = ThreadKernel()
