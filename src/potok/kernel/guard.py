@@ -133,8 +133,8 @@ class Guard:
         if me.inside is None:
             while self.deferred:
                 self.run(me, self._pop_deferred)
-            while me.owed:
-                _run_logged(me.owed.pop(0))
+            while (fn := _first_of(me.owed)) is not None:
+                _run_logged(fn)
 
     def _pop_deferred(self) -> None:
         while self.deferred:
@@ -160,8 +160,16 @@ def run_outside(me: Carrier, fn: Callable[[], object]) -> None:
 def _take_over(owed: list[Callable[[], object]]) -> None:
     """Whoever runs what was deferred has this to do, too, as it leaves: it may be another thread."""
     mine = carrier().owed
-    while owed and owed is not mine:
-        mine.append(owed.pop(0))
+    while owed is not mine and (fn := _first_of(owed)) is not None:
+        mine.append(fn)
+
+
+def _first_of(owed: list[Callable[[], object]]) -> Callable[[], object] | None:
+    """Taken out; several threads may be at it."""
+    try:
+        return owed.pop(0)
+    except IndexError:
+        return None
 
 
 def _is_inside(carrier: Carrier, guard: Guard) -> bool:

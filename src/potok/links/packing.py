@@ -22,6 +22,8 @@ from typing import Any, Final, Protocol
 from potok.errors import RemoteError
 
 __all__ = [
+    "ATOMS",
+    "LARGE",
     "Carrying",
     "Handles",
     "Packed",
@@ -42,6 +44,8 @@ Ref = tuple[int, int]
 
 MISSING: Final = object()
 PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
+ATOMS: Final = frozenset({int, float, bool, type(None)})  # never change, and may go with others as they are; ...
+LARGE: Final = 1 << 16  # ... and str and bytes below so many
 MAIN: Final = b"__main__"
 
 _local = threading.local()
@@ -52,6 +56,9 @@ class Handles(Protocol):
 
     def export(self, thing: Any) -> tuple[Ref, tuple[Any, ...]]:
         """Count a reference to it; how it is called, and what `revive` needs."""
+
+    def hold(self, ref: Ref) -> None:
+        """Count one more reference."""
 
     def revive(self, spec: tuple[Any, ...]) -> Any:
         """The thing itself, or what stands for it here; the reference's count is its business from now on."""
@@ -85,6 +92,8 @@ class Packed:
     def __reduce__(self) -> Any:
         return (Carrying if self.refs else Packed), (self.data, self.refs)
 
+    needs_care = False  # there is more to it than its bytes
+
     def open(self) -> Any:
         """The value. Raises RemoteError where it can't be unpickled here."""
         if self.item is not MISSING:
@@ -105,6 +114,14 @@ class Carrying(Packed):
             return self.item
         refs, self.refs = self.refs, ()
         return _load(self.data, refs)
+
+    needs_care = True
+
+    def again(self) -> Carrying:
+        """The same once more, with references of its own."""
+        for ref in self.refs:
+            _handles.hold(ref)
+        return Carrying(self.data, self.refs, self.item)
 
     def sent(self) -> None:
         """It left for another address space: the references are that one's now."""

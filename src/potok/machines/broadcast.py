@@ -91,7 +91,7 @@ class BroadcastMachine(ChannelMachine):
         end.why = why
         self.ends.discard(end)
         self.open_receivers -= 1
-        self._fail_parked_on(end)
+        self.receivers.fail_those_at(end, lambda: self.end_closed(end))
         for entry in self._before(end):
             entry.owed -= 1
         self._forget_paid()

@@ -29,6 +29,7 @@ from itertools import repeat
 from typing import Any
 
 from potok.errors import ClosedError
+from potok.machines.flows import PLACE
 from potok.machines.waiting import AGAIN, PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
 
 __all__ = ["ChannelMachine", "End"]
@@ -63,6 +64,7 @@ class ChannelMachine(Machine):
         "direct",
         "dropping",
         "ends",
+        "flows",
         "fresh",
         "handed",
         "loose",
@@ -95,6 +97,7 @@ class ChannelMachine(Machine):
         # Short cuts through the buffer allowed? A dropping sender can't wait for one in between to end.
         self.loose = not dropping and not self.direct
         self.shared = False  # ends of it are in other address spaces: items are packed as they are sent
+        self.flows: Any = None  # what of it is under way to and from there, see `machines.flows`
         self.undelivered = undelivered
         self.buffer: deque[Any] = deque()
         self.senders = WaitQueue()
@@ -137,19 +140,26 @@ class ChannelMachine(Machine):
         end.closed = end.alert = True
         end.why = why
         self.ends.discard(end)
+        if end.held and self.flows is not None:
+            self.flows.end_closed(end)
         if end.sends:
             self.open_senders -= 1
             if cause is not None and self.cause is None:
                 self.cause = cause
         else:
             self.open_receivers -= 1
-        self._fail_parked_on(end)
+        (self.senders if end.sends else self.receivers).fail_those_at(end, lambda: self.end_closed(end))
         if end.sends and not self.open_senders:
-            self._fail(self.receivers, sends=False)
+            if self.flows is not None:
+                self.flows.settle()
+            if not self._may_come():
+                self.end_receivers()
         elif not end.sends and not self.open_receivers:
             if cause is not None and self.cause is None:
                 self.cause = cause
             self._fail(self.senders, sends=True)
+            if self.flows is not None:
+                self.flows.nobody_receives()
             self._drop_buffer()
 
     def reap(self, end: End) -> bool:
@@ -179,6 +189,8 @@ class ChannelMachine(Machine):
         self._drop_buffer()
         self._fail(self.receivers, sends=False)
         self._fail(self.senders, sends=True)
+        if self.flows is not None:
+            self.flows.cancelled()
 
     def hold(self, end: End) -> None:
         """Another address space refers to this end."""
@@ -208,17 +220,6 @@ class ChannelMachine(Machine):
             waiter.error = self.closed(sends)
             waiter.wake()
 
-    def _fail_parked_on(self, end: End) -> None:
-        queue = self.senders if end.sends else self.receivers
-        for waiter in queue.waiting():
-            if (
-                waiter.end is end
-                and queue.withdraw(waiter)
-                and (waiter.group is None or waiter.group.claim(waiter))
-            ):
-                waiter.error = self.end_closed(end)
-                waiter.wake()
-
     # ── the errors ──────────────────────────────────────────────────────────────────────────────────────────
 
     def end_closed(self, end: End) -> ClosedError:
@@ -247,7 +248,7 @@ class ChannelMachine(Machine):
         """Hand the item to a parked receiver, or to the buffer, or park. Raises ClosedError: the item was NOT sent."""
         if end.closed:
             raise self.end_closed(end)
-        if self.receivers.entries and not self.buffer:
+        if self.receivers.entries and not self.buffer and (self.flows is None or not self.flows.held_back):
             waiter = self.receivers.pop()
             if waiter is not None:
                 waiter.value = item
@@ -259,6 +260,8 @@ class ChannelMachine(Machine):
             self.buffer.append(item)
             if self.receivers.entries:
                 self.hand_out()
+            if self.flows is not None:
+                self.flows.feed()
             return None
         if self.dropping:
             self._drop_oldest()
@@ -269,32 +272,40 @@ class ChannelMachine(Machine):
             self.senders.entries.append(waiter)
             if self.permits:
                 self.refill()
+            if self.flows is not None:
+                self.flows.crowd()
         return PARKED
 
     def receive(self, party: Party | None, end: End) -> Any:
         """Take the oldest item, or park. Raises ClosedError when none is left and no sender is open."""
         if end.closed:
             raise self.end_closed(end)
-        if self.buffer:
+        if self.buffer and (self.flows is None or not self.flows.held_back):
             item = self._pop()
             if item is not PARKED:
                 if self.senders.entries:
                     self.refill()
                 return item
-        if self.senders.entries:
+        if self.senders.entries and self.flows is None:
             waiter = self.senders.pop()
             if waiter is not None:
                 item = waiter.item
                 waiter.wake()
                 return item
-        if not self.open_senders and not self.buffer:
+        if not self.open_senders and not self._may_come():
             raise self.closed(sends=False)
         waiter = park(party, self, "recv", None, end)
         if waiter is not None:
             self.receivers.entries.append(waiter)
             if self.buffer:
                 self.hand_out()
+            if self.flows is not None:
+                self.flows.settle()
         return PARKED
+
+    def _may_come(self) -> bool:
+        """Whether there are items for receivers, also where no sender is left."""
+        return bool(self.buffer) or (self.flows is not None and bool(self.flows.outstanding))
 
     # ── after a change that was made without the mutex ──────────────────────────────────────────────────────
 
@@ -304,16 +315,21 @@ class ChannelMachine(Machine):
             waiter = self.senders.pop()
             if waiter is None:
                 self.permits.append(True)
-            else:
+                break
+            if waiter.item is not PLACE:
                 self.buffer.append(waiter.item)
-                waiter.wake()
+            waiter.wake()
         if self.buffer and self.receivers.entries:  # one may have parked beside an item that is gone by now
             self.hand_out()
+        if self.flows is not None:
+            self.flows.feed()
 
     def hand_out(self) -> None:
         """Items came into the buffer: the parked receivers take them; nobody does once the last one is closed."""
         if not self.open_receivers:
             self._drop_buffer()
+        if self.flows is not None and self.flows.held_back:
+            return
         while self.buffer and (waiter := self.receivers.pop()) is not None:
             item = self._pop()
             if item is PARKED:
@@ -323,6 +339,41 @@ class ChannelMachine(Machine):
             waiter.wake()
         if self.permits and self.senders.entries:
             self.refill()
+
+    # ── for what is under way from and to other spaces ──────────────────────────────────────────────────────
+
+    def deliver(self, items: list[Any]) -> None:
+        """Items came whose places had been granted."""
+        self.buffer += items
+        self.hand_out()
+        self.flows.feed()
+
+    def put_back(self, items: deque[Any]) -> None:
+        """These were first, were shipped and not taken, and have kept their places."""
+        self.buffer.extendleft(reversed(items))
+        if not self.open_receivers:
+            self._drop_buffer()
+
+    def give_places(self, count: int) -> None:
+        """So many places are free again."""
+        if self.capacity is not None and count > 0:
+            self.permits.extend([True] * count)
+            if self.senders.entries:
+                self.refill()
+
+    def take_place(self) -> bool:
+        """Reserve one, for an item that is still to come."""
+        return self._take_permit()
+
+    def ending(self) -> tuple[ClosedError, bool]:
+        """Why nothing more comes for receivers, and whether that is a clean end."""
+        return self.closed(sends=False), self.cause is None and not self.cancelled
+
+    def end_receivers(self) -> None:
+        """No sender is left, and nothing can come any more."""
+        self._fail(self.receivers, sends=False)
+
+    # ── places and items ────────────────────────────────────────────────────────────────────────────────────
 
     def _take_permit(self) -> bool:
         """Reserve a place in the buffer."""
@@ -366,6 +417,10 @@ class ChannelMachine(Machine):
         if end.sends:
             room = self.capacity is None or len(self.buffer) < self.capacity or self.dropping
             return room or not self.open_receivers or (bool(self.receivers.entries) and self.receivers.live())
+        if self.flows is not None:
+            return (bool(self.buffer) and not self.flows.held_back) or (
+                not self.open_senders and not self._may_come()
+            )
         return (
             bool(self.buffer) or not self.open_senders or (bool(self.senders.entries) and self.senders.live())
         )
@@ -385,10 +440,14 @@ class ChannelMachine(Machine):
             self.senders.push(arm)
             if self.permits:
                 self.refill()
+            if self.flows is not None:
+                self.flows.crowd()
         else:
             self.receivers.push(arm)
             if self.buffer:
                 self.hand_out()
+            if self.flows is not None:
+                self.flows.settle()
 
     def withdraw(self, entry: Waiter) -> bool:
         return (self.senders if entry.end.sends else self.receivers).withdraw(entry)

@@ -37,7 +37,7 @@ class Group:
 
     __slots__ = ("guard", "token", "waiter", "winner")
 
-    away = False  # as a machine's
+    away = tells = False  # as a machine's
 
     def __init__(self, guard: Any) -> None:
         self.guard = guard

@@ -20,6 +20,7 @@ whether it could complete now, and `attempt(arm)` completes it and sets `arm.val
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from potok.errors import BlockingCallError
@@ -183,6 +184,13 @@ class WaitQueue:
             self.sweep()
         return True
 
+    def fail_those_at(self, end: Any, error: Callable[[], BaseException]) -> None:
+        """Wake those who wait at this very end, with a fresh error for each."""
+        for entry in self.waiting():
+            if entry.end is end and self.withdraw(entry) and (entry.group is None or entry.group.claim(entry)):
+                entry.error = error()
+                entry.wake()
+
     def sweep(self) -> None:
         """Forget the entries that were claimed elsewhere."""
         self.entries = deque(entry for entry in self.entries if not entry.claimed)
@@ -225,6 +233,7 @@ class Machine:
 
     guard: Any
     away = False  # it stands for one in another address space
+    tells = False  # it must `fetch` from there to know whether an arm is ready
 
     def withdraw(self, entry: Waiter) -> bool:
         """Take a waiter out of whatever queue it stands in; False if it had been claimed."""

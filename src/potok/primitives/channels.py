@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
@@ -22,11 +23,11 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
-from potok.links.packing import give_back, opened, pack
+from potok.links.packing import ATOMS, LARGE, give_back, opened, pack
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, park
 
-__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "outgoing", "take_now"]
+__all__ = ["UNBOUNDED", "Receiver", "Sender", "Sending", "channel", "fixed", "outgoing", "take_now"]
 
 T = TypeVar("T")
 
@@ -111,7 +112,11 @@ class _End(Handed):
         if self._lent:
             give_back(end)
         elif not end.closed:
-            _reap(carrier(), end)
+            flows = end.machine.flows
+            if flows is None:
+                _reap(carrier(), end)
+            else:  # that may have to be told, which no finalizer can
+                flows.soon(partial(_reap, None, end))
 
     def __repr__(self) -> str:
         state = "closed" if self._end.closed else "open"
@@ -125,10 +130,10 @@ def _arrived(kind: Any, end: End) -> Any:
     return facade
 
 
-def _reap(me: Carrier, end: End) -> None:
+def _reap(me: Carrier | None, end: End) -> None:
     """An end was collected unclosed: close it; warn where that is news to somebody."""
     machine = end.machine
-    missed = operate(me, machine, machine.reap, end)
+    missed = operate(me or carrier(), machine, machine.reap, end)
     if missed:
         side = "sender" if end.sends else "receiver"
         warnings.warn(
@@ -164,7 +169,9 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine = end.machine
         if machine.shared:
-            item = pack(item, not machine.away)  # type: ignore[assignment]
+            item = fixed(item, machine)
+            if machine.flows is not None and machine.flows.offered(task, item, end):
+                return
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         before = task.waiter
@@ -200,7 +207,9 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine = end.machine
         if machine.shared:
-            item = pack(item, not machine.away)  # type: ignore[assignment]
+            item = fixed(item, machine)
+            if machine.flows is not None and machine.flows.offered(task, item, end):
+                return
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
         before = task.waiter
@@ -230,7 +239,7 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine, me = end.machine, task.carrier
         if machine.shared:
-            item = pack(item, not machine.away)  # type: ignore[assignment]
+            item = fixed(item, machine)
         operate(me, machine, _send_or_refuse, machine, end, item)
 
     def sending(self, item: T) -> Sending:
@@ -274,7 +283,11 @@ class Receiver(_End, Generic[T]):
         before = task.waiter
         while True:
             try:
-                got: Any = _take(machine, task, end) if machine.direct else RETRY
+                got: Any = RETRY
+                if machine.direct:
+                    got = _take(machine, task, end)
+                elif machine.flows is not None:
+                    got = machine.flows.taken(task, end)
                 if got is RETRY:
                     got = machine.guard.run(task.carrier, machine.receive, task, end)
                 if got is PARKED:
@@ -313,7 +326,11 @@ class Receiver(_End, Generic[T]):
         before = task.waiter
         while True:
             try:
-                got: Any = _take(machine, task, end) if machine.direct else RETRY
+                got: Any = RETRY
+                if machine.direct:
+                    got = _take(machine, task, end)
+                elif machine.flows is not None:
+                    got = machine.flows.taken(task, end)
                 if got is RETRY:
                     got = machine.guard.run(task.carrier, machine.receive, task, end)
                 if got is PARKED:
@@ -365,6 +382,14 @@ def _send_or_refuse(machine: ChannelMachine, end: End, item: Any) -> None:
     """A send that does not wait. Where it was deferred, the refusal goes to the log: nobody is left to be told."""
     if machine.send(None, end, item) is PARKED:
         raise WouldBlock(f"{machine.describe()}: no receiver waits and there is no room in the buffer")
+
+
+def fixed(item: Any, machine: Any) -> Any:
+    """An item of a channel with ends elsewhere, as it is at this moment."""
+    kind = type(item)
+    if kind in ATOMS or ((kind is str or kind is bytes) and len(item) < LARGE):
+        return item
+    return pack(item, not machine.away)
 
 
 def outgoing(task: Task[Any], item: Any) -> Any:

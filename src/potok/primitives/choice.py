@@ -19,10 +19,10 @@ from potok.kernel.guard import Guard, guarded_together
 from potok.kernel.parking import RETRY, Elapsed, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
-from potok.links.packing import opened, pack
+from potok.links.packing import opened
 from potok.machines.select import OPEN, Group, TimerMachine, try_or_queue
 from potok.machines.waiting import AGAIN, PARKED, Arm
-from potok.primitives.channels import Receiver, Sending, outgoing, take_now
+from potok.primitives.channels import Receiver, Sending, fixed, outgoing, take_now
 
 __all__ = ["After", "Selected", "after", "apri_select", "aselect", "pri_select", "select"]
 
@@ -130,6 +130,8 @@ class _Choice:
         if self.timers:
             self._look_at_clock()
         for arm in arms:
+            if arm.machine.tells and (party is None or self.choose is None):
+                arm.machine.fetch(arm.end)
             if arm.machine.away:
                 from potok.remote.choosing import attempt_away
 
@@ -228,9 +230,10 @@ def _use_end(task: Task[Any], arm: Arm, end: Any) -> None:
     if end.alert and not end.closed:
         look_closer(task, end)
     arm.end = end
-    arm.machine = machine = end.machine
-    if arm.item is not None and machine.shared:
-        arm.item = pack(arm.item, not machine.away)
+    machine = end.machine
+    if arm.op == "send" and machine.shared:
+        arm.item = fixed(arm.item, machine)
+    arm.machine = machine.near(end) if machine.away else machine
 
 
 def _select(

@@ -93,7 +93,8 @@ class Pipe(Handed, Generic[T]):
         end = self._rx._end
         if end.alert:
             look_closer(arm.task, end)
-        arm.op, arm.end, arm.machine = "recv", end, end.machine
+        machine = end.machine
+        arm.op, arm.end, arm.machine = "recv", end, machine.near(end) if machine.away else machine
 
     # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,12 +197,16 @@ def _look(task: Task[Any], end: End, wait_for: bool) -> Peek | None:
     """None if something is there; else the peek that the task is to park at (with `wait_for`)."""
     if end.alert:
         look_closer(task, end)
-    peek, arm = Peek(_FREE), Arm()
-    arm.task, arm.group, arm.machine, arm.end, arm.op = task, peek, end.machine, end, "poll"
+    peek, arm, machine = Peek(_FREE), Arm(), end.machine
+    if machine.away:
+        machine = machine.near(end)
+        if machine.tells and not wait_for:
+            machine.fetch(end)
+    arm.task, arm.group, arm.machine, arm.end, arm.op = task, peek, machine, end, "poll"
     arm.claimed = False
     arm.arm = arm.item = arm.value = arm.error = None
     arm.index = 0
-    got = end.machine.guard.run(task.carrier, look, task if wait_for else None, peek, arm)
+    got = machine.guard.run(task.carrier, look, task if wait_for else None, peek, arm)
     if got is PARKED:
         return peek
     if end.alert:  # closed meanwhile, or elsewhere

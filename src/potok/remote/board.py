@@ -33,6 +33,7 @@ from potok.kernel.threadkernel import wait_by
 __all__ = ["Board", "board"]
 
 QUIET: Final = 0.001  # seconds that the standby waits for a thread to lead again
+LINGER: Final = 0.001  # seconds at most that what was gathered waits for more
 
 
 class Board:
@@ -47,6 +48,9 @@ class Board:
         self._wanted = False  # a thread came that would have led
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = itertools.count()
+        self.gathered: deque[Callable[[], object]] = deque()
+        self._lingering = False  # a timer sees to what is gathered ...
+        self._flown = False  # ... and there was something since it last did
         self._calling = False
         self._calls: deque[Callable[[], object]] = deque()
         self._ear, self._bell = socket.socketpair()
@@ -86,6 +90,32 @@ class Board:
         heappush(self._timers, (time.monotonic() + seconds, next(self._serial), call))
         self.ring()
 
+    # ── what is gathered ────────────────────────────────────────────────────────────────────────────────────
+
+    def gather(self, go: Callable[[], object]) -> None:
+        """Have `go` called soon: before this thread waits, before anything else is said, or in `LINGER` seconds."""
+        self.gathered.append(go)
+        self._flown = True
+        if not self._lingering:
+            self._lingering = True
+            self.later(LINGER, self._linger)
+
+    def let_flow(self) -> None:
+        """Have what was gathered go now."""
+        while self.gathered:
+            try:
+                go = self.gathered.popleft()
+            except IndexError:
+                return
+            go()
+
+    def _linger(self) -> None:
+        self.let_flow()
+        self._lingering = self._flown
+        self._flown = False
+        if self._lingering:
+            heappush(self._timers, (time.monotonic() + LINGER, next(self._serial), self._linger))
+
     def ring(self) -> None:
         """Have whoever leads look up from the poll."""
         try:
@@ -103,6 +133,8 @@ class Board:
 
     def wait(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
         """`parker.acquire(timeout=timeout)`, and lead meanwhile if nobody does."""
+        if self.gathered:
+            self.let_flow()
         if parker.acquire(False):
             return True
         if not self._lead.acquire(False):

@@ -24,7 +24,16 @@ from potok.remote.calling import Asked, Remote, ask, park_for
 from potok.remote.home import PARKED_TOLD, Home, Party, home, packed
 from potok.remote.link import Link
 
-__all__ = ["NOBODY", "RemoteBroadcast", "RemoteChannel", "RemoteEnd", "Watch", "watch_here"]
+__all__ = [
+    "NOBODY",
+    "RemoteBroadcast",
+    "RemoteChannel",
+    "RemoteEnd",
+    "Watch",
+    "channel_kinds",
+    "channels_here",
+    "watch_here",
+]
 
 NOBODY: Any = type("NoQueue", (), {"entries": (), "__slots__": ()})()
 
@@ -47,7 +56,7 @@ class RemoteEnd(End):
 
     def __del__(self) -> None:
         if getattr(self, "count", 0):
-            board.soon(partial(home.let_go, self.ref, self.count))
+            board.soon(partial(self.machine.dropped, self.ref, self.count, self.sends))
 
 
 class RemoteChannel(Remote):
@@ -58,6 +67,7 @@ class RemoteChannel(Remote):
     # What façades look at before they take a short cut: there is none.
     loose = direct = dropping = cancelled = False
     shared = True
+    flows: Any = None  # each item is called for
     buffer = lost = permits = ()
     senders = receivers = NOBODY
     open_senders = open_receivers = 1
@@ -93,6 +103,17 @@ class RemoteChannel(Remote):
     def reap(self, end: RemoteEnd) -> bool:
         """A façade here was collected. The end lives as long as it is referred to from anywhere."""
         return False
+
+    def dropped(self, ref: Ref, count: int, sends: bool) -> None:
+        """An end was collected here, with so many references."""
+        home.let_go(ref, count)
+
+    def closed_at_home(self, end: RemoteEnd, why: str) -> None:
+        """Somebody has closed it: its home says so when it is used."""
+
+    def near(self, end: RemoteEnd) -> Any:
+        """The machine at which tasks wait that operate on the end."""
+        return self
 
     def cancel(self, cause: Any = None) -> None:
         for end in list(self.ends):
@@ -175,7 +196,7 @@ class RemoteBroadcast(RemoteChannel):
 
     def open(self, sends: bool) -> RemoteEnd:
         number = ask((*self.ref, "open", False, (sends,)))
-        spec = ("end", self.ref[1], sends, True, self.name, self.size, True)
+        spec = ("end", self.ref[1], sends, True, self.name, self.size, False)
         end = RemoteEnd((self.ref[0], number), self, sends, True, spec)
         end.count = 1
         home.stand_ins[end.ref] = end
@@ -189,18 +210,19 @@ def _tell(end: RemoteEnd, op: str, *args: Any) -> None:
         pass  # its home has ended, and the channel with it
 
 
-_channels: WeakValueDictionary[Ref, RemoteChannel] = WeakValueDictionary()
+channels_here: WeakValueDictionary[Ref, RemoteChannel] = WeakValueDictionary()
+channel_kinds: dict[bool, type[RemoteChannel]] = {False: RemoteChannel}  # by whether items flow
 
 
 def stand_in_for_end(
-    ref: Ref, kind: str, machine: int, sends: bool, moves: bool, name: str, size: Any, many: bool
+    ref: Ref, kind: str, machine: int, sends: bool, moves: bool, name: str, size: Any, flows: bool
 ) -> RemoteEnd:
     """Made by `home.revive`."""
     where = (ref[0], machine)
-    channel = _channels.get(where)
+    channel = channels_here.get(where)
     if channel is None:
-        channel = _channels[where] = RemoteChannel(where, (), name, size)
-    return RemoteEnd(ref, channel, sends, moves, (kind, machine, sends, moves, name, size, many))
+        channel = channels_here[where] = channel_kinds[flows](where, (), name, size)
+    return RemoteEnd(ref, channel, sends, moves, (kind, machine, sends, moves, name, size, flows))
 
 
 def stand_in_for_channel(ref: Ref, kind: str, name: str, size: Any) -> RemoteBroadcast:
@@ -213,10 +235,13 @@ def stand_in_for_channel(ref: Ref, kind: str, name: str, size: Any) -> RemoteBro
 
 def export_end(end: End) -> tuple[Any, ...]:
     """What an end is to be known by elsewhere."""
+    from potok.remote.flows import let_flow
+
     machine = end.machine
     machine.guard.run(carrier(), machine.share)
-    many = isinstance(machine, BroadcastMachine)
-    return "end", home.number_of(machine), end.sends, end.moves, machine.name, machine.capacity, many
+    number = home.number_of(machine)
+    flows = machine.guard.run(carrier(), let_flow, machine, number)
+    return "end", number, end.sends, end.moves, machine.name, machine.capacity, flows
 
 
 def export_channel(machine: BroadcastMachine) -> tuple[Any, ...]:
@@ -241,6 +266,10 @@ def serve_end(  # noqa: C901 - a line or two for each operation
         link.answer(number, bool(machine.guard.run(me, machine.ready, _arm(end))))
     elif op == "is_clean_end":
         link.answer(number, machine.is_clean_end(end))
+    elif op == "fetch":
+        from potok.remote.flows import serve_fetch
+
+        serve_fetch(machine, link, number, args)
     elif op == "open_like":
         new = machine.guard.run(me, machine.open_like, end)
         link.answer(number, at.lend(new, link))

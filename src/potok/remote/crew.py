@@ -22,6 +22,7 @@ from potok.links.wire import WireError
 from potok.remote.board import board
 from potok.remote.home import Home, Relay, home
 from potok.remote.link import Link
+from potok.remote.page import send_page
 
 __all__ = ["Crew", "Maker", "Options", "Worker", "crew_of", "dismiss", "kept", "kept_descriptors"]
 
@@ -222,7 +223,9 @@ class Crew:
         finally:
             there.close()
         self.workers.add(worker)
+        page = send_page(here)
         link = worker.link = Link(here, worker.space, home, {"space": worker.space})
+        link.page = page
         link.explain = partial(_explain, worker)
         home.links[worker.space] = link
         _by_link[link] = worker
@@ -269,6 +272,7 @@ def kept_descriptors() -> set[int]:
     """The file descriptors that stay open though no task runs: of idle workers, their makers and the switchboard."""
     idle = [w for crew in list(_crews.values()) for w in list(crew.idle) if w.link.is_open]
     told = board.descriptors() | {worker.link.descriptor for worker in idle}
+    told |= set().union(*(worker.link.page.descriptors() for worker in idle))
     return told.union(*(tell(idle) for tell in kept))
 
 

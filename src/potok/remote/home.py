@@ -26,11 +26,12 @@ from potok.kernel.current import carrier
 from potok.kernel.ends import operate
 from potok.kernel.guard import run_outside
 from potok.kernel.task import Task
-from potok.links.packing import Packed, Ref, export, pack, pack_error, set_handles
+from potok.links.packing import Packed, Ref, export, pack, pack_error, set_handles, told
 from potok.machines.channel import End
 from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
 from potok.remote.board import board
 from potok.remote.link import Link
+from potok.remote.page import Page
 
 __all__ = [
     "AGAIN_TOLD",
@@ -205,7 +206,12 @@ class Home:
         self.stand_ins: WeakValueDictionary[Ref, Any] = WeakValueDictionary()
         self._entries: dict[int, Entry] = {}
         self._by_id: dict[int, Entry] = {}
-        self._machines: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self.page = Page()  # where this space counts what its tasks take
+        self.flow: Callable[..., object] = _nobody_cares  # told of notes about flows, see `remote.flows`
+        self.deliver_notes: Callable[..., object] = _nobody_cares  # ... and of what a dead worker has noted down
+        self.on_departed: Callable[..., object] = _nobody_cares  # told of spaces that are no more
+        self._numbered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self.machines: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
         self.locks: WeakSet[Any] = WeakSet()  # that others know
         self.trips: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # whose action runs in that space
@@ -221,7 +227,7 @@ class Home:
         ref = getattr(thing, "ref", None)
         if ref is not None:  # it lives elsewhere
             if ref[0] != self.space:
-                self.link_to(ref[0]).note("hold", ref)
+                self.hold(ref)
             return ref, (ref, *thing.known)
         entry = self._entry(thing)
         ref = (self.space, entry.number)
@@ -242,6 +248,13 @@ class Home:
         end = entry.thing
         if isinstance(end, End):
             end.machine.guard.run(carrier(), end.machine.hold, end)
+
+    def hold(self, ref: Ref) -> None:
+        """Count one more reference to what is referred to already."""
+        if ref[0] != self.space:
+            self.link_to(ref[0]).note("hold", ref)
+        elif (entry := self._entries.get(ref[1])) is not None:
+            self._hold(entry)
 
     def thing(self, number: int) -> Any:
         """The object of that number, which others refer to."""
@@ -264,10 +277,16 @@ class Home:
     def number_of(self, machine: Machine) -> int:
         """A number for it, which counts as no reference."""
         with self._lock:
-            number = self._machines.get(machine)
+            number = self._numbered.get(machine)
             if number is None:
-                number = self._machines[machine] = next(self._numbers)
+                number = self._numbered[machine] = next(self._numbers)
+                self.machines[number] = machine
             return number
+
+    def ref_of(self, thing: Any) -> Ref | None:
+        """How it is known elsewhere; None: it is not."""
+        entry = self._by_id.get(id(thing))
+        return None if entry is None else (self.space, entry.number)
 
     def revive(self, spec: tuple[Any, ...]) -> Any:
         """See `packing.Handles`."""
@@ -454,8 +473,18 @@ class Home:
                 self._pass_on(ref[0], note)
             elif (entry := self._entries.get(ref[1])) is not None:
                 self._hold(entry)
+        elif kind == "flow":
+            if rest[0] == self.space:
+                self.flow(self, link, *rest)
+            else:
+                self._pass_on(rest[0], note)
+        elif kind == "closed":
+            self.closed_elsewhere(*rest, by=link)
         elif kind == "gone":
             self.gone(*rest)
+        elif kind == "departed":
+            space, numbers, error = rest
+            self.on_departed(self, space, numbers, told(*error))
         elif kind == "tell":
             space, target, op, args = rest
             if space != self.space:
@@ -463,6 +492,15 @@ class Home:
             elif target in self._entries:
                 thing = self._entries[target].thing
                 self.serves[_kind(thing, self.serves)](self, link, 0, thing, op, False, args)
+
+    def closed_elsewhere(self, ref: Ref, why: str, by: Link | None = None) -> None:
+        """This end was closed: tell all who have it."""
+        stand_in = None if ref[0] == self.space else self.stand_ins.get(ref)
+        if stand_in is not None:
+            stand_in.machine.closed_at_home(stand_in, why)
+        for link in list(self.links.values()):
+            if link is not by and (self.space == 0 or by is None) and link.held.get(ref, 0) > 0:
+                link.note("closed", ref, why)
 
     def _pass_on(self, space: int, note: Any) -> None:
         link = self.links.get(space)
@@ -483,10 +521,17 @@ class Home:
                 serving.recall()
             elif serving is not None:
                 self.recall_run(link, number, str(error))
+        self.links.pop(link.space, None)
+        self.deliver_notes(self, link)
+        numbers = link.page.used()
+        link.page.close()
+        self.on_departed(self, link.space, numbers, error)
+        if not self.space:
+            for other in list(self.links.values()):
+                other.note("departed", link.space, numbers, pack_error(error))
         for ref, n in list(link.held.items()):
             if n > 0:
                 self.let_go(ref, n)
-        self.links.pop(link.space, None)
         if not (
             self.space or link.dismissed
         ):  # what a task has left locked stays so, if its worker just had no work
@@ -514,7 +559,7 @@ def _nobody_recalls(link: Link, number: int, why: Any) -> None:
     """Nothing was run."""
 
 
-def _nobody_cares(link: Link, about: Any) -> None:
+def _nobody_cares(*_: Any) -> None:
     """What was told is of no use here."""
 
 

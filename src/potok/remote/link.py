@@ -29,6 +29,7 @@ from potok.links.packing import Carrying, Ref
 from potok.links.session import Answered, Called, Ended, Event, Failed, Greeted, Noted, Recalled, Session
 from potok.links.wire import WireError
 from potok.remote.board import board
+from potok.remote.page import Page
 
 __all__ = ["Asker", "Link", "Server"]
 
@@ -72,6 +73,7 @@ class Link:
     def __init__(self, sock: socket.socket, space: int, server: Server, about: Any = None) -> None:
         sock.setblocking(False)
         self.space = space
+        self.page = Page()  # where it counts what its tasks take
         self.held: dict[Ref, int] = {}  # references that the other side has
         self._counting = threading.Lock()
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
@@ -96,6 +98,11 @@ class Link:
         return self._socket.fileno()
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether something that was said waits for the socket to take it."""
+        return self._stuck
+
+    @property
     def is_open(self) -> bool:
         return self.cause is None
 
@@ -106,6 +113,8 @@ class Link:
 
         Raises: why the link has ended; WouldBlock from a finalizer or signal handler that interrupted a link.
         """
+        if board.gathered:
+            board.let_flow()
         try:
             return self._guard.run(carrier(), self._call, request, owner)  # type: ignore[no-any-return]
         except WireError:
@@ -119,19 +128,43 @@ class Link:
 
     def recall(self, number: int, why: Any = None) -> None:
         """Take the call back, if it is not done yet; its one answer tells."""
+        if board.gathered:
+            board.let_flow()
         self._guard.post(carrier(), self._say, self._session.recall, number, why)
 
     def answer(self, number: int, value: Any) -> None:
         """Answer a call of the other side."""
+        if board.gathered:
+            board.let_flow()
         self.serving.pop(number, None)
         self._guard.post(carrier(), self._say, self._session.answer, number, value)
 
     def fail(self, number: int, error: Any) -> None:
+        if board.gathered:
+            board.let_flow()
         self.serving.pop(number, None)
         self._guard.post(carrier(), self._say, self._session.fail, number, error)
 
     def note(self, *note: Any) -> None:
+        if board.gathered:
+            board.let_flow()
         self._guard.post(carrier(), self._say, self._session.note, note)
+
+    def pump(self, said: deque[Any], form: Callable[..., tuple[Any, ...]]) -> None:
+        """Note down what was said, in its order, each in the form that `form` gives it."""
+        self._guard.post(carrier(), self._pump, said, form)
+
+    def _pump(self, said: deque[Any], form: Callable[..., tuple[Any, ...]]) -> None:
+        while said:
+            note = form(*said.popleft())
+            self._session.note(note)
+            self._sent_with(note)
+        self._flush()
+
+    def taken_there(self, slot: int) -> int:
+        """How many items the inbox with that slot has taken, as far as can be seen."""
+        numbers = self.page.numbers
+        return int(numbers[slot]) if 0 < slot < len(numbers) else 0
 
     def _say(self, say: Callable[..., None], *said: Any) -> None:
         say(*said)

@@ -24,6 +24,7 @@ from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.board import board
 from potok.remote.home import home
 from potok.remote.link import Link
+from potok.remote.page import receive_page
 
 if TYPE_CHECKING:
     from potok.remote.crew import Options  # the program's side, which no worker imports
@@ -80,6 +81,7 @@ class Worker:
         home.about = self.greeted
         home.lost = self.lost
         home.unsettled = self.unsettled
+        home.page = receive_page(sock)
         self.link = Link(sock, 0, home, {"pid": os.getpid()})
         home.links[0] = self.link
 

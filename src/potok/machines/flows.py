@@ -1,0 +1,406 @@
+"""What of a buffered channel is under way, at its home: items shipped to other spaces, room granted to others.
+
+    channel.buffer ── ship ──▶ Shipping (a copy of each item until it was taken) ──▶ Inbox there
+    channel.permits ── grant ──▶ Granting (places that belong to senders there)  ◀── push ── Outbox there
+
+The counterpart of `machines.mailbox`. An item that was shipped keeps its place in the channel until a task took it,
+so back-pressure does not depend on where the receivers are. Where two want what one holds unused, it is called back.
+
+Invariants
+    Items in the buffer + shipped and not taken + places granted and unused + free places = capacity.
+    More than its parked receivers want is shipped to a space only while nobody else receives.
+    While something is called back nothing is handed out: what comes back was first, and goes to the front.
+    Receivers are told that the channel is empty and closed only once no item can come back from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from potok.machines.waiting import Waiter
+
+__all__ = ["PLACE", "Flows", "Granting", "Shipping"]
+
+
+class _Place:
+    """What a waiter among the senders brings that wants a free place, and sends nothing yet."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "PLACE"
+
+
+PLACE: Final = _Place()
+
+
+class Shipping:
+    """Items on their way to the receivers of one space."""
+
+    __slots__ = ("alone", "epoch", "held", "limit", "look", "need", "over", "pressed", "recalling", "shipped", "slot", "taken")
+
+    def __init__(self, epoch: int, slot: int, look: Callable[[int], int]) -> None:
+        self.epoch = epoch
+        self.slot = slot  # where that space counts what was taken
+        self.look = lambda: look(slot)  # how many were taken, as far as can be seen from here
+        self.held: deque[Any] = deque()  # shipped, and not known to be taken
+        self.shipped = 0
+        self.taken = 0
+        self.need = 0
+        self.limit = 0
+        self.alone = False  # it was told that it may wait without saying so
+        self.recalling = False
+        self.pressed = False  # it was told that somebody waits for what it takes
+        self.over = False  # it was told that nothing more comes
+
+    @property
+    def excess(self) -> int:
+        """Items that lie there and are wanted by nobody yet."""
+        return self.shipped - max(self.need, self.taken)
+
+
+class Granting:
+    """Room that the senders of one space have."""
+
+    __slots__ = ("back", "epoch", "granted", "need", "received", "recalling", "waiter", "want")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.granted = 0  # places in all
+        self.received = 0  # of those, used
+        self.back = 0  # ... and given back
+        self.need = 0  # what its parked senders want, in all
+        self.want = 0  # what it would like to have
+        self.recalling = False
+        self.waiter: Any = None  # in the queue of senders
+
+
+    @property
+    def open(self) -> int:
+        """Places that it has, and that nothing has come for."""
+        return self.granted - self.received - self.back
+
+
+class GrantWaiter(Waiter):
+    """Stands among the parked senders, for a place."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        self.task.placed(self)
+
+
+class Flows:
+    """All of one channel. Part of that machine: called inside of it."""
+
+    __slots__ = ("grantings", "held_back", "keep", "machine", "said", "shippings", "stir")
+
+    def __init__(self, machine: Any, stir: Callable[[int], object], keep: Callable[[Any], Any]) -> None:
+        self.machine = machine
+        self.stir = stir  # told of the space, when there is something to be said to it
+        self.keep = keep  # what is kept of an item that is shipped
+        self.shippings: dict[int, Shipping] = {}
+        self.grantings: dict[int, Granting] = {}
+        self.held_back = 0  # spaces that something is called back from
+        self.said: dict[int, deque[tuple[str, tuple[Any, ...]]]] = {}
+
+    def say(self, space: int, op: str, *args: Any) -> None:
+        said = self.said.get(space)
+        if said is None:
+            said = self.said[space] = deque()
+        said.append((op, args))
+        if len(said) == 1:
+            self.stir(space)
+
+    # ── to receivers elsewhere ──────────────────────────────────────────────────────────────────────────────
+
+    def pull(
+        self, space: int, look: Callable[[int], int], epoch: int, taken: int, need: int, limit: int, slot: int
+    ) -> None:
+        """Its inbox tells where it stands."""
+        shipping = self.shippings.get(space)
+        if shipping is None:
+            shipping = self.shippings[space] = Shipping(epoch, slot, look)
+        if shipping.epoch != epoch or shipping.recalling:
+            self._took(shipping, taken)
+            return  # its answer tells more
+        shipping.pressed = False
+        shipping.need, shipping.limit = need, limit
+        self._took(shipping, taken)
+        self.settle()
+
+    def lend_item(self, space: int, look: Callable[[int], int], epoch: int, slot: int) -> None:
+        """A task there, which does not wait, wants one if there is any."""
+        shipping = self.shippings.get(space)
+        if shipping is None:
+            shipping = self.shippings[space] = Shipping(epoch, slot, look)
+        if self.machine.buffer and not self.held_back:
+            self._ship(space, shipping, 1, shipping.alone)
+        self.settle()
+
+    def lend_place(self, space: int, epoch: int) -> None:
+        """A task there, which does not wait, wants room for one if there is any."""
+        granting = self._granting(space, epoch)
+        if not self.machine.open_receivers:
+            self.shut(space)
+        elif self.machine.take_place():
+            granting.granted += 1
+            self.say(space, "room", epoch, granting.granted)
+
+    def returned(self, space: int, epoch: int, taken: int, need: int, limit: int) -> None:
+        """It has given back what it had not taken."""
+        shipping = self.shippings.get(space)
+        if shipping is None or shipping.epoch != epoch:
+            return  # it has left meanwhile
+        self.held_back -= shipping.recalling
+        shipping.recalling = shipping.alone = False
+        shipping.need, shipping.limit = need, limit
+        self._back(shipping, taken)
+        self.settle()
+
+    def left(self, space: int, epoch: int, taken: int) -> None:
+        """Nobody receives there any more."""
+        shipping = self.shippings.pop(space, None)
+        if shipping is not None:
+            self.held_back -= shipping.recalling
+            self._back(shipping, taken)
+            self.settle()
+
+    def _took(self, shipping: Shipping, taken: int) -> None:
+        """It was heard that so many were taken there."""
+        new = taken - shipping.taken
+        if new > 0:
+            shipping.taken = taken
+            for _ in range(new):
+                shipping.held.popleft()
+            self.machine.give_places(new)
+
+    def _back(self, shipping: Shipping, taken: int) -> None:
+        """Of what was shipped nothing but what was taken has left the channel."""
+        self._took(shipping, taken)
+        self.machine.put_back(shipping.held)
+        shipping.held.clear()
+        shipping.shipped = taken
+
+    def look(self) -> None:
+        """See what was taken, without being told."""
+        for shipping in list(self.shippings.values()):
+            self._took(shipping, shipping.look())
+
+    @property
+    def outstanding(self) -> int:
+        """Items that may still come back."""
+        return sum(len(shipping.held) for shipping in self.shippings.values())
+
+    def feed(self) -> None:
+        """Ship what may be shipped."""
+        buffer = self.machine.buffer
+        if not buffer or self.held_back:
+            return
+        alone = self._alone()
+        for space, shipping in self.shippings.items():
+            room = (shipping.limit if alone else shipping.need) - shipping.shipped
+            if room > 0 and buffer:
+                self._ship(space, shipping, min(room, len(buffer)), alone)
+
+    def _ship(self, space: int, shipping: Shipping, count: int, alone: bool) -> None:
+        buffer, keep = self.machine.buffer, self.keep
+        items = [buffer.popleft() for _ in range(count)]
+        shipping.held += [keep(item) for item in items]
+        shipping.shipped += count
+        shipping.alone = alone
+        self.say(space, "items", shipping.epoch, items, alone)
+
+    def wants_now(self) -> bool:
+        """Whether a receiver elsewhere is parked, as far as is known."""
+        for shipping in self.shippings.values():  # noqa: SIM110 - faster than any() over a generator
+            if shipping.need > shipping.shipped:
+                return True
+        return False
+
+    # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────
+
+    def settle(self) -> None:
+        """After any change: ship, call back, press, and tell of the end, as it is due."""
+        machine = self.machine
+        if machine.receivers.entries and machine.buffer and not self.held_back:
+            machine.hand_out()
+        self.feed()
+        if self.shippings:
+            self._balance()
+            if not machine.open_senders and not machine.buffer:
+                self._end()
+        if machine.senders.entries:
+            self.crowd()
+
+    def _alone(self) -> bool:
+        """Whether but one space receives."""
+        here = self.machine.receivers
+        return len(self.shippings) == 1 and not (here.entries and here.live())
+
+    def _balance(self) -> None:
+        """Call back what lies where nobody wants it, if somebody does elsewhere, and have all say what they want."""
+        alone = self._alone()
+        for space, shipping in self.shippings.items():
+            if shipping.recalling:
+                continue
+            if shipping.alone and not alone:
+                self._recall(space, shipping)
+            elif shipping.held and not self.machine.buffer and self._wanted_elsewhere(shipping):
+                self._took(shipping, shipping.look())
+                if shipping.excess > 0:
+                    self._recall(space, shipping)
+
+    def _wanted_elsewhere(self, shipping: Shipping) -> bool:
+        return self.machine.receivers.live() or any(
+            other.need > other.shipped for other in self.shippings.values() if other is not shipping
+        )
+
+    def _recall(self, space: int, shipping: Shipping) -> None:
+        shipping.recalling = True
+        self.held_back += 1
+        self.say(space, "recall")
+
+    def _end(self) -> None:
+        """No sender is left and the buffer is empty: tell those for whom nothing can come back any more."""
+        self.look()
+        if self.machine.buffer:
+            return
+        outstanding = self.outstanding
+        for space, shipping in list(self.shippings.items()):
+            if not shipping.over and outstanding == len(shipping.held):
+                shipping.over = True
+                self.say(space, "over", self.machine.ending())
+            elif outstanding:
+                self._press(space, shipping)
+        if not outstanding:
+            self.machine.end_receivers()
+
+    def _press(self, space: int, shipping: Shipping) -> None:
+        if shipping.held and not shipping.pressed:
+            shipping.pressed = True
+            self.say(space, "press")
+
+    def crowd(self) -> None:
+        """A sender waits for a place: find out what was taken, ask for what is granted and unused."""
+        self.look()
+        if not self.machine.senders.live():
+            return
+        for space, shipping in self.shippings.items():
+            self._press(space, shipping)
+        for space, granting in self.grantings.items():
+            if granting.open and not granting.recalling and self._others(granting):
+                granting.recalling = True
+                self.say(space, "recall_room")
+
+    def _others(self, granting: Granting) -> bool:
+        """Whether somebody else than that space waits for a place."""
+        return any(entry is not granting.waiter for entry in self.machine.senders.waiting())
+
+    # ── from senders elsewhere ──────────────────────────────────────────────────────────────────────────────
+
+    def _granting(self, space: int, epoch: int) -> Granting:
+        granting = self.grantings.get(space)
+        if granting is None:
+            granting = self.grantings[space] = Granting(epoch)
+        return granting
+
+    def want(self, space: int, epoch: int, need: int, want: int) -> None:
+        """Its outbox wants room for so many in all."""
+        granting = self._granting(space, epoch)
+        granting.need, granting.want = need, want
+        self._grant(space, granting)
+
+    def _grant(self, space: int, granting: Granting) -> None:
+        machine = self.machine
+        if granting.recalling or granting.waiter is not None:
+            return
+        if not machine.open_receivers:
+            self.shut(space)
+            return
+        alone = not machine.senders.entries and len(self.grantings) == 1
+        goal = granting.want if alone else granting.need
+        before = granting.granted
+        while granting.granted < goal and machine.take_place():
+            granting.granted += 1
+        if granting.granted > before:
+            self.say(space, "room", granting.epoch, granting.granted)
+        if granting.granted < granting.need:
+            self._queue(space, granting)
+
+    def _queue(self, space: int, granting: Granting) -> None:
+        waiter = granting.waiter = GrantWaiter()
+        waiter.task, waiter.machine, waiter.op, waiter.item, waiter.end = self, self.machine, "send", PLACE, space
+        waiter.group = waiter.value = waiter.error = None
+        waiter.claimed = waiter.woken = False
+        self.machine.senders.push(waiter)
+        self.crowd()
+
+    def placed(self, waiter: GrantWaiter) -> None:
+        """It has come to its place, or nobody receives any more."""
+        space: Any = waiter.end
+        granting = self.grantings[space]
+        granting.waiter = None
+        if waiter.error is not None:
+            self.shut(space)
+            return
+        granting.granted += 1
+        self.say(space, "room", granting.epoch, granting.granted)
+        self._grant(space, granting)
+
+    def push(self, space: int, epoch: int, items: list[Any]) -> None:
+        """Items came, for which there is room."""
+        self._granting(space, epoch).received += len(items)
+        self.machine.deliver(items)
+
+    def late(self, space: int, epoch: int, first: int, items: list[Any]) -> None:
+        """That space is no more, and had noted down these, from number `first` on. Some may have come before."""
+        granting = self._granting(space, epoch)
+        if granting.epoch == epoch:
+            self.push(space, epoch, items[granting.received - first :])
+
+    def unused(self, space: int, epoch: int, back: int) -> None:
+        """It has given back the room that it had not used."""
+        granting = self._granting(space, epoch)
+        granting.recalling = False
+        granting.need = granting.want = granting.granted
+        new, granting.back = back - granting.back, back
+        self.machine.give_places(new)
+        self.settle()
+
+    def done(self, space: int, epoch: int) -> None:
+        """Nobody sends there any more."""
+        granting = self.grantings.pop(space, None)
+        if granting is not None:
+            if granting.waiter is not None:
+                self.machine.senders.withdraw(granting.waiter)
+            self.machine.give_places(granting.open)
+            self.settle()
+
+    def shut(self, space: int) -> None:
+        """Nobody receives any more."""
+        self.say(space, "shut", self.machine.closed(sends=True))
+
+    # ── the ends of life ────────────────────────────────────────────────────────────────────────────────────
+
+    def nobody_receives(self) -> None:
+        """The last receiver was closed."""
+        for space in self.grantings:
+            self.shut(space)
+
+    def cancelled(self) -> None:
+        for space in self.shippings:
+            self.say(space, "cancel", self.machine.closed(sends=False))
+        for space in self.grantings:
+            self.shut(space)
+
+    def gone(self, space: int, taken: int) -> None:
+        """That space is no more; its tasks had taken at least so many."""
+        self.done(space, 0)
+        shipping = self.shippings.pop(space, None)
+        if shipping is not None:
+            self.held_back -= shipping.recalling
+            self._back(shipping, max(shipping.taken, taken))
+        self.settle()

@@ -1,0 +1,321 @@
+"""The ends of a buffered channel as another address space has them: a box for each direction, with its own waiters.
+
+    home: channel ── items ──▶ Inbox ──▶ receivers here          senders here ──▶ Outbox ── push ──▶ channel: home
+                  ◀── pull ──                                                        ◀── room ──
+
+An `Inbox` tells its home how many items its receivers wait for (`need`) and how many may come unasked (`limit`); an
+`Outbox` sends what it has room for, which its home has set aside. Both count from the first item on, so that a number
+means the same at either side, whatever crosses on the way. What is to be said is put into `said`, in order.
+
+Invariants
+    Inbox: items that came = taken by tasks + in the buffer; the home keeps each until it hears that it was taken.
+    A receiver is parked only while the buffer is empty, and then its home knows of it, or may send without knowing.
+    Outbox: items sent + in the buffer + places left + given back = places that the home has granted.
+    Asked to, a box gives back at once what nobody has used: its answer is definite.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from potok.errors import ClosedError
+from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
+
+__all__ = ["WINDOW", "Box", "Inbox", "Outbox"]
+
+WINDOW = 128  # items at most that may come, or go, unasked
+
+Error = Callable[[], ClosedError]
+
+_epochs = count(1)
+
+
+class Box(Machine):
+    """What both directions share: who waits, what is here, what is to be said, and how it ended."""
+
+    __slots__ = ("buffer", "channel", "ended", "said", "stir", "waiters", "window")
+
+    tells = True
+
+    def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
+        self.channel = channel
+        self.buffer: deque[Any] = deque()
+        self.waiters = WaitQueue()
+        self.said: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self.stir = stir  # told when there is something to be said
+        self.window = 0
+        self.ended: Error | None = None
+
+    def say(self, op: str, *args: Any) -> None:
+        self.said.append((op, args))
+        if len(self.said) == 1:
+            self.stir()
+
+    def widen(self) -> None:
+        """They come fast: the next ones may come unasked."""
+        self.window = min(2 * self.window + 1, WINDOW, self.channel.size or WINDOW)
+
+    def check(self, end: Any) -> None:
+        """Raise why nothing can be done through this end."""
+        if end.closed:
+            raise self.channel.end_closed(end)
+
+    def fail(self, error: Error) -> None:
+        """Nothing more will come of waiting here."""
+        if self.ended is None:
+            self.ended = error
+            while (waiter := self.waiters.pop()) is not None:
+                waiter.error = error()
+                waiter.wake()
+
+    def end_closed(self, end: Any) -> None:
+        """This end was closed: who waits at it fails."""
+        self.waiters.fail_those_at(end, lambda: self.channel.end_closed(end))
+
+    def ask(self) -> None:
+        """Have the home know of who waits here."""
+        raise NotImplementedError
+
+    def enqueue(self, arm: Arm) -> None:
+        self.waiters.push(arm)
+        self.ask()
+
+    def withdraw(self, entry: Waiter) -> bool:
+        return self.waiters.withdraw(entry)
+
+    def describe(self) -> str:
+        return str(self.channel.describe())
+
+
+class Inbox(Box):
+    """Where items arrive."""
+
+    __slots__ = ("alone", "arrived", "epoch", "known", "limit", "need", "numbers", "pressed", "slot", "taken", "told")
+
+    def __init__(self, channel: Any, stir: Callable[[], object], numbers: Any, slot: int) -> None:
+        super().__init__(channel, stir)
+        self.numbers = numbers  # `numbers[slot]` tells how many were taken, also when this space is no more
+        self.slot = slot
+        self._begin()
+
+    def _begin(self) -> None:
+        self.epoch = next(_epochs)  # another one each time that it was left
+        self.known = False  # the home has heard of us
+        self.arrived = 0
+        self.taken = 0
+        self.told = 0  # what the home knows of `taken`, ...
+        self.need = 0  # ... how many receivers want in all, ...
+        self.limit = 0  # ... and how many may come
+        self.alone = False  # nobody else receives: they come up to the limit
+        self.pressed = False  # the home waits to hear of the next one taken
+        self.numbers[self.slot] = 0
+
+    # ── the operations ──────────────────────────────────────────────────────────────────────────────────────
+
+    def receive(self, party: Party | None, end: Any) -> Any:
+        """Take the oldest item that is here, or park. Raises ClosedError when none will come any more."""
+        self.check(end)
+        if self.buffer:
+            return self.take()
+        if self.ended is not None:
+            raise self.ended()
+        waiter = park(party, self, "recv", None, end)
+        if waiter is not None:
+            self.waiters.entries.append(waiter)
+            self.ask()
+        return PARKED
+
+    def take(self) -> Any:
+        """The oldest item."""
+        item = self.buffer.popleft()
+        self._took()
+        return item
+
+    def _took(self) -> None:
+        self.taken += 1
+        self.numbers[self.slot] = self.taken
+        if self.pressed or 2 * (self.taken - self.told) > self.window:
+            self.pull()
+
+    def ask(self) -> None:
+        if not self.buffer and not (self.alone and self.limit - self.arrived >= len(self.waiters)):
+            self.pull()
+
+    def pull(self, more: int = 0) -> None:
+        """Tell the home where we stand. `more` are wanted for nobody who is parked."""
+        self.told = self.taken
+        self.need = self.taken + len(self.waiters) + more
+        self.limit = max(self.need, self.taken + self.window)
+        self.pressed = False
+        self.known = True
+        self.say("pull", self.epoch, self.taken, self.need, self.limit, self.slot)
+
+    def withdraw(self, entry: Waiter) -> bool:
+        gone = self.waiters.withdraw(entry)
+        if gone and self.need > self.arrived:
+            self.pull()  # what comes now is wanted by nobody
+        return gone
+
+    def ready(self, arm: Arm) -> bool:
+        return arm.end.closed or bool(self.buffer) or self.ended is not None
+
+    def attempt(self, arm: Arm) -> bool:
+        try:
+            arm.value = self.receive(None, arm.end)
+        except ClosedError as error:
+            arm.error = error
+            return True
+        return arm.value is not PARKED
+
+    # ── what the home says ──────────────────────────────────────────────────────────────────────────────────
+
+    def arrive(self, epoch: int, items: list[Any], alone: bool) -> None:
+        """Items came. `alone`: more come unasked, up to the limit."""
+        if epoch != self.epoch:
+            return  # it was left meanwhile: the home has kept them
+        self.alone = alone
+        self.arrived += len(items)
+        if not self.waiters.entries:
+            self.buffer += items
+        else:
+            for item in items:
+                waiter = None if self.buffer else self.waiters.pop()
+                if waiter is None:
+                    self.buffer.append(item)
+                else:
+                    waiter.value = item
+                    self._took()
+                    waiter.wake()
+        if self.buffer and self.need > self.taken and not alone:
+            self.pull()  # who wanted them has gone
+
+    def press(self) -> None:
+        """Somebody waits for what we take."""
+        if self.taken > self.told:
+            self.pull()
+        else:
+            self.pressed = True
+
+    def recall(self) -> None:
+        """Give back what no task took."""
+        self.buffer.clear()
+        self.arrived = self.told = self.taken
+        self.alone = self.pressed = False
+        self.need = self.limit = self.taken + len(self.waiters)
+        self.say("returned", self.epoch, self.taken, self.need, self.limit, self.slot)
+
+    def cancel(self, error: Error) -> None:
+        """The channel is no more."""
+        self.recall()
+        self.fail(error)
+
+    def leave(self) -> None:
+        """The last end here was closed: give everything back, and start anew if another one comes."""
+        if self.known:
+            self.buffer.clear()
+            self.say("left", self.epoch, self.taken)
+            self._begin()
+
+
+class Outbox(Box):
+    """Where items go out."""
+
+    __slots__ = ("back", "epoch", "granted", "known", "places", "sent", "wanted")
+
+    def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
+        super().__init__(channel, stir)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.epoch = next(_epochs)  # another one each time that it was left
+        self.known = False  # the home has heard of us
+        self.sent = 0
+        self.places = 0  # for so many more items there is room at home
+        self.granted = 0  # ... was, in all
+        self.back = 0  # ... was, and was given back
+        self.wanted = 0  # ... is to be, for those who are parked, as the home knows
+
+    # ── the operations ──────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, party: Party | None, end: Any, item: Any) -> Any:
+        """Take the item along with the next ones, if there is room at home, or park. Raises ClosedError: it was NOT sent."""
+        self.check(end)
+        if self.ended is not None:
+            raise self.ended()
+        if self.channel.size is None:
+            self.buffer.append(item)
+            return None
+        if self.places:
+            self.places -= 1
+            self.buffer.append(item)
+            return None
+        waiter = park(party, self, "send", item, end)
+        if waiter is not None:
+            self.waiters.entries.append(waiter)
+            self.ask()
+        return PARKED
+
+    def flush(self) -> None:
+        """Have the items go."""
+        if self.buffer:
+            items = list(self.buffer)
+            self.buffer.clear()
+            self.sent += len(items)
+            self.known = True
+            self.say("push", self.epoch, items)
+
+    def ask(self) -> None:
+        wish = self.granted + len(self.waiters)
+        if wish > self.wanted:
+            self.wanted = wish
+            self.flush()
+            self.known = True
+            self.say("want", self.epoch, wish, wish + self.window)
+
+    def ready(self, arm: Arm) -> bool:
+        return arm.end.closed or self.ended is not None or self.places > 0 or self.channel.size is None
+
+    def attempt(self, arm: Arm) -> bool:
+        try:
+            return self.send(None, arm.end, arm.item) is not PARKED
+        except ClosedError as error:
+            arm.error = error
+            return True
+
+    # ── what the home says ──────────────────────────────────────────────────────────────────────────────────
+
+    def room(self, epoch: int, granted: int) -> None:
+        """There is room for so many in all."""
+        if epoch != self.epoch:
+            return  # it was left meanwhile
+        self.places += granted - self.granted
+        self.granted = granted
+        while self.places and (waiter := self.waiters.pop()) is not None:
+            self.places -= 1
+            self.buffer.append(waiter.item)
+            waiter.wake()
+        self.flush()
+
+    def recall(self) -> None:
+        """Give back the room that nobody has used."""
+        self.flush()
+        self.wanted = self.granted
+        self.back += self.places
+        self.places = 0
+        self.say("unused", self.epoch, self.back)
+        if self.waiters.entries:
+            self.ask()
+
+    def leave(self) -> None:
+        """The last end here was closed."""
+        self.flush()
+        if self.known:
+            self.say("done", self.epoch)
+            self._begin()
+
+    def fail(self, error: Error) -> None:
+        self.flush()
+        super().fail(error)

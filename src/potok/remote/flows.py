@@ -1,0 +1,578 @@
+"""Buffered channels between address spaces: what carries the words of `machines.flows` and `machines.mailbox`.
+
+    home                                                     elsewhere
+    Flows (part of the channel) ◀── ("flow", …) notes ──▶    FlowingChannel: Inbox, Outbox
+
+Items go in batches. The first of a burst goes at once; those that follow within `BURST` seconds go together, as soon as
+there are `BATCH` of them, the thread waits for anything, it says anything else over a link, or `board.LINGER` is over.
+
+Invariants
+    What a channel has to say is said in the order in which it came to say it, and before whatever its task does next.
+    An item is fixed when `send` returns: it is immutable (`PLAIN`) or packed.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections import deque
+from functools import partial
+from typing import Any, Final
+from weakref import WeakSet
+
+from potok.errors import ClosedError, PotokError
+from potok.kernel.current import carrier
+from potok.kernel.ends import operate
+from potok.kernel.guard import Guard, run_outside
+from potok.kernel.parking import RETRY
+from potok.kernel.task import Task
+from potok.links.packing import Carrying, Packed, Ref, pack_error, told
+from potok.machines.channel import ChannelMachine, End
+from potok.machines.flows import Flows
+from potok.machines.mailbox import Box, Error, Inbox, Outbox
+from potok.machines.waiting import PARKED
+from potok.remote.board import board
+from potok.remote.calling import ask
+from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
+from potok.remote.home import Home, home
+from potok.remote.link import Link
+
+__all__ = ["FlowingChannel", "HomeFlows", "let_flow"]
+
+BURST: Final = 50e-6  # seconds after a batch in which items are gathered for the next
+BATCH: Final = 64  # items that are sent together
+SOON: Final = 0.005  # seconds: who comes back within these may have the next items unasked
+
+
+# ── items on their way ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def bundled(items: list[Any]) -> tuple[Any, ...]:
+    """The items as one message: values, at which places they are pickles, and those that need care of their own."""
+    pickles: list[int] = []
+    others: list[tuple[int, Packed]] = []
+    values = items
+    for place, item in enumerate(items):
+        if isinstance(item, Packed):
+            if values is items:
+                values = list(items)
+            if type(item) is Packed and not item.needs_care:
+                values[place] = item.data
+                pickles.append(place)
+            else:
+                values[place] = None
+                others.append((place, item))
+    return values, tuple(pickles), tuple(others)
+
+
+def unbundled(values: list[Any], pickles: tuple[int, ...], others: tuple[tuple[int, Packed], ...]) -> list[Any]:
+    """The reverse: what is packed stays so."""
+    for place in pickles:
+        values[place] = Packed(values[place])
+    for place, item in others:
+        values[place] = item
+    return values
+
+
+def _kept(item: Any) -> Any:
+    """What the home keeps of an item that it ships: one that refers to something is sent for good."""
+    return item.again() if type(item) is Carrying else item
+
+
+# ── at home ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class HomeFlows(Flows):
+    """The flows of a channel of ours."""
+
+    __slots__ = ("gathering", "last", "number")
+
+    def __init__(self, machine: ChannelMachine, number: int) -> None:
+        super().__init__(machine, self._stirred, _kept)
+        self.number = number
+        self.last = 0.0  # when items were sent
+        self.gathering = False
+        _flowing.add(machine)
+
+    def _stirred(self, space: int) -> None:
+        run_outside(carrier(), partial(self.speak, space))
+
+    def speak(self, space: int) -> None:
+        """Say what there is to be said to that space."""
+        try:
+            link = home.link_to(space)
+        except PotokError:
+            self.said.pop(space, None)  # it is no more, as will be told
+            return
+        link.pump(self.said.get(space, deque()), partial(self._note, space))
+
+    def _note(self, space: int, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if op == "items":
+            epoch, items, alone = args
+            args = (epoch, bundled(items), alone)
+        elif op == "over":
+            ((error, clean),) = args
+            args = (pack_error(error), clean)
+        elif op in ("cancel", "shut"):
+            args = pack_error(args[0])
+        return "flow", space, home.space, self.number, home.space, op, args
+
+    # ── the short ways of `Sender.send` and `Receiver.recv` ─────────────────────────────────────────────────
+
+    def offered(self, task: Task[Any], item: Any, end: End) -> bool:
+        """Whether the item went into the buffer; if not, take the long way."""
+        got = self.machine.guard.run(task.carrier, self._offer, item, end)
+        if got is None:
+            board.gather(self.flow_on)
+            return True
+        return bool(got)
+
+    def _offer(self, item: Any, end: End) -> bool | None:
+        machine = self.machine
+        if (
+            end.closed
+            or not machine.open_receivers
+            or machine.receivers.entries
+            or machine.senders.entries
+            or not machine.take_place()
+        ):
+            return False
+        machine.buffer.append(item)
+        if self.held_back or not self.shippings:
+            return True
+        now = time.monotonic()
+        if now - self.last > BURST or len(machine.buffer) >= BATCH:
+            self.last = now
+            self.feed()
+        elif not self.gathering:
+            self.gathering = True
+            return None
+        return True
+
+    def flow_on(self) -> None:
+        """Have what was gathered go."""
+        self.gathering = False
+        self.last = time.monotonic()
+        self.machine.guard.post(carrier(), self.feed)
+
+    def taken(self, task: Task[Any], end: End) -> Any:
+        """An item without the long way; RETRY: there is none."""
+        return RETRY
+
+    soon = staticmethod(board.soon)
+
+    def end_closed(self, end: End) -> None:
+        """Whoever has this end, wherever, can't use it any more."""
+        error = self.machine.end_closed(end)
+        run_outside(carrier(), partial(_tell_holders, end, str(error)))
+
+
+_flowing: WeakSet[ChannelMachine] = WeakSet()
+
+
+def let_flow(machine: ChannelMachine, number: int) -> bool:
+    """See that items of this channel can flow to and from elsewhere; False: each is to be called for."""
+    if type(machine) is not ChannelMachine or machine.dropping or machine.capacity == 0:
+        return False
+    if machine.flows is None:
+        machine.flows = HomeFlows(machine, number)
+    return True
+
+
+def _tell_holders(end: End, why: str) -> None:
+    ref = home.ref_of(end)
+    if ref is not None:
+        home.closed_elsewhere(ref, why)
+
+
+def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -> None:
+    """Another space's boxes have said something."""
+    flows, me = machine.flows, carrier()
+    if op == "push":
+        operate(me, machine, flows.push, space, args[0], unbundled(*args[1]))
+    elif op == "late":
+        operate(me, machine, flows.late, space, *args)
+    elif op == "pull":
+        operate(me, machine, flows.pull, space, _look_at(space), *args)
+    elif op == "returned":
+        operate(me, machine, flows.returned, space, *args[:4])
+    elif op in ("left", "want", "unused", "done"):
+        operate(me, machine, getattr(flows, op), space, *args)
+    else:
+        raise PotokError(f"a channel's flows know no {op!r}")
+
+
+def _look_at(space: int) -> Any:
+    """What tells, by slot, how many items that space's tasks have taken."""
+    link = home.links.get(space) if home.space == 0 else None
+    return _blind if link is None else link.taken_there
+
+
+def _blind(slot: int) -> int:
+    return 0
+
+
+def serve_fetch(machine: ChannelMachine, link: Link, number: int, args: tuple[Any, ...]) -> None:
+    """Somebody elsewhere must know now: an item, or a place, for a task that does not wait."""
+    what, space, *rest = args
+    if what == "item":
+        operate(carrier(), machine, machine.flows.lend_item, space, _look_at(space), *rest)
+    else:
+        operate(carrier(), machine, machine.flows.lend_place, space, *rest)
+    machine.flows.speak(space)  # first: another thread may be about to
+    link.answer(number, None)
+
+
+# ── elsewhere ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stir(box: Box) -> None:
+    run_outside(carrier(), partial(_speak, box))
+
+
+def _speak(box: Box) -> None:
+    ref = box.channel.ref
+    try:
+        link = home.link_to(ref[0])
+    except PotokError:
+        box.said.clear()  # its home is no more, as will be told
+        return
+    link.pump(box.said, partial(_note, ref))
+    if home.page.notes_of is box and not link.is_stuck:
+        box.guard.post(carrier(), box.noted)  # type: ignore[attr-defined]
+
+
+def _note(ref: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return "flow", ref[0], *ref, home.space, op, (args[0], bundled(args[1])) if op == "push" else args
+
+
+class FlowingInbox(Inbox):
+    """An inbox of this space."""
+
+    __slots__ = ("last",)
+
+    lost = ()
+
+    def __init__(self, channel: FlowingChannel) -> None:
+        slot = home.page.allocate()
+        super().__init__(channel, partial(_stir, self), home.page.numbers, slot)
+        self.guard = Guard(carrier())
+        self.last = 0.0
+
+    def pace(self) -> None:
+        """Receivers are about to wait: how many items may come unasked?"""
+        now = time.monotonic()
+        if now - self.last < SOON and (self.slot or home.space == 0):
+            self.widen()
+        else:
+            self.window = 0
+        self.last = now
+
+    def ready(self, arm: Any) -> bool:
+        if super().ready(arm):
+            return True
+        if self.need <= self.arrived and not (self.alone and self.limit > self.arrived):
+            self.pull(1)  # where another arm is always ready, this one would never say that it waits
+        return False
+
+    def fetch(self, end: Any) -> None:
+        """See for certain whether an item is there. Blocks for a round trip."""
+        if not (end.closed or self.buffer or self.ended is not None):
+            self.known = True
+            ask((*end.ref, "fetch", False, ("item", home.space, self.epoch, self.slot)))
+
+
+class FlowingOutbox(Outbox):
+    """An outbox of this space."""
+
+    __slots__ = ("gathering", "last", "paced")
+
+    lost = ()
+
+    def __init__(self, channel: FlowingChannel) -> None:
+        super().__init__(channel, partial(_stir, self))
+        self.guard = Guard(carrier())
+        self.gathering = False
+        self.last = 0.0  # when items were sent
+        self.paced = 0.0
+
+    def pace(self) -> None:
+        """Senders are about to wait: how much room shall there be for the next?"""
+        now = time.monotonic()
+        if now - self.paced < SOON:
+            self.widen()
+        else:
+            self.window = 0
+        self.paced = now
+
+    def offer(self, item: Any, end: Any) -> bool | None:
+        """Whether it is on its way; None: it is gathered, have it go soon."""
+        if end.closed or self.ended is not None or self.waiters.entries:
+            return False
+        if self.channel.size is not None:
+            if self.places <= 0:
+                return False
+            self.places -= 1
+        self.buffer.append(item)
+        now = time.monotonic()
+        if now - self.last > BURST or len(self.buffer) >= BATCH or not self.note(item):
+            self.last = now
+            self.flush()
+        elif not self.gathering:
+            self.gathering = True
+            return None
+        return True
+
+    def note(self, item: Any) -> bool:
+        """Note it down, in case this worker dies before it goes; False: it is to go at once."""
+        if home.space == 0:
+            return True  # nobody survives this process
+        page = home.page
+        if page.notes_of is not self:
+            if page.notes_of is not None or not page.tells or len(self.buffer) > 1:
+                return False
+            page.begin_notes(self, *self.channel.ref, self.epoch, self.sent)
+        if isinstance(item, Packed):
+            return not item.needs_care and page.note(pickle.dumps([item.data], 5))
+        return page.note(pickle.dumps(item, 5))
+
+    def noted(self) -> None:
+        """What was noted down is on its way."""
+        if not self.buffer and home.page.notes_of is self:
+            home.page.end_notes()
+
+    def flow_on(self) -> None:
+        """Have what was gathered go."""
+        self.gathering = False
+        self.last = time.monotonic()
+        self.guard.post(carrier(), self.flush)
+
+    def attempt(self, arm: Any) -> bool:
+        done = super().attempt(arm)
+        self.flush()
+        return done
+
+    def fetch(self, end: Any) -> None:
+        """See for certain whether there is room. Blocks for a round trip."""
+        if not (end.closed or self.places or self.ended is not None or self.channel.size is None):
+            self.known = True
+            ask((*end.ref, "fetch", False, ("place", home.space, self.epoch)))
+
+
+class FlowingChannel(RemoteChannel):
+    """What stands here for a buffered channel whose home is elsewhere: a box for each direction."""
+
+    __slots__ = ("clean", "inbox", "outbox")
+
+    soon = staticmethod(board.soon)
+
+    def __init__(self, ref: Ref, spec: tuple[Any, ...], name: str, size: int | None) -> None:
+        super().__init__(ref, spec, name, size)
+        self.inbox: FlowingInbox | None = None
+        self.outbox: FlowingOutbox | None = None
+        self.clean = False  # how the receivers' side ended
+
+    def __del__(self) -> None:
+        if self.inbox is not None:
+            home.page.free(self.inbox.slot)
+
+    @property
+    def flows(self) -> FlowingChannel:
+        return self
+
+    def near(self, end: End) -> Any:
+        """The machine of this space at which tasks wait that operate on the end."""
+        if end.sends:
+            if self.outbox is None:
+                self.outbox = FlowingOutbox(self)
+            return self.outbox
+        if self.inbox is None:
+            self.inbox = FlowingInbox(self)
+        return self.inbox
+
+    # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def offered(self, task: Task[Any], item: Any, end: End) -> bool:
+        """See `HomeFlows`."""
+        box = self.outbox
+        if box is None:
+            return False
+        got = box.guard.run(task.carrier, box.offer, item, end)
+        if got is None:
+            board.gather(box.flow_on)
+            return True
+        return bool(got)
+
+    def taken(self, task: Task[Any], end: End) -> Any:
+        """See `HomeFlows`."""
+        box = self.inbox
+        if box is None or not box.buffer or end.closed:
+            return RETRY
+        return box.guard.run(task.carrier, _taken, box)
+
+    def send(self, party: Any, end: End, item: Any) -> Any:
+        box, me = self.near(end), carrier()
+        box.pace()
+        got = box.guard.run(me, _send_at_once, box, party, end, item)
+        if got is PARKED and party is None:
+            box.fetch(end)
+            got = box.guard.run(me, _send_at_once, box, None, end, item)
+        return got
+
+    def receive(self, party: Any, end: End) -> Any:
+        box, me = self.near(end), carrier()
+        if not box.buffer:
+            box.pace()
+        got = box.guard.run(me, box.receive, party, end)
+        if got is PARKED and party is None:
+            box.fetch(end)
+            got = box.guard.run(me, box.receive, None, end)
+        return got
+
+    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self, end: RemoteEnd, cause: Any = None, why: str = "") -> None:
+        if not end.closed:
+            end.closed = True  # what is told after this comes after what is said by the boxes
+            self._closed_here(end)
+            end.closed = False
+            super().close(end, cause, why)
+
+    def closed_at_home(self, end: RemoteEnd, why: str) -> None:
+        """Somebody has closed this end at its home, or elsewhere."""
+        if not end.closed:
+            end.told = ClosedError(why)
+            end.closed = end.alert = True
+            self._closed_here(end)
+
+    def _closed_here(self, end: RemoteEnd) -> None:
+        box = self.outbox if end.sends else self.inbox
+        if box is not None:
+            me = carrier()
+            box.guard.post(me, box.end_closed, end)
+            self._leave_if_last(box, end.sends)
+            _speak(box)  # first: another thread may be about to
+
+    def _leave_if_last(self, box: Any, sends: bool) -> None:
+        if all(end.closed for end in self.ends if end.sends is sends):
+            box.guard.post(carrier(), box.leave)
+
+    def dropped(self, ref: Ref, count: int, sends: bool) -> None:
+        box = self.outbox if sends else self.inbox
+        if box is not None:
+            self._leave_if_last(box, sends)
+            _speak(box)
+        super().dropped(ref, count, sends)
+
+    def cancel(self, cause: Any = None) -> None:
+        if self.outbox is not None:
+            self.outbox.guard.post(carrier(), self.outbox.flush)
+            _speak(self.outbox)
+        super().cancel(cause)
+
+    def is_clean_end(self, end: RemoteEnd) -> bool:
+        return not end.closed and self.clean
+
+    def home_is_gone(self, error: BaseException) -> None:
+        """Nothing more comes of it."""
+        for box in (self.inbox, self.outbox):
+            if box is not None:
+                box.guard.post(carrier(), box.fail, lambda: _fresh(error))
+
+
+def _taken(box: FlowingInbox) -> Any:
+    return box.take() if box.buffer else RETRY
+
+
+def _send_at_once(box: FlowingOutbox, party: Any, end: End, item: Any) -> Any:
+    got = box.send(party, end, item)
+    box.flush()
+    return got
+
+
+def _fresh(error: BaseException) -> Any:
+    """The same error once more."""
+    if isinstance(error, ClosedError):
+        return ClosedError(str(error), cause=error.cause)
+    return error
+
+
+def _told(packed_error: tuple[Any, ...]) -> Error:
+    error = told(*packed_error)
+    return lambda: _fresh(error)
+
+
+def _hear_home(channel: FlowingChannel, op: str, args: tuple[Any, ...]) -> None:
+    """The home has said something to the boxes here."""
+    me, inbox, outbox = carrier(), channel.inbox, channel.outbox
+    if op in ("room", "recall_room", "shut"):
+        if outbox is None:
+            return
+        if op == "room":
+            outbox.guard.run(me, outbox.room, *args)
+        elif op == "shut":
+            outbox.guard.run(me, outbox.fail, _told(args))
+        else:
+            outbox.guard.run(me, outbox.recall)
+    elif inbox is None:
+        return
+    elif op == "items":
+        epoch, items, alone = args
+        inbox.guard.run(me, inbox.arrive, epoch, unbundled(*items), alone)
+    elif op == "over":
+        error, channel.clean = args
+        inbox.guard.run(me, inbox.fail, _told(error))
+    elif op == "cancel":
+        inbox.guard.run(me, inbox.cancel, _told(args))
+    elif op == "recall":
+        inbox.guard.run(me, inbox.recall)
+    elif op == "press":
+        inbox.guard.run(me, inbox.press)
+    else:
+        raise PotokError(f"a channel's boxes know no {op!r}")
+
+
+def hear(
+    at: Home, link: Link, to: int, where: int, number: int, space: int, op: str, args: tuple[Any, ...]
+) -> None:
+    """A note of a flow that has come to where it belongs."""
+    if where == at.space:
+        machine = at.machines.get(number)
+        if machine is not None:  # else nobody has an end of it any more
+            _hear(machine, space, op, args)
+        return
+    channel = channels_here.get((where, number))
+    if isinstance(channel, FlowingChannel):
+        _hear_home(channel, op, args)
+
+
+def departed(at: Home, space: int, numbers: tuple[int, ...], error: BaseException) -> None:
+    """That space is no more: what it had of channels here comes back, and channels of its are no more."""
+    me = carrier()
+    for machine in list(_flowing):
+        flows = machine.flows
+        shipping = flows.shippings.get(space)
+        taken = 0
+        if shipping is not None and 0 < shipping.slot < len(numbers):
+            taken = numbers[shipping.slot]
+        if shipping is not None or space in flows.grantings:
+            operate(me, machine, flows.gone, space, taken)
+    for channel in list(channels_here.values()):
+        if channel.ref[0] == space and isinstance(channel, FlowingChannel):
+            channel.home_is_gone(error)
+
+
+def deliver_notes(at: Home, link: Link) -> None:
+    """A worker is no more: what its tasks had sent, and was just being gathered, goes where it was to go."""
+    where, number, epoch, first, noted = link.page.read_notes()
+    items = [Packed(item[0]) if type(item) is list else item for item in noted]
+    if items and where == at.space:
+        hear(at, link, where, where, number, link.space, "late", (epoch, first, items))
+    elif items and where in at.links:
+        at.links[where].note("flow", where, where, number, link.space, "late", (epoch, first, items))
+
+
+home.flow = hear
+home.deliver_notes = deliver_notes
+home.on_departed = departed
+channel_kinds[True] = FlowingChannel

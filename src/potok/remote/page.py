@@ -1,0 +1,140 @@
+"""Memory that a worker and the program both have: what the worker's tasks have taken, and sent, even once it is dead.
+
+    | how many items each inbox has taken: a number by slot | what one outbox has gathered | its items, pickled |
+
+A task that takes an item counts it here, with one store. So the home of a channel can see what was taken without being
+told, and a worker that is killed leaves no doubt: what is counted was taken by one of its tasks, the rest goes back.
+What a task has sent, and what waits for a moment to go with more (see `remote.flows`), is noted down here meanwhile:
+a worker that is killed in that moment has sent it all the same.
+
+The memory has no name; it is gone with its last holder. Where there is none (no `memfd_create`), each item taken is
+told by a message of its own, nothing comes unasked, and what is sent goes at once.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import socket
+from typing import Any, Final
+
+__all__ = ["Page", "receive_page", "send_page"]
+
+NUMBERS: Final = 4096  # slots; the last ones are the notebook's
+HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they are, from which on, how many
+NOTES: Final = NUMBERS * 8  # where they begin
+SIZE: Final = NOTES + (1 << 15)  # bytes
+NONE: Final = b"-"
+ONE: Final = b"+"
+
+
+class Page:
+    """Numbers by slot. Slot 0 is for inboxes that found no other: it is counted in by many, and tells nothing."""
+
+    def __init__(self, fd: int = -1) -> None:
+        self._memory: Any = None if fd < 0 else mmap.mmap(fd, SIZE)
+        memory = self._memory
+        self.inode = os.fstat(fd).st_ino if fd >= 0 else 0
+        self.notes_of: Any = None  # the outbox that has notes here
+        self.numbers: Any = [0] if memory is None else memoryview(memory)[:NOTES].cast("Q")
+        self._free = [] if memory is None else list(range(HOME - 1, 0, -1))
+
+    @property
+    def tells(self) -> bool:
+        """Whether another process sees it."""
+        return self._memory is not None
+
+    def allocate(self) -> int:
+        """A slot of its own for an inbox; 0 if there is none left."""
+        return self._free.pop() if self._free else 0
+
+    def free(self, slot: int) -> None:
+        if slot:
+            self.numbers[slot] = 0
+            self._free.append(slot)
+
+    # ── the notebook: for one outbox at a time, whose guard is held ──────────────────────────────────────────
+
+    def begin_notes(self, outbox: Any, home: int, channel: int, epoch: int, first: int) -> None:
+        """The next notes are items of that channel, from number `first` on."""
+        numbers = self.numbers
+        numbers[COUNT] = 0
+        self.notes_of = outbox
+        numbers[HOME], numbers[CHANNEL], numbers[EPOCH], numbers[FIRST] = home, channel, epoch, first
+        self._memory.seek(NOTES)
+
+    def note(self, pickled: bytes) -> bool:
+        """Note one more item down; False: there is no room."""
+        try:
+            self._memory.write(pickled)
+        except ValueError:
+            return False
+        self.numbers[COUNT] += 1  # last: before this it was not sent
+        return True
+
+    def end_notes(self) -> None:
+        """They are on their way."""
+        self.numbers[COUNT] = 0
+        self.notes_of = None
+
+    def read_notes(self) -> tuple[int, int, int, int, list[Any]]:
+        """The home, the channel, the outbox's epoch, the number of the first, and the items as they were noted down."""
+        numbers = self.numbers
+        if not self.tells or not numbers[COUNT]:
+            return 0, 0, 0, 0, []
+        self._memory.seek(NOTES)
+        items = [pickle.load(self._memory) for _ in range(numbers[COUNT])]  # noqa: S301 - of our own worker
+        return numbers[HOME], numbers[CHANNEL], numbers[EPOCH], numbers[FIRST], items
+
+    def used(self) -> tuple[int, ...]:
+        """The numbers of the inboxes, without the zeros at the end."""
+        numbers = self.numbers[:HOME].tolist() if self.tells else []
+        while numbers and not numbers[-1]:
+            numbers.pop()
+        return tuple(numbers)
+
+    def descriptors(self) -> set[int]:
+        """The one that its mapping keeps open; found by looking at all, for reports and tests."""
+        try:
+            listed = [int(name) for name in os.listdir("/proc/self/fd")] if self.tells else []
+        except OSError:
+            listed = []
+        return {fd for fd in listed if _inode(fd) == self.inode}
+
+    def close(self) -> None:
+        """Leave it; somebody may be looking at it just now."""
+        self._memory, self.numbers = None, [0]
+
+
+def _inode(fd: int) -> int:
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:  # closed meanwhile
+        return -1
+
+
+def send_page(sock: socket.socket) -> Page:
+    """Make one, and have it arrive before everything else at the other end of the socket."""
+    try:
+        fd = os.memfd_create("potok", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):
+        sock.send(NONE)
+        return Page()
+    try:
+        os.ftruncate(fd, SIZE)
+        socket.send_fds(sock, [ONE], [fd])
+        return Page(fd)
+    finally:
+        os.close(fd)
+
+
+def receive_page(sock: socket.socket) -> Page:
+    """The one that `send_page` sent."""
+    told, fds, _, _ = socket.recv_fds(sock, 1, 1)
+    if told != ONE or not fds:
+        return Page()
+    try:
+        return Page(fds[0])
+    finally:
+        os.close(fds[0])
