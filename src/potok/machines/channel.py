@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
+from operator import length_hint
 from typing import Any
 
 from potok.errors import ClosedError
@@ -184,6 +185,8 @@ class ChannelMachine(Machine):
             self.cause = cause
         for end in list(self.ends):
             end.closed = end.alert = True
+            if end.held and self.flows is not None:
+                self.flows.end_closed(end)
         self.ends.clear()
         self.open_senders = self.open_receivers = 0
         self._drop_buffer()
@@ -280,11 +283,13 @@ class ChannelMachine(Machine):
         """Take the oldest item, or park. Raises ClosedError when none is left and no sender is open."""
         if end.closed:
             raise self.end_closed(end)
-        if self.buffer and (self.flows is None or not self.flows.held_back):
+        if self.buffer and (self.flows is None or not self.flows.comes_back(party)):
             item = self._pop()
             if item is not PARKED:
                 if self.senders.entries:
                     self.refill()
+                elif self.flows is not None:
+                    self.flows.top_up()
                 return item
         if self.senders.entries and self.flows is None:
             waiter = self.senders.pop()
@@ -319,6 +324,8 @@ class ChannelMachine(Machine):
             if waiter.item is not PLACE:
                 self.buffer.append(waiter.item)
             waiter.wake()
+        if self.flows is not None:
+            self.flows.top_up()
         if self.buffer and self.receivers.entries:  # one may have parked beside an item that is gone by now
             self.hand_out()
         if self.flows is not None:
@@ -360,10 +367,16 @@ class ChannelMachine(Machine):
             self.permits.extend([True] * count)
             if self.senders.entries:
                 self.refill()
+            else:
+                self.flows.top_up()
 
     def take_place(self) -> bool:
         """Reserve one, for an item that is still to come."""
         return self._take_permit()
+
+    def places(self) -> int:
+        """How many are free."""
+        return len(self.permits) + length_hint(self.fresh)
 
     def ending(self) -> tuple[ClosedError, bool]:
         """Why nothing more comes for receivers, and whether that is a clean end."""

@@ -200,10 +200,12 @@ class Flows:
         if not buffer or self.held_back:
             return
         alone = self._alone()
-        for space, shipping in self.shippings.items():
+        for space, shipping in list(self.shippings.items()):
             room = (shipping.limit if alone else shipping.need) - shipping.shipped
             if room > 0 and buffer:
                 self._ship(space, shipping, min(room, len(buffer)), alone)
+                if not alone:
+                    self.shippings[space] = self.shippings.pop(space)  # the others come first next time
 
     def _ship(self, space: int, shipping: Shipping, count: int, alone: bool) -> None:
         buffer, keep = self.machine.buffer, self.keep
@@ -212,6 +214,8 @@ class Flows:
         shipping.shipped += count
         shipping.alone = alone
         self.say(space, "items", shipping.epoch, items, alone)
+        if self.machine.senders.entries:
+            self._press(space, shipping)
 
     def wants_now(self) -> bool:
         """Whether a receiver elsewhere is parked, as far as is known."""
@@ -223,13 +227,14 @@ class Flows:
     # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────
 
     def settle(self) -> None:
-        """After any change: ship, call back, press, and tell of the end, as it is due."""
+        """After any change: call back, ship, press, and tell of the end, as it is due."""
         machine = self.machine
+        if self.shippings:
+            self._balance()
         if machine.receivers.entries and machine.buffer and not self.held_back:
             machine.hand_out()
         self.feed()
         if self.shippings:
-            self._balance()
             if not machine.open_senders and not machine.buffer:
                 self._end()
         if machine.senders.entries:
@@ -248,10 +253,25 @@ class Flows:
                 continue
             if shipping.alone and not alone:
                 self._recall(space, shipping)
-            elif shipping.held and not self.machine.buffer and self._wanted_elsewhere(shipping):
-                self._took(shipping, shipping.look())
+            elif shipping.excess > 0 and self._wanted_elsewhere(shipping):
+                self._call_back(space, shipping)
+
+    def _call_back(self, space: int, shipping: Shipping) -> None:
+        """Call back what nobody there wants, as far as is known."""
+        self._took(shipping, shipping.look())
+        if shipping.excess > 0 and not shipping.recalling:
+            self._recall(space, shipping)
+
+    def comes_back(self, party: Any) -> bool:
+        """Whether something comes back that is to be received before what is in the buffer.
+
+        A party that does not wait (None) is not kept from what is there.
+        """
+        if party is not None:
+            for space, shipping in self.shippings.items():
                 if shipping.excess > 0:
-                    self._recall(space, shipping)
+                    self._call_back(space, shipping)
+        return self.held_back > 0
 
     def _wanted_elsewhere(self, shipping: Shipping) -> bool:
         return self.machine.receivers.live() or any(
@@ -264,19 +284,19 @@ class Flows:
         self.say(space, "recall")
 
     def _end(self) -> None:
-        """No sender is left and the buffer is empty: tell those for whom nothing can come back any more."""
+        """No sender is left and the buffer is empty: tell the receivers, once nothing can come back any more."""
         self.look()
         if self.machine.buffer:
             return
-        outstanding = self.outstanding
-        for space, shipping in list(self.shippings.items()):
-            if not shipping.over and outstanding == len(shipping.held):
+        if self.outstanding:
+            for space, shipping in self.shippings.items():
+                self._press(space, shipping)
+            return
+        for space, shipping in self.shippings.items():
+            if not shipping.over:
                 shipping.over = True
                 self.say(space, "over", self.machine.ending())
-            elif outstanding:
-                self._press(space, shipping)
-        if not outstanding:
-            self.machine.end_receivers()
+        self.machine.end_receivers()
 
     def _press(self, space: int, shipping: Shipping) -> None:
         if shipping.held and not shipping.pressed:
@@ -330,6 +350,13 @@ class Flows:
         if granting.granted < granting.need:
             self._queue(space, granting)
 
+    def top_up(self) -> None:
+        """Places are free: grant what is wanted beyond what is needed, not one by one."""
+        for space, granting in self.grantings.items():
+            wish = granting.want - granting.granted
+            if wish > 0 and 2 * self.machine.places() >= min(wish, self.machine.capacity or wish):
+                self._grant(space, granting)
+
     def _queue(self, space: int, granting: Granting) -> None:
         waiter = granting.waiter = GrantWaiter()
         waiter.task, waiter.machine, waiter.op, waiter.item, waiter.end = self, self.machine, "send", PLACE, space
@@ -349,6 +376,8 @@ class Flows:
         granting.granted += 1
         self.say(space, "room", granting.epoch, granting.granted)
         self._grant(space, granting)
+        if self.machine.senders.entries:
+            self.crowd()  # who wanted it may have given up meanwhile
 
     def push(self, space: int, epoch: int, items: list[Any]) -> None:
         """Items came, for which there is room."""

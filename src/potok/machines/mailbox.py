@@ -275,6 +275,12 @@ class Outbox(Box):
             self.known = True
             self.say("want", self.epoch, wish, wish + self.window)
 
+    def more(self) -> None:
+        """Have room come before it is needed."""
+        if self.window:
+            self.known = True
+            self.say("want", self.epoch, self.wanted, self.granted + self.window)
+
     def ready(self, arm: Arm) -> bool:
         return arm.end.closed or self.ended is not None or self.places > 0 or self.channel.size is None
 
@@ -293,11 +299,14 @@ class Outbox(Box):
             return  # it was left meanwhile
         self.places += granted - self.granted
         self.granted = granted
+        served = []
         while self.places and (waiter := self.waiters.pop()) is not None:
             self.places -= 1
             self.buffer.append(waiter.item)
+            served.append(waiter)
+        self.flush()  # first: what they say next comes after it
+        for waiter in served:
             waiter.wake()
-        self.flush()
 
     def recall(self) -> None:
         """Give back the room that nobody has used."""

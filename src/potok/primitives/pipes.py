@@ -198,10 +198,6 @@ def _look(task: Task[Any], end: End, wait_for: bool) -> Peek | None:
     if end.alert:
         look_closer(task, end)
     peek, arm, machine = Peek(_FREE), Arm(), end.machine
-    if machine.away:
-        machine = machine.near(end)
-        if machine.tells and not wait_for:
-            machine.fetch(end)
     arm.task, arm.group, arm.machine, arm.end, arm.op = task, peek, machine, end, "poll"
     arm.claimed = False
     arm.arm = arm.item = arm.value = arm.error = None

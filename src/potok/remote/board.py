@@ -49,6 +49,8 @@ class Board:
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = itertools.count()
         self.gathered: deque[Callable[[], object]] = deque()
+        self._flow = threading.RLock()
+        self._letting = 0  # a thread is about it
         self._lingering = False  # a timer sees to what is gathered ...
         self._flown = False  # ... and there was something since it last did
         self._calling = False
@@ -101,13 +103,15 @@ class Board:
             self.later(LINGER, self._linger)
 
     def let_flow(self) -> None:
-        """Have what was gathered go now."""
-        while self.gathered:
-            try:
-                go = self.gathered.popleft()
-            except IndexError:
-                return
-            go()
+        """Have what was gathered go now. As this returns it has gone, whichever thread has seen to it."""
+        if self.gathered or self._letting:
+            with self._flow:
+                self._letting += 1
+                try:
+                    while self.gathered:
+                        self.gathered.popleft()()
+                finally:
+                    self._letting -= 1
 
     def _linger(self) -> None:
         self.let_flow()
@@ -133,8 +137,7 @@ class Board:
 
     def wait(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
         """`parker.acquire(timeout=timeout)`, and lead meanwhile if nobody does."""
-        if self.gathered:
-            self.let_flow()
+        self.let_flow()
         if parker.acquire(False):
             return True
         if not self._lead.acquire(False):

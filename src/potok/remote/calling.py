@@ -210,11 +210,17 @@ def block_for(start: Callable[[Slot], object], counts: bool = True, timeout: flo
 
 
 def park_for(
-    remote: Remote, party: Any, op: str, request: tuple[Any, ...], end: Any = None, well: Any = None
+    remote: Remote,
+    party: Any,
+    op: str,
+    request: tuple[Any, ...],
+    end: Any = None,
+    well: Any = None,
+    kind: Callable[..., Asked] = Asked,
 ) -> Any:
     """Have the party wait for the answer."""
     waiter: Any = park(party, remote, op, None, end)
-    asked = Asked(waiter, well)
+    asked = kind(waiter, well)
     waiter.item = asked
     asked.send(request[0], request)
     return PARKED

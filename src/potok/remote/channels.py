@@ -108,7 +108,7 @@ class RemoteChannel(Remote):
         """An end was collected here, with so many references."""
         home.let_go(ref, count)
 
-    def closed_at_home(self, end: RemoteEnd, why: str) -> None:
+    def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
         """Somebody has closed it: its home says so when it is used."""
 
     def near(self, end: RemoteEnd) -> Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
@@ -30,9 +31,9 @@ from potok.links.packing import Carrying, Packed, Ref, pack_error, told
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.flows import Flows
 from potok.machines.mailbox import Box, Error, Inbox, Outbox
-from potok.machines.waiting import PARKED
+from potok.machines.waiting import PARKED, Arm
 from potok.remote.board import board
-from potok.remote.calling import ask
+from potok.remote.calling import Asked, ask, park_for
 from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
 from potok.remote.home import Home, home
 from potok.remote.link import Link
@@ -95,16 +96,7 @@ class HomeFlows(Flows):
         _flowing.add(machine)
 
     def _stirred(self, space: int) -> None:
-        run_outside(carrier(), partial(self.speak, space))
-
-    def speak(self, space: int) -> None:
-        """Say what there is to be said to that space."""
-        try:
-            link = home.link_to(space)
-        except PotokError:
-            self.said.pop(space, None)  # it is no more, as will be told
-            return
-        link.pump(self.said.get(space, deque()), partial(self._note, space))
+        _leave_to(space, self.said[space], partial(self._note, space))
 
     def _note(self, space: int, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if op == "items":
@@ -163,8 +155,7 @@ class HomeFlows(Flows):
 
     def end_closed(self, end: End) -> None:
         """Whoever has this end, wherever, can't use it any more."""
-        error = self.machine.end_closed(end)
-        run_outside(carrier(), partial(_tell_holders, end, str(error)))
+        run_outside(carrier(), partial(_tell_holders, end, self.machine.end_closed(end)))
 
 
 _flowing: WeakSet[ChannelMachine] = WeakSet()
@@ -179,10 +170,10 @@ def let_flow(machine: ChannelMachine, number: int) -> bool:
     return True
 
 
-def _tell_holders(end: End, why: str) -> None:
+def _tell_holders(end: End, why: ClosedError) -> None:
     ref = home.ref_of(end)
     if ref is not None:
-        home.closed_elsewhere(ref, why)
+        home.closed_elsewhere(ref, pack_error(why))
 
 
 def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -> None:
@@ -219,25 +210,32 @@ def serve_fetch(machine: ChannelMachine, link: Link, number: int, args: tuple[An
         operate(carrier(), machine, machine.flows.lend_item, space, _look_at(space), *rest)
     else:
         operate(carrier(), machine, machine.flows.lend_place, space, *rest)
-    machine.flows.speak(space)  # first: another thread may be about to
     link.answer(number, None)
 
 
 # ── elsewhere ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _stir(box: Box) -> None:
-    run_outside(carrier(), partial(_speak, box))
-
-
-def _speak(box: Box) -> None:
-    ref = box.channel.ref
+def _leave_to(
+    space: int, said: deque[Any], form: Callable[..., tuple[Any, ...]], then: Callable[[Link], object] | None = None
+) -> None:
+    """Have this sent to that space, at the latest as this thread has left the machine that it is in."""
     try:
-        link = home.link_to(ref[0])
+        link = home.link_to(space)
     except PotokError:
-        box.said.clear()  # its home is no more, as will be told
+        said.clear()  # it is no more, as will be told
         return
-    link.pump(box.said, partial(_note, ref))
+    link.unsaid.append((said, form))
+    run_outside(carrier(), link.speak if then is None else partial(then, link))
+
+
+def _stir(box: Box) -> None:
+    space = box.channel.ref[0]
+    _leave_to(space, box.said, partial(_note, box.channel.ref), None if home.space == 0 else partial(_speak, box))
+
+
+def _speak(box: Box, link: Link) -> None:
+    link.speak()
     if home.page.notes_of is box and not link.is_stuck:
         box.guard.post(carrier(), box.noted)  # type: ignore[attr-defined]
 
@@ -285,34 +283,41 @@ class FlowingInbox(Inbox):
 class FlowingOutbox(Outbox):
     """An outbox of this space."""
 
-    __slots__ = ("gathering", "last", "paced")
+    __slots__ = ("calls", "gathering", "last", "paced")
 
     lost = ()
 
     def __init__(self, channel: FlowingChannel) -> None:
         super().__init__(channel, partial(_stir, self))
+        self.calls = 0  # items that wait at home
         self.guard = Guard(carrier())
         self.gathering = False
         self.last = 0.0  # when items were sent
         self.paced = 0.0
 
-    def pace(self) -> None:
-        """Senders are about to wait: how much room shall there be for the next?"""
+    def called(self, n: int) -> None:
+        self.calls += n
+
+    def more_soon(self) -> None:
+        """There is no room: how much shall there be for the next, without asking?"""
         now = time.monotonic()
         if now - self.paced < SOON:
             self.widen()
         else:
             self.window = 0
         self.paced = now
+        self.more()
 
     def offer(self, item: Any, end: Any) -> bool | None:
         """Whether it is on its way; None: it is gathered, have it go soon."""
-        if end.closed or self.ended is not None or self.waiters.entries:
+        if end.closed or self.ended is not None or self.waiters.entries or self.calls:
             return False
         if self.channel.size is not None:
             if self.places <= 0:
                 return False
             self.places -= 1
+            if 2 * self.places == self.window:
+                self.more()
         self.buffer.append(item)
         now = time.monotonic()
         if now - self.last > BURST or len(self.buffer) >= BATCH or not self.note(item):
@@ -392,6 +397,11 @@ class FlowingChannel(RemoteChannel):
 
     # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
 
+    def ready(self, arm: Arm) -> bool:
+        """For who looks whether something is there: a look draws nothing away from others, and so is made at home."""
+        box = self.inbox
+        return (box is not None and (bool(box.buffer) or box.ended is not None)) or super().ready(arm)
+
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """See `HomeFlows`."""
         box = self.outbox
@@ -411,13 +421,16 @@ class FlowingChannel(RemoteChannel):
         return box.guard.run(task.carrier, _taken, box)
 
     def send(self, party: Any, end: End, item: Any) -> Any:
+        """Where there is no room, the item goes to its home all the same, and waits for its turn there."""
         box, me = self.near(end), carrier()
-        box.pace()
-        got = box.guard.run(me, _send_at_once, box, party, end, item)
-        if got is PARKED and party is None:
-            box.fetch(end)
-            got = box.guard.run(me, _send_at_once, box, None, end, item)
-        return got
+        got = box.guard.run(me, _send_at_once, box, end, item)
+        if got is not PARKED:
+            return got
+        if party is not None:
+            box.guard.run(me, box.more_soon)
+            return park_for(self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box))
+        box.fetch(end)
+        return box.guard.run(me, _send_at_once, box, end, item)
 
     def receive(self, party: Any, end: End) -> Any:
         box, me = self.near(end), carrier()
@@ -438,10 +451,10 @@ class FlowingChannel(RemoteChannel):
             end.closed = False
             super().close(end, cause, why)
 
-    def closed_at_home(self, end: RemoteEnd, why: str) -> None:
+    def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
         """Somebody has closed this end at its home, or elsewhere."""
         if not end.closed:
-            end.told = ClosedError(why)
+            end.told = _told(why)()
             end.closed = end.alert = True
             self._closed_here(end)
 
@@ -451,7 +464,6 @@ class FlowingChannel(RemoteChannel):
             me = carrier()
             box.guard.post(me, box.end_closed, end)
             self._leave_if_last(box, end.sends)
-            _speak(box)  # first: another thread may be about to
 
     def _leave_if_last(self, box: Any, sends: bool) -> None:
         if all(end.closed for end in self.ends if end.sends is sends):
@@ -461,13 +473,11 @@ class FlowingChannel(RemoteChannel):
         box = self.outbox if sends else self.inbox
         if box is not None:
             self._leave_if_last(box, sends)
-            _speak(box)
         super().dropped(ref, count, sends)
 
     def cancel(self, cause: Any = None) -> None:
         if self.outbox is not None:
             self.outbox.guard.post(carrier(), self.outbox.flush)
-            _speak(self.outbox)
         super().cancel(cause)
 
     def is_clean_end(self, end: RemoteEnd) -> bool:
@@ -484,10 +494,31 @@ def _taken(box: FlowingInbox) -> Any:
     return box.take() if box.buffer else RETRY
 
 
-def _send_at_once(box: FlowingOutbox, party: Any, end: End, item: Any) -> Any:
-    got = box.send(party, end, item)
+def _send_at_once(box: FlowingOutbox, end: End, item: Any) -> Any:
+    if box.calls:
+        return PARKED  # those were first
+    got = box.send(None, end, item)
     box.flush()
     return got
+
+
+class Sent(Asked):
+    """An item that waits at its home for a place."""
+
+    __slots__ = ("box",)
+
+    def __init__(self, box: FlowingOutbox, waiter: Any, well: Any = None) -> None:
+        super().__init__(waiter, well)
+        self.box = box
+        box.guard.run(carrier(), box.called, 1)
+
+    def answered(self, value: Any) -> None:
+        self.box.guard.run(carrier(), self.box.called, -1)
+        super().answered(value)
+
+    def failed(self, error: Any) -> None:
+        self.box.guard.run(carrier(), self.box.called, -1)
+        super().failed(error)
 
 
 def _fresh(error: BaseException) -> Any:

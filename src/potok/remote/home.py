@@ -493,7 +493,7 @@ class Home:
                 thing = self._entries[target].thing
                 self.serves[_kind(thing, self.serves)](self, link, 0, thing, op, False, args)
 
-    def closed_elsewhere(self, ref: Ref, why: str, by: Link | None = None) -> None:
+    def closed_elsewhere(self, ref: Ref, why: Any, by: Link | None = None) -> None:
         """This end was closed: tell all who have it."""
         stand_in = None if ref[0] == self.space else self.stand_ins.get(ref)
         if stand_in is not None:

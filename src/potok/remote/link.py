@@ -9,6 +9,7 @@ answer and so hears more.
 
 Invariants
     What is said is sent in the order in which it was said, by whoever comes by: nobody waits for the socket.
+    What a machine has said while it was held is sent before whatever the same thread says after that.
     Each call is ended once, by `owner.answered` or `owner.failed`; as the link ends, with what ended it.
 """
 
@@ -81,6 +82,8 @@ class Link:
         self.traffic = 0  # messages handled, but for those of whoever looks at it
         self.cause: BaseException | None = None  # why it has ended
         self.explain: Callable[[WireError | None], BaseException | None] = _unexplained
+        # What machines of this space have said, each with what makes notes of it: sent before anything else is.
+        self.unsaid: deque[tuple[deque[Any], Callable[..., tuple[Any, ...]]]] = deque()
         self._socket = sock
         self._server = server
         self._session = Session(_dumps, _loads, about)
@@ -113,14 +116,14 @@ class Link:
 
         Raises: why the link has ended; WouldBlock from a finalizer or signal handler that interrupted a link.
         """
-        if board.gathered:
-            board.let_flow()
+        board.let_flow()
         try:
             return self._guard.run(carrier(), self._call, request, owner)  # type: ignore[no-any-return]
         except WireError:
             raise self.error() from None
 
     def _call(self, request: tuple[Any, ...], owner: Asker) -> int:
+        self._say_unsaid()
         number = self._session.call(request, owner)
         self._sent_with(request)
         self._flush()
@@ -128,38 +131,40 @@ class Link:
 
     def recall(self, number: int, why: Any = None) -> None:
         """Take the call back, if it is not done yet; its one answer tells."""
-        if board.gathered:
-            board.let_flow()
+        board.let_flow()
         self._guard.post(carrier(), self._say, self._session.recall, number, why)
 
     def answer(self, number: int, value: Any) -> None:
         """Answer a call of the other side."""
-        if board.gathered:
-            board.let_flow()
+        board.let_flow()
         self.serving.pop(number, None)
         self._guard.post(carrier(), self._say, self._session.answer, number, value)
 
     def fail(self, number: int, error: Any) -> None:
-        if board.gathered:
-            board.let_flow()
+        board.let_flow()
         self.serving.pop(number, None)
         self._guard.post(carrier(), self._say, self._session.fail, number, error)
 
     def note(self, *note: Any) -> None:
-        if board.gathered:
-            board.let_flow()
+        board.let_flow()
         self._guard.post(carrier(), self._say, self._session.note, note)
 
-    def pump(self, said: deque[Any], form: Callable[..., tuple[Any, ...]]) -> None:
-        """Note down what was said, in its order, each in the form that `form` gives it."""
-        self._guard.post(carrier(), self._pump, said, form)
+    def speak(self) -> None:
+        """Send what was left in `unsaid`."""
+        if self.unsaid:
+            self._guard.post(carrier(), self._flush_unsaid)
 
-    def _pump(self, said: deque[Any], form: Callable[..., tuple[Any, ...]]) -> None:
-        while said:
-            note = form(*said.popleft())
-            self._session.note(note)
-            self._sent_with(note)
+    def _flush_unsaid(self) -> None:
+        self._say_unsaid()
         self._flush()
+
+    def _say_unsaid(self) -> None:
+        while self.unsaid:
+            said, form = self.unsaid.popleft()
+            while said:
+                note = form(*said.popleft())
+                self._session.note(note)
+                self._sent_with(note)
 
     def taken_there(self, slot: int) -> int:
         """How many items the inbox with that slot has taken, as far as can be seen."""
@@ -167,6 +172,7 @@ class Link:
         return int(numbers[slot]) if 0 < slot < len(numbers) else 0
 
     def _say(self, say: Callable[..., None], *said: Any) -> None:
+        self._say_unsaid()
         say(*said)
         self._sent_with(said)
         self._flush()
