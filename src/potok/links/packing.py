@@ -44,7 +44,9 @@ Ref = tuple[int, int]
 
 MISSING: Final = object()
 PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
-ATOMS: Final = frozenset({int, float, bool, type(None)})  # never change, and may go with others as they are; ...
+ATOMS: Final = frozenset(
+    {int, float, bool, type(None)}
+)  # never change, and may go with others as they are; ...
 LARGE: Final = 1 << 16  # ... and str and bytes below so many
 MAIN: Final = b"__main__"
 

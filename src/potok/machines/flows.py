@@ -39,7 +39,20 @@ PLACE: Final = _Place()
 class Shipping:
     """Items on their way to the receivers of one space."""
 
-    __slots__ = ("alone", "epoch", "held", "limit", "look", "need", "over", "pressed", "recalling", "shipped", "slot", "taken")
+    __slots__ = (
+        "alone",
+        "epoch",
+        "held",
+        "limit",
+        "look",
+        "need",
+        "over",
+        "pressed",
+        "recalling",
+        "shipped",
+        "slot",
+        "taken",
+    )
 
     def __init__(self, epoch: int, slot: int, look: Callable[[int], int]) -> None:
         self.epoch = epoch
@@ -75,7 +88,6 @@ class Granting:
         self.want = 0  # what it would like to have
         self.recalling = False
         self.waiter: Any = None  # in the queue of senders
-
 
     @property
     def open(self) -> int:
@@ -359,7 +371,13 @@ class Flows:
 
     def _queue(self, space: int, granting: Granting) -> None:
         waiter = granting.waiter = GrantWaiter()
-        waiter.task, waiter.machine, waiter.op, waiter.item, waiter.end = self, self.machine, "send", PLACE, space
+        waiter.task, waiter.machine, waiter.op, waiter.item, waiter.end = (
+            self,
+            self.machine,
+            "send",
+            PLACE,
+            space,
+        )
         waiter.group = waiter.value = waiter.error = None
         waiter.claimed = waiter.woken = False
         self.machine.senders.push(waiter)

@@ -93,7 +93,19 @@ class Box(Machine):
 class Inbox(Box):
     """Where items arrive."""
 
-    __slots__ = ("alone", "arrived", "epoch", "known", "limit", "need", "numbers", "pressed", "slot", "taken", "told")
+    __slots__ = (
+        "alone",
+        "arrived",
+        "epoch",
+        "known",
+        "limit",
+        "need",
+        "numbers",
+        "pressed",
+        "slot",
+        "taken",
+        "told",
+    )
 
     def __init__(self, channel: Any, stir: Callable[[], object], numbers: Any, slot: int) -> None:
         super().__init__(channel, stir)

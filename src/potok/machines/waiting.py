@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 
 from potok.errors import BlockingCallError
 
-__all__ = ["AGAIN", "PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "park"]
+__all__ = ["AGAIN", "PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "new_arm", "park"]
 
 
 class _Parked:
@@ -120,6 +120,29 @@ class Arm(Waiter):
         self.group.wake()
 
 
+def new_arm(
+    machine: Any,
+    op: str,
+    item: Any = None,
+    end: Any = None,
+    group: Any = None,
+    task: Any = None,
+    index: int = 0,
+) -> Arm:
+    """An arm that stands nowhere yet. `select` itself sets the slots by hand: a call for each arm would show."""
+    arm = Arm()
+    arm.task = task
+    arm.group = group
+    arm.index = index
+    arm.machine = machine
+    arm.op = op
+    arm.item = item
+    arm.end = end
+    arm.claimed = False
+    arm.arm = arm.value = arm.error = None
+    return arm
+
+
 def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any = None) -> Waiter | None:
     """Make the party's waiter for this operation (None for a party that does not wait).
 
@@ -187,7 +210,11 @@ class WaitQueue:
     def fail_those_at(self, end: Any, error: Callable[[], BaseException]) -> None:
         """Wake those who wait at this very end, with a fresh error for each."""
         for entry in self.waiting():
-            if entry.end is end and self.withdraw(entry) and (entry.group is None or entry.group.claim(entry)):
+            if (
+                entry.end is end
+                and self.withdraw(entry)
+                and (entry.group is None or entry.group.claim(entry))
+            ):
                 entry.error = error()
                 entry.wake()
 

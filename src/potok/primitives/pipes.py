@@ -16,7 +16,7 @@ from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import End
 from potok.machines.peek import Peek, look
-from potok.machines.waiting import PARKED, Arm
+from potok.machines.waiting import PARKED, Arm, new_arm
 from potok.primitives.channels import Receiver, Sender, Sending, channel
 from potok.primitives.tasks import asleep, sleep
 
@@ -197,11 +197,8 @@ def _look(task: Task[Any], end: End, wait_for: bool) -> Peek | None:
     """None if something is there; else the peek that the task is to park at (with `wait_for`)."""
     if end.alert:
         look_closer(task, end)
-    peek, arm, machine = Peek(_FREE), Arm(), end.machine
-    arm.task, arm.group, arm.machine, arm.end, arm.op = task, peek, machine, end, "poll"
-    arm.claimed = False
-    arm.arm = arm.item = arm.value = arm.error = None
-    arm.index = 0
+    peek, machine = Peek(_FREE), end.machine
+    arm = new_arm(machine, "poll", None, end, peek, task)
     got = machine.guard.run(task.carrier, look, task if wait_for else None, peek, arm)
     if got is PARKED:
         return peek

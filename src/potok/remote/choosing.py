@@ -2,10 +2,8 @@
 
 All at one home (but for timers): the choice is made there, as a whole, by the rules of `machines.select`. At several:
 arms here stand in their queues as ever; of those elsewhere we are told when one may be ready, and then try it there
-without waiting. Either way exactly one takes effect: what another home does, its answer tells for certain.
-
-Known gap: two selects that both have arms at several homes, and could meet only at a home that is neither's, each look
-and find nobody who waits there.
+without waiting. Either way exactly one takes effect: what another home does, its answer tells for certain. Where both
+sides of a rendezvous would only be told so of each other, they meet: see `potok.remote.meeting`.
 """
 
 from __future__ import annotations
@@ -22,10 +20,11 @@ from potok.machines.channel import End
 from potok.machines.event import EventMachine
 from potok.machines.lock import RLockMachine
 from potok.machines.select import OPEN, Group, TimerMachine, try_or_queue
-from potok.machines.waiting import PARKED, Arm, Waiter, park
+from potok.machines.waiting import PARKED, Arm, Waiter, new_arm, park
 from potok.remote.calling import Asked, ask, understood
 from potok.remote.home import PARKED_TOLD, Home, Party, home, me_as_owner, packed, told_of
 from potok.remote.link import Link
+from potok.remote.meeting import offer, offers_itself, serials, try_away
 from potok.remote.tasks import outcome_of, take_outcome
 
 __all__ = ["attempt_away"]
@@ -113,10 +112,15 @@ def _described(arm: Arm) -> tuple[Any, ...]:
 
 
 def _attempt_mixed(task: Task[Any], party: Any, group: Group, arms: list[Arm], choose: Choose) -> Any:
-    ready = [arm for arm in arms if (arm.end is not None and arm.end.closed) or arm.machine.ready(arm)]
-    while ready:
-        arm = ready.pop(choose(len(ready)) if choose is not None and len(ready) > 1 else 0)
-        if arm.machine.guard.run(task.carrier, arm.machine.attempt, arm):
+    """First each arm is tried, while nobody can win another; then all are left standing where they live."""
+    rest = list(arms)
+    while rest:
+        arm = rest.pop(choose(len(rest)) if choose is not None and len(rest) > 1 else 0)
+        if (
+            try_away(arm)
+            if offers_itself(arm)
+            else arm.machine.guard.run(task.carrier, arm.machine.attempt, arm)
+        ):
             return arm
     if party is None:
         return PARKED
@@ -125,8 +129,11 @@ def _attempt_mixed(task: Task[Any], party: Any, group: Group, arms: list[Arm], c
         task.carrier, [arm.machine.guard for arm in here], try_or_queue, party, group, here, choose
     )
     if got is PARKED:
+        serial = next(serials)
         for arm in arms:
-            if arm.machine.away:
+            if offers_itself(arm):
+                offer(arm, serial)
+            elif arm.machine.away:
                 arm.machine.enqueue(arm)
     return got
 
@@ -154,23 +161,15 @@ def serve_select(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> No
 
 def _arm(at: Home, group: Group, index: int, number: int, op: str, item: Any) -> Arm:
     thing = at.thing(number)
-    arm = Arm()
-    arm.task = None
-    arm.group, arm.index, arm.op = group, index, op
-    arm.claimed = False
-    arm.arm = arm.value = arm.error = arm.end = None
-    arm.item = item
     if isinstance(thing, End):
-        arm.end, arm.machine = thing, thing.machine
-    elif op == "join":
-        arm.machine, arm.item = thing.home, thing
-    else:
-        arm.machine = thing
-        if isinstance(thing, RLockMachine):
-            arm.item = (at.owner(item[0]), item[1])
-        elif item is not None and not isinstance(thing, EventMachine):
-            arm.item = at.owner(item)
-    return arm
+        return new_arm(thing.machine, op, item, thing, group, None, index)
+    if op == "join":
+        return new_arm(thing.home, op, thing, None, group, None, index)
+    if isinstance(thing, RLockMachine):
+        item = (at.owner(item[0]), item[1])
+    elif item is not None and not isinstance(thing, EventMachine):
+        item = at.owner(item)
+    return new_arm(thing, op, item, None, group, None, index)
 
 
 def _told(group: Group, got: Any) -> Any:

@@ -66,7 +66,9 @@ def bundled(items: list[Any]) -> tuple[Any, ...]:
     return values, tuple(pickles), tuple(others)
 
 
-def unbundled(values: list[Any], pickles: tuple[int, ...], others: tuple[tuple[int, Packed], ...]) -> list[Any]:
+def unbundled(
+    values: list[Any], pickles: tuple[int, ...], others: tuple[tuple[int, Packed], ...]
+) -> list[Any]:
     """The reverse: what is packed stays so."""
     for place in pickles:
         values[place] = Packed(values[place])

@@ -208,7 +208,9 @@ class Home:
         self._by_id: dict[int, Entry] = {}
         self.page = Page()  # where this space counts what its tasks take
         self.flow: Callable[..., object] = _nobody_cares  # told of notes about flows, see `remote.flows`
-        self.deliver_notes: Callable[..., object] = _nobody_cares  # ... and of what a dead worker has noted down
+        self.deliver_notes: Callable[..., object] = (
+            _nobody_cares  # ... and of what a dead worker has noted down
+        )
         self.on_departed: Callable[..., object] = _nobody_cares  # told of spaces that are no more
         self._numbered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.machines: WeakValueDictionary[int, Any] = WeakValueDictionary()

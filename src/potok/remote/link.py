@@ -91,6 +91,7 @@ class Link:
         self._unsent: deque[memoryview] = deque()
         self._heard: deque[Event] = deque()
         self._stuck = False  # the socket is full
+        self._kept_back = False  # see `together`
         self._ended: Ended | None = None  # and it is not known why
         board.watch(sock, self._ready)
         self._guard.run(carrier(), self._flush)
@@ -171,6 +172,12 @@ class Link:
         numbers = self.page.numbers
         return int(numbers[slot]) if 0 < slot < len(numbers) else 0
 
+    def together(self, wanted: bool) -> None:
+        """From now on keep back what is said, or send it in one piece."""
+        self._kept_back = wanted
+        if not wanted:
+            self._guard.run(carrier(), self._flush)
+
     def _say(self, say: Callable[..., None], *said: Any) -> None:
         self._say_unsaid()
         say(*said)
@@ -206,7 +213,7 @@ class Link:
 
     def _flush(self) -> None:
         """Send what there is to send, as far as the socket takes it."""
-        if self._stuck:
+        if self._stuck or self._kept_back:
             return
         for out in self._session.take_outgoing():
             self._unsent.append(memoryview(out.data))

@@ -15,7 +15,7 @@ from potok.machines.event import EventMachine
 from potok.machines.lock import LockMachine, RLockMachine
 from potok.machines.queue import QueueMachine
 from potok.machines.semaphore import SemaphoreMachine
-from potok.machines.waiting import Arm, Machine
+from potok.machines.waiting import Arm, Machine, new_arm
 from potok.remote.calling import Remote, ask, asks, parks, reads, understood
 from potok.remote.channels import NOBODY, Watch, watch_here
 from potok.remote.home import Home, home, me_as_owner, packed, told_of
@@ -32,9 +32,6 @@ class Selectable(Remote):
     """One that may be an arm of a select."""
 
     __slots__ = ()
-
-    def ready(self, arm: Arm) -> bool:
-        return bool(ask(self.request("ready", False, self.sent(_arm_args(arm)))))
 
     def attempt(self, arm: Arm) -> bool:
         done, arm.value, error = ask(self.request("attempt", False, self.sent(_arm_args(arm))))
@@ -235,7 +232,7 @@ def serve(
         if op == "put":
             args = _item_for(machine, args)
         at.operate(link, number, machine, getattr(machine, op), wait, args, _result_of(at, link, machine, op))
-    elif op in ("ready", "attempt", "watch"):
+    elif op in ("attempt", "watch"):
         _serve_arm(at, link, number, machine, op, args)
     elif op in PLAIN:
         if op == "acted":
@@ -286,17 +283,10 @@ def _same(got: Any) -> Any:
 
 
 def _serve_arm(at: Home, link: Link, number: int, machine: Any, op: str, args: tuple[Any, ...]) -> None:
-    """A select elsewhere that has arms at several homes: is it ready, do it if it is, tell when it may be."""
-    arm = Arm()
-    arm.task = None
-    arm.group, arm.machine, arm.op = None, machine, "wait" if isinstance(machine, EventMachine) else "acquire"
-    arm.claimed = False
-    arm.arm = arm.value = arm.error = arm.end = None
-    arm.index = 0
-    arm.item = args if isinstance(machine, RLockMachine) else args[0]
-    if op == "ready":
-        link.answer(number, bool(machine.guard.run(carrier(), machine.ready, arm)))
-    elif op == "attempt":
+    """A select elsewhere that has arms at several homes: do it if it is ready, tell when it may be."""
+    op_here = "wait" if isinstance(machine, EventMachine) else "acquire"
+    arm = new_arm(machine, op_here, args if isinstance(machine, RLockMachine) else args[0])
+    if op == "attempt":
         done = machine.guard.run(carrier(), machine.attempt, arm)
         link.answer(
             number, (done, arm.value if done else None, None if arm.error is None else told_of(arm.error))

@@ -11,7 +11,7 @@ from potok.kernel.cancelling import cancel_task
 from potok.kernel.current import carrier
 from potok.kernel.task import Task
 from potok.links.packing import Packed, Ref, pack, pack_error, safely_opened, told
-from potok.machines.waiting import PARKED, Arm
+from potok.machines.waiting import PARKED, Arm, new_arm
 from potok.remote.board import board
 from potok.remote.calling import Remote, ask, park_for
 from potok.remote.channels import Watch, watch_here
@@ -123,13 +123,7 @@ def _serve(at: Home, link: Link, number: int, task: Any, op: str, wait: bool, ar
         party.done = partial(_ended, task)
         at.park(party, machine.guard.run, wait, (carrier(), machine.join, party if wait else None, task))
     elif op == "watch":
-        arm = Arm()
-        arm.task = arm.group = None
-        arm.machine, arm.op, arm.item = machine, "join", task
-        arm.claimed = False
-        arm.arm = arm.value = arm.error = arm.end = None
-        arm.index = 0
-        watch_here(at, link, number, arm)
+        watch_here(at, link, number, new_arm(machine, "join", task))
     elif op == "cancel":
         (reason,) = args
         cancel_task(task, safely_opened(reason))
