@@ -60,7 +60,7 @@ class Handles(Protocol):
         """Count a reference to it; how it is called, and what `revive` needs."""
 
     def hold(self, ref: Ref) -> None:
-        """Count one more reference."""
+        """Count one more reference. Raises why its home can't be reached any more."""
 
     def revive(self, spec: tuple[Any, ...]) -> Any:
         """The thing itself, or what stands for it here; the reference's count is its business from now on."""
@@ -120,9 +120,15 @@ class Carrying(Packed):
     needs_care = True
 
     def again(self) -> Carrying:
-        """The same once more, with references of its own."""
-        for ref in self.refs:
-            _handles.hold(ref)
+        """The same once more, with references of its own. Raises why the home of one can't be reached any more."""
+        held: list[Ref] = []
+        try:
+            for ref in self.refs:
+                _handles.hold(ref)
+                held.append(ref)
+        except BaseException:
+            _handles.release(tuple(held))
+            raise
         return Carrying(self.data, self.refs, self.item)
 
     def sent(self) -> None:

@@ -1,4 +1,8 @@
-"""The workers of this program: who is idle, who is given a task, and what becomes of those that die."""
+"""The workers of this program: who is idle, who is given a task, and what becomes of those that die.
+
+A worker tells that it begins a task before anything of the user's runs for it, and that is on its way before the task
+is. So a worker that died without having told has not begun, and another is given the task: none begins twice.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,17 @@ from potok.errors import PotokError, WorkerDied
 from potok.kernel.current import carrier
 from potok.kernel.seam import Executor
 from potok.kernel.threadkernel import closed_lock
-from potok.links.packing import Packed
+from potok.links.packing import Carrying, Packed
 from potok.links.wire import WireError
 from potok.remote.board import board
 from potok.remote.home import Home, Relay, home
 from potok.remote.link import Link
 from potok.remote.page import send_page
 
-__all__ = ["Crew", "Maker", "Options", "Worker", "crew_of", "dismiss", "kept", "kept_descriptors"]
+__all__ = ["Assigned", "Crew", "Maker", "Options", "Worker", "dismiss", "kept", "kept_descriptors"]
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
+TRIES = 3  # workers that may die before they begin a task, which fails with the last of them
 GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
 
 
@@ -63,6 +68,7 @@ class Worker:
     """A worker process, as the program sees it."""
 
     __slots__ = (
+        "assigned",
         "crew",
         "gone",
         "idle_since",
@@ -85,6 +91,7 @@ class Worker:
         self.gone = False
         self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
         self.task = ""
+        self.assigned: Assigned | None = None  # the task, until it has begun it
         self.run = 0  # how many tasks it was given
         self.stopping = 0  # the one that was cancelled
         self.watched = False  # for being idle too long
@@ -105,10 +112,17 @@ class Worker:
             )
             self.crew.kill(self)
 
-    def begin(self, task: str) -> None:
-        """It is given a task to run."""
+    def is_given(self, assigned: Assigned) -> None:
+        """It is to run a task."""
         self.run += 1
-        self.task = task
+        self.task = assigned.before[0]
+        self.assigned = assigned
+
+    def has_begun(self) -> None:
+        """It runs the task, or will not get to tell anything else."""
+        assigned, self.assigned = self.assigned, None
+        if assigned is not None:
+            assigned.spare = None
 
     def done(self) -> None:
         """Its task has ended."""
@@ -132,7 +146,8 @@ class Worker:
 
     def explain(self, cause: WireError | None) -> WorkerDied:
         """What became of it, and of its task."""
-        ran = f" while it ran task {self.task}" if self.task else ""
+        moment = "while it ran" if self.assigned is None else "before it began"
+        ran = f" {moment} task {self.task}" if self.task else ""
         how = "went away"
         if self.status is not None:
             how = (
@@ -276,43 +291,106 @@ def kept_descriptors() -> set[int]:
     return told.union(*(tell(idle) for tell in kept))
 
 
+class Assigned:
+    """A task that some worker is to run; `asker` is told how it ended."""
+
+    __slots__ = ("after", "asker", "before", "crew", "number", "spare", "tries", "until", "why", "worker")
+
+    def __init__(self, request: tuple[Any, ...], asker: Any = None) -> None:
+        *self.before, work, rest, reason, options, setting = request
+        self.after = (reason, options, setting)
+        self.asker = asker
+        self.crew = crew_of(options)
+        self.until = None if rest is None else time.monotonic() + rest
+        self.tries = TRIES
+        self.why: Any = None  # a 1-tuple, once it was cancelled
+        self.spare: Packed | None = work  # what another worker would be given
+        self.worker: Any = None
+        self.number = 0
+
+    def send(self) -> None:
+        """Give it to a worker, idle or new. Raises why there is none."""
+        while True:
+            self.tries -= 1
+            worker = self.worker = self.crew.take()
+            work, self.spare = self.spare, _once_more(self.spare)
+            rest = None if self.until is None else max(0.0, self.until - time.monotonic())
+            request = (*self.before, work, rest, *self.after)
+            worker.is_given(self)
+            try:
+                self.number = worker.link.call((worker.space, 0, "run", True, request), self)
+                break
+            except PotokError:  # it has died since
+                if self.spare is None or not self.tries:
+                    raise
+        if self.why is not None:  # meanwhile
+            self.recall(*self.why)
+
+    def recall(self, why: Any) -> None:
+        """It is cancelled, or nobody is left to be told how it ends."""
+        self.why = (why,)
+        self.worker.link.recall(self.number, why)
+        self.worker.stop()
+
+    def known_pid(self) -> int:
+        """See `Worker`."""
+        return self.worker.known_pid()  # type: ignore[no-any-return]
+
+    # ── how it ended: called by the thread that leads ───────────────────────────────────────────────────────
+
+    def answered(self, value: Any) -> None:
+        self.worker.has_begun()
+        self.worker.done()
+        self.asker.answered(value)
+
+    def failed(self, error: Any) -> None:
+        if not self.worker.link.is_open and self.spare is not None and self.tries and self.why is None:
+            try:
+                self.send()
+                return
+            except Exception as failure:
+                error = failure
+        self.spare = None
+        self.worker.done()
+        self.asker.failed(error)
+
+
+def _once_more(work: Packed | None) -> Packed | None:
+    """The same again, with references of its own; None if there is none, or a home has gone."""
+    try:
+        return work.again() if isinstance(work, Carrying) else work
+    except PotokError:
+        return None
+
+
 # ── on behalf of workers ────────────────────────────────────────────────────────────────────────────────────
 
 
 class StartRelay(Relay):
     """A task that one worker starts and another runs."""
 
-    __slots__ = ("worker",)
-
-    def __init__(self, link: Link, number: int, worker: Worker) -> None:
-        super().__init__(link, number, worker.link)
-        self.worker = worker
-
-    def answered(self, value: Any) -> None:
-        super().answered(value)
-        self.worker.done()
+    __slots__ = ()
 
     def recall(self, why: Any = None) -> None:
-        super().recall(why)
-        self.worker.stop()
+        self.forward.recall(why)
 
 
 def _run_for_another(link: Link, number: int, request: tuple[Any, ...]) -> None:
-    name, *_, options, _ = request
-    worker = crew_of(options).take()
-    worker.begin(name)
-    relay = link.serving[number] = StartRelay(link, number, worker)
-    try:
-        relay.sent = worker.link.call((worker.space, 0, "run", True, request), relay)
-    except BaseException:
-        worker.done()
-        raise
+    assigned = Assigned(request)
+    link.serving[number] = assigned.asker = StartRelay(link, number, assigned)
+    assigned.send()
 
 
 def _serve_pid(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
     """In which process does the task run that the other side has started by this call?"""
     relay = link.serving.get(args[0])
-    link.answer(number, relay.worker.known_pid() if isinstance(relay, StartRelay) else 0)
+    link.answer(number, relay.forward.known_pid() if isinstance(relay, StartRelay) else 0)
+
+
+def _begun(link: Link) -> None:
+    worker = _by_link.get(link)
+    if worker is not None:
+        worker.has_begun()
 
 
 def _greeted(link: Link, about: Any) -> None:
@@ -333,6 +411,7 @@ home.run = _run_for_another
 home.about = _greeted
 home.lost = _lost
 home.space_ops["pid"] = _serve_pid
+home.note_ops["begun"] = _begun
 
 
 def _forget_all() -> None:

@@ -59,9 +59,9 @@ Owner = tuple[int, int, str]
 
 
 class Stranger:
-    """A task of another address space, as the holder of something here."""
+    """A task of another address space, as the holder of something here: it is known as long as it is one."""
 
-    __slots__ = ("id", "name", "space")
+    __slots__ = ("__weakref__", "id", "name", "space")
 
     def __init__(self, owner: Owner) -> None:
         self.space, self.id, self.name = owner
@@ -140,7 +140,7 @@ class Relay:
 
     __slots__ = ("forward", "link", "number", "sent")
 
-    def __init__(self, link: Link, number: int, forward: Link) -> None:
+    def __init__(self, link: Link, number: int, forward: Any) -> None:
         self.link = link
         self.number = number
         self.forward = forward
@@ -200,6 +200,7 @@ class Home:
         self.space_ops: dict[
             str, Callable[[Home, Link, int, tuple[Any, ...]], object]
         ] = {}  # of the space as such
+        self.note_ops: dict[str, Callable[..., object]] = {}  # what is done with notes of other rooms' kinds
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
         self.exports: dict[type, Callable[[Any], tuple[Any, ...]]] = {}  # what one is to be known by
         self.makes: dict[str, Callable[..., Any]] = {}  # what stands here for a thing of that kind
@@ -218,7 +219,7 @@ class Home:
         self.locks: WeakSet[Any] = WeakSet()  # that others know
         self.trips: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # whose action runs in that space
         self._borrowed: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
-        self._strangers: dict[tuple[int, int], Stranger] = {}
+        self._strangers: WeakValueDictionary[tuple[int, int], Stranger] = WeakValueDictionary()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -382,7 +383,6 @@ class Home:
             barrier.guard.run(me, barrier.abort)
         with self._lock:
             back = [(semaphore, there.pop(space, 0)) for semaphore, there in self._borrowed.items()]
-            self._strangers = {key: task for key, task in self._strangers.items() if key[0] != space}
         for semaphore, n in back:
             if n > 0:
                 semaphore.guard.run(me, semaphore.release, n)
@@ -482,11 +482,11 @@ class Home:
                 self._pass_on(rest[0], note)
         elif kind == "closed":
             self.closed_elsewhere(*rest, by=link)
-        elif kind == "gone":
-            self.gone(*rest)
         elif kind == "departed":
             space, numbers, error = rest
             self.on_departed(self, space, numbers, told(*error))
+        elif kind in self.note_ops:
+            self.note_ops[kind](link, *rest)
         elif kind == "tell":
             space, target, op, args = rest
             if space != self.space:
@@ -582,4 +582,5 @@ def me_as_owner(task: Task[Any]) -> Owner:
 
 
 home = Home()
+home.note_ops["gone"] = lambda link, space, why: home.gone(space, why)
 set_handles(home)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import select
 import socket
 import threading
 from collections import deque
@@ -35,6 +36,7 @@ from potok.remote.page import Page
 __all__ = ["Asker", "Link", "Server"]
 
 CHUNK = 1 << 16  # bytes read, or written, at a time
+LOOK = 0.05  # seconds after which who waits for the socket sees whether it is still open
 
 
 class Asker(Protocol):
@@ -228,6 +230,22 @@ class Link:
         except OSError:  # the other side has gone: reading tells of it
             self._unsent.clear()
 
+    def drain(self) -> None:
+        """Block until all that was said is written: what kills this process next does not unsay it.
+
+        Not where this thread has interrupted a link, which would wait for itself; nor when the link has ended.
+        """
+        me = carrier()
+        while (self._unsent or self._session.has_outgoing) and me.inside is None and self.descriptor >= 0:
+            select.select((), (self._socket,), (), LOOK)
+            self._guard.run(me, self._unstick)
+
+    def _unstick(self) -> None:
+        if self._stuck:
+            self._stuck = False
+            board.also_write(self._socket, self._ready, False)
+        self._flush()
+
     def _joined(self) -> memoryview:
         """The first pieces in one, where they are small: one system call for all."""
         size, pieces = 0, []
@@ -252,9 +270,7 @@ class Link:
 
     def _read(self, last: bool) -> None:
         if self._stuck:
-            self._stuck = False
-            board.also_write(self._socket, self._ready, False)
-            self._flush()
+            self._unstick()
         try:
             data = self._socket.recv(CHUNK)
         except BlockingIOError:

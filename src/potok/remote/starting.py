@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from potok.errors import Cancelled, PotokError, WorkerDied
@@ -26,28 +27,22 @@ class Run(ThreadKernel):
 
     def __init__(self, task: Task[Any]) -> None:
         self.task: Any = task
-        self.link: Any = None
         self.number = 0
-        self.pid: Any = None  # how to find it out, then itself
+        self.pid: Any = None  # how to find it out; itself, once the task has ended
         self.ref = home.refer(task)  # the task is known under it wherever it runs
-        self.done: Any = None  # gives the worker back
-        self.stop: Any = None  # sees to it that the worker stops, at the latest by being killed
+        self.recall: Any = None  # sees to it that the worker stops, at the latest by being killed
         self.reason: Any = None  # for which it was cancelled
 
     def interrupt(self, task: Task[Any]) -> None:
         """Have it cancelled over there."""
         reason = effective(task)
-        if reason is not None and self.number:
+        if reason is not None and self.recall is not None:
             self.reason = reason
-            self.link.recall(self.number, safely_packed(reason[0]))
-            if self.stop is not None:
-                self.stop()
+            self.recall(safely_packed(reason[0]))
 
     def pid_of(self, task: Task[Any]) -> int:
         """The process it runs in; blocks for a moment if that has only just been started."""
-        if callable(self.pid):
-            self.pid = self.pid()
-        return int(self.pid)
+        return int(self.pid() if callable(self.pid) else self.pid)  # another's, if that dies before it begins
 
     def ask_pid(self) -> int:
         """From a worker, of one that the program has started for it."""
@@ -78,8 +73,6 @@ class Run(ThreadKernel):
         home.let_go(self.ref, 1)
         if isinstance(error, Cancelled) and task.deadline is not None and self.now() >= task.deadline:
             expire(task)  # it saw the deadline first
-        if self.done is not None:
-            self.done()
         self.task = None  # which refers to us: a result may be the last reference to something elsewhere
         finish(task)
 
@@ -117,20 +110,17 @@ class WorkerKernel(ThreadKernel):
             (tuple(sys.path), os.getcwd()),
         )
         if home.space:
-            run.link = home.link_to(0)
+            link = home.link_to(0)
             run.pid = run.ask_pid
-            run.number = run.link.call((0, 0, "run", True, request), run)
+            run.number = link.call((0, 0, "run", True, request), run)
+            run.recall = partial(link.recall, run.number)
         else:
-            from potok.remote.crew import crew_of
+            from potok.remote.crew import Assigned
 
-            crew = crew_of(self.options)
-            worker = crew.take()
-            run.pid = worker.known_pid
-            worker.begin(task.name)
-            run.done = worker.done
-            run.stop = worker.stop
-            run.link = worker.link
-            run.number = run.link.call((worker.space, 0, "run", True, request), run)
+            assigned = Assigned(request, run)
+            run.pid = assigned.known_pid
+            assigned.send()
+            run.recall = assigned.recall
 
 
 def safely_packed(reason: Any) -> Packed:

@@ -139,6 +139,8 @@ class Worker:
                 pass
             job = self.job
             if job is not None:
+                self.link.note("begun")
+                self.link.drain()
                 outcome = self._run(job)
                 flush()
                 self.job = None
