@@ -33,6 +33,11 @@ class Carrier:
         self.leads: Callable[[], None] | None = None
         self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX
 
+    @property
+    def takes_signals(self) -> bool:
+        """Whether it is the main thread, in which signal handlers run."""
+        return self.patience == SIGNAL_LOOK
+
     def rouse(self) -> None:
         """Have it look up, if it waits for other address spaces; its own thread does so anyway."""
         leads = self.leads

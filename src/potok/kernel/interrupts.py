@@ -1,20 +1,34 @@
-"""Ctrl-C: one clean cancellation of the main thread's outermost scope; a second one interrupts at once.
+"""Signal handlers that raise: our own for Ctrl-C, and what those of users may hit.
 
-The handler is in place only while the main thread is inside a scope, and only over Python's default one. No
-KeyboardInterrupt is raised inside potok's own code: the scope that was cancelled raises it as it is left.
+Ctrl-C is one clean cancellation of the main thread's outermost scope; a second one interrupts at once. The handler is
+in place only while the main thread is inside a scope, and only over Python's default one. No KeyboardInterrupt is
+raised inside potok's own code: the scope that was cancelled raises it as it is left.
+
+Python runs handlers in the main thread, between any two of its steps. Where one may raise, that thread leaves to others
+what must not be left half done.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from potok.kernel.cancelling import cancel_scope
+from potok.kernel.current import carrier
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["REASON", "guard_main", "release_main", "was_interrupted"]
+__all__ = [
+    "REASON",
+    "guard_main",
+    "harmless",
+    "may_raise",
+    "raise_pending",
+    "release_main",
+    "was_interrupted",
+]
 
 REASON = "interrupted by Ctrl-C"
 
@@ -46,6 +60,45 @@ def was_interrupted(scope: ScopeMachine) -> bool:
 
 
 def _on_interrupt(number: int, frame: FrameType | None) -> Any:
+    global _pending
     scope = _outermost
     if scope is None or not cancel_scope(scope, REASON):
-        raise KeyboardInterrupt
+        leads = carrier().leads
+        if leads is None:
+            raise KeyboardInterrupt
+        _pending = KeyboardInterrupt()  # raised as soon as nothing is half done
+        leads()
+
+
+harmless: list[Any] = [_on_interrupt]
+"""Handlers that raise nothing while their thread leads (see `potok.remote.board`)."""
+
+_pending: KeyboardInterrupt | None = None
+_getsignal = getattr(signal, "_signal", signal).getsignal  # without making an enum of each
+_numbers = [int(number) for number in signal.valid_signals()]
+
+
+def _is_main_interpreter() -> bool:
+    try:
+        return bool(import_module("_interpreters").get_current()[0] == 0)
+    except ImportError:  # a Python that has none that we could run in
+        return True
+
+
+_signals_come = _is_main_interpreter()
+
+
+def may_raise() -> bool:
+    """Whether there is a signal handler that may raise in the main thread, at any of its steps. Asked by that one."""
+    if not _signals_come:
+        return False
+    handlers = filter(callable, map(_getsignal, _numbers))
+    return any(all(handler is not known for known in harmless) for handler in handlers)
+
+
+def raise_pending() -> None:
+    """Raise what our own handler has put off, in the main thread."""
+    global _pending
+    if _pending is not None and threading.current_thread() is threading.main_thread():
+        pending, _pending = _pending, None
+        raise pending

@@ -111,6 +111,9 @@ def _take_own(machine: Machine, waiter: Waiter, why: Any) -> bool:
     if waiter.claimed:
         return False
     if machine.away:
+        if machine.is_untold(waiter):  # type: ignore[attr-defined]
+            waiter.error = why
+            return True
         return machine.withdraw(waiter)  # its answer tells, and may be there before this returns
     waiter.error = why  # first: where a signal handler raises in between, this tells whose claim it was
     if machine.withdraw(waiter):

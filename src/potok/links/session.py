@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from typing import Any, Final
@@ -121,6 +121,16 @@ class Ended:
 Event = Greeted | Called | Recalled | Answered | Failed | Noted | Ended
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A call of ours that is to be sent."""
+
+    number: int
+    owner: Any
+    packed: Packed
+    sent: list[bool] = field(default_factory=list)  # for whoever sends it: not empty from then on
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """Bytes to send, with these descriptors attached to the first of them."""
@@ -177,13 +187,24 @@ class Session:
 
         Raises what pickling raises, with nothing sent.
         """
+        call = self.prepare(request, owner)
+        self.commit(call)
+        return call.number
+
+    def prepare(self, request: Any, owner: Any = None) -> Call:
+        """A call that is still to be sent, by `commit`. Changes nothing; raises as `call`."""
+        self._refuse_if_closed()
+        return Call(next(self._numbers), owner, self._dumps(request))
+
+    def commit(self, call: Call) -> None:
+        """Send it."""
+        self._refuse_if_closed()
+        self._calls[call.number] = call.owner  # first: the answer may be here at once
+        self._queue(Kind.CALL, call.number, call.packed)
+
+    def _refuse_if_closed(self) -> None:
         if self._left or self._ended:
             raise WireError("call: this link is closed")
-        packed = self._dumps(request)
-        number = next(self._numbers)
-        self._calls[number] = owner  # first: the answer may be here at once
-        self._queue(Kind.CALL, number, packed)
-        return number
 
     def recall(self, number: int, why: Any) -> None:
         """Take a call back, if it is still open there; whatever comes of it, its one answer tells."""

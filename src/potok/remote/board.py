@@ -7,6 +7,8 @@ A thread in between would double the way of every answer: so whoever waits for o
 followers). A thread that leads blocks in the poll, not on its lock: whoever wakes it rings the bell, too.
 
 Invariants
+    What is handled is handled to its end: a thread in which a signal handler may raise neither leads nor touches a
+    link, but leaves that to who leads then.
     At most one thread leads. What it handles it handles as itself, inside no machine.
     The standby gives way after its next turn, where a thread came that would have led.
     While links are open, either a thread leads or the standby will within `QUIET` seconds.
@@ -28,9 +30,10 @@ from typing import Any, Final
 from potok.kernel.build import FREE_THREADED, fence
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
+from potok.kernel.interrupts import may_raise, raise_pending
 from potok.kernel.threadkernel import wait_by
 
-__all__ = ["Board", "board"]
+__all__ = ["Board", "board", "is_exposed"]
 
 QUIET: Final = 0.001  # seconds that the standby waits for a thread to lead again
 LINGER: Final = 0.001  # seconds at most that what was gathered waits for more
@@ -104,14 +107,18 @@ class Board:
 
     def let_flow(self) -> None:
         """Have what was gathered go now. As this returns it has gone, whichever thread has seen to it."""
-        if self.gathered or self._letting:
-            with self._flow:
-                self._letting += 1
-                try:
-                    while self.gathered:
-                        self.gathered.popleft()()
-                finally:
-                    self._letting -= 1
+        if not (self.gathered or self._letting):
+            return
+        if is_exposed(carrier()):
+            self.soon(self.let_flow)
+            return
+        with self._flow:
+            self._letting += 1
+            try:
+                while self.gathered:
+                    self.gathered.popleft()()
+            finally:
+                self._letting -= 1
 
     def _linger(self) -> None:
         self.let_flow()
@@ -140,6 +147,8 @@ class Board:
         self.let_flow()
         if parker.acquire(False):
             return True
+        if me.leads is None and is_exposed(me):
+            return parker.acquire(timeout=timeout)
         if not self._lead.acquire(False):
             self._wanted = True
             return parker.acquire(timeout=timeout)
@@ -148,20 +157,22 @@ class Board:
         if FREE_THREADED:
             fence()
         try:
-            return self._lead_until(me, parker, timeout)
+            return self._lead_until(me, parker, timeout, led)
         finally:
             me.leads = led
             self._lead.release()
             if led is None:
                 self._stir()
 
-    def _lead_until(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
+    def _lead_until(self, me: Carrier, parker: threading.Lock, timeout: float, led: Any) -> bool:
         until = time.monotonic() + timeout if timeout < threading.TIMEOUT_MAX else None
         while not parker.acquire(False):
             rest = None if until is None else until - time.monotonic()
             if rest is not None and rest <= 0:
                 return False
             self.turn(rest)
+            if led is None:  # else something is still half done
+                raise_pending()
         return True
 
     def turn(self, timeout: float | None) -> None:
@@ -217,6 +228,11 @@ class Board:
         self._ear.close()
         self._bell.close()
         self.__init__()  # type: ignore[misc]
+
+
+def is_exposed(me: Carrier) -> bool:
+    """Whether a signal handler may raise in this thread, at any of its steps. Half of a message sent is no message."""
+    return me.takes_signals and may_raise()
 
 
 def _call_logged(call: Callable[[], object]) -> None:

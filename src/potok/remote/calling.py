@@ -17,8 +17,9 @@ from typing import Any
 
 from potok.errors import PotokError, WouldBlock
 from potok.kernel.carrier import Carrier
-from potok.kernel.current import carrier
+from potok.kernel.current import carrier, current
 from potok.kernel.parking import RECALLED
+from potok.kernel.task import ATTEND
 from potok.kernel.threadkernel import closed_lock
 from potok.links.packing import Ref, told
 from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter, park
@@ -38,6 +39,9 @@ __all__ = [
     "reads",
     "understood",
 ]
+
+
+LAST_WAIT = 1.0  # seconds that an exception of a signal handler's waits for an answer that is on its way
 
 
 class AwayGuard:
@@ -104,6 +108,10 @@ class Remote(Machine):
             asked.recall()
         return False
 
+    def is_untold(self, entry: Waiter) -> bool:
+        """Whether the home never heard of it: an exception came before."""
+        return not (isinstance(entry.item, Asked) and entry.item.was_sent())
+
     def describe(self) -> str:
         return f"{type(self).__name__.removeprefix('Remote').lower()} of another address space"
 
@@ -118,6 +126,9 @@ class _Answered(Machine):
     def withdraw(self, entry: Waiter) -> bool:
         return False
 
+    def is_untold(self, entry: Waiter) -> bool:
+        return False
+
     def describe(self) -> str:
         return "an answered call"
 
@@ -126,27 +137,39 @@ ANSWERED = _Answered()
 ANSWERED.guard = AWAY
 
 
-class Asked:
-    """A call with a waiter behind it."""
+class Asking:
+    """Who has made a call; whether it was sent is certain, whatever a signal handler raises meanwhile."""
 
-    __slots__ = ("link", "number", "waiter", "well")
+    __slots__ = ("call", "link")
 
-    def __init__(self, waiter: Waiter, well: Callable[[Any], Any] | None = None) -> None:
-        self.waiter = waiter
-        self.well = well
+    def __init__(self) -> None:
         self.link: Any = None
-        self.number = 0
+        self.call: Any = None
 
     def send(self, space: int, request: tuple[Any, ...]) -> None:
-        try:
-            self.link = home.link_to(space)
-            self.number = self.link.call(request, self)
-        except Exception as error:
-            self.failed(error)
+        """Raises why it can't be sent; or what a signal handler raises, and then see `was_sent`."""
+        self.link = link = home.link_to(space)
+        self.call = call = link.prepare(request, self)
+        link.commit(call, request)
+
+    def was_sent(self) -> bool:
+        """Whether an answer comes; asked by who has sent it, after an exception."""
+        return self.call is not None and self.link.has(self.call)
+
+
+class Asked(Asking):
+    """A call with a waiter behind it."""
+
+    __slots__ = ("waiter", "well")
+
+    def __init__(self, waiter: Waiter, well: Callable[[Any], Any] | None = None) -> None:
+        super().__init__()
+        self.waiter = waiter
+        self.well = well
 
     def recall(self) -> None:
-        if self.number:
-            self.link.recall(self.number)
+        if self.call is not None:
+            self.link.recall(self.call.number)
 
     def answered(self, value: Any) -> None:
         waiter = self.waiter
@@ -165,15 +188,17 @@ class Asked:
         waiter.wake()
 
 
-class Slot:
+class Slot(Asking):
     """A call that a thread blocks for."""
 
-    __slots__ = ("counts", "error", "lock", "me", "value")
+    __slots__ = ("counts", "done", "error", "lock", "me", "value")
 
     def __init__(self, me: Carrier, counts: bool = True) -> None:
+        super().__init__()
         self.me = me
         self.counts = counts  # as a message, in the eyes of who looks whether there are any
         self.lock = closed_lock()
+        self.done = False
         self.value: Any = None
         self.error: Any = None
 
@@ -182,31 +207,60 @@ class Slot:
         self._done()
 
     def failed(self, error: Any) -> None:
-        self.error = understood(error)
+        known = understood(error)
+        self.error = known if isinstance(known, BaseException) else PotokError("the call was taken back")
         self._done()
 
     def _done(self) -> None:
+        self.done = True
         self.lock.release()
         self.me.rouse()
+
+    def outcome(self) -> Any:
+        """What was answered. Raises what was told."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def brings_something(self, wait: float) -> bool:
+        """Whether it was answered with what must not be lost, or is within so many seconds."""
+        if not self.done and not (self.was_sent() and board.wait(self.me, self.lock, wait)):
+            return False
+        return self.error is None and self.value != PARKED_TOLD
 
 
 def ask(request: tuple[Any, ...], counts: bool = True) -> Any:
     """Block this thread for the answer. Raises what it was told, or why the link has ended."""
-    return block_for(lambda slot: home.link_to(request[0]).call(request, slot), counts)
+    return block_for(lambda slot: slot.send(request[0], request), counts)
 
 
 def block_for(start: Callable[[Slot], object], counts: bool = True, timeout: float | None = None) -> Any:
-    """Block this thread until what `start` has begun is answered; None if that takes longer than `timeout` seconds."""
+    """Block this thread until what `start` has begun is answered; None if that takes longer than `timeout` seconds.
+
+    Where a signal handler raises meanwhile, that waits for the answer, if it comes soon: what it brings is not lost.
+    """
     me = carrier()
     slot = Slot(me, counts)
-    start(slot)
     until = None if timeout is None else time.monotonic() + timeout
-    while not board.wait(me, slot.lock, me.patience if timeout is None else min(me.patience, timeout)):
-        if until is not None and time.monotonic() >= until:
-            return None
-    if slot.error is not None:
-        raise slot.error if isinstance(slot.error, BaseException) else PotokError("the call was taken back")
-    return slot.value
+    try:
+        start(slot)
+        while not board.wait(me, slot.lock, me.patience if timeout is None else min(me.patience, timeout)):
+            if until is not None and time.monotonic() >= until:
+                return None
+        return slot.outcome()
+    except BaseException as error:
+        if error is slot.error or not slot.brings_something(LAST_WAIT):
+            raise
+        _raise_later(error)
+        return slot.value
+
+
+def _raise_later(error: BaseException) -> None:
+    """At the next park point."""
+    task = current()
+    if task.pending is None:
+        task.pending = error
+    task.trap = ATTEND
 
 
 def park_for(

@@ -77,6 +77,10 @@ class AwayGroup(Group):
     def won(self, got: Any) -> None:
         self.group.winner = _won(self.arms, got)
 
+    def is_untold(self, waiter: Waiter) -> bool:
+        """As `Remote.is_untold`."""
+        return not (isinstance(waiter.item, Asked) and waiter.item.was_sent())
+
     def withdraw(self, waiter: Waiter) -> bool:
         """Call it back. Its answer tells."""
         waiter.item.recall()

@@ -8,6 +8,7 @@ only post what waits for nothing. What was heard is handled outside, in its orde
 answer and so hears more.
 
 Invariants
+    A thread in which a signal handler may raise leaves what it says to who leads: bytes cut short would end the link.
     What is said is sent in the order in which it was said, by whoever comes by: nobody waits for the socket.
     What a machine has said while it was held is sent before whatever the same thread says after that.
     Each call is ended once, by `owner.answered` or `owner.failed`; as the link ends, with what ended it.
@@ -20,6 +21,7 @@ import pickle
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -28,9 +30,20 @@ from potok.errors import PotokError, WorkerDied
 from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
 from potok.links.packing import Carrying, Ref
-from potok.links.session import Answered, Called, Ended, Event, Failed, Greeted, Noted, Recalled, Session
+from potok.links.session import (
+    Answered,
+    Call,
+    Called,
+    Ended,
+    Event,
+    Failed,
+    Greeted,
+    Noted,
+    Recalled,
+    Session,
+)
 from potok.links.wire import WireError
-from potok.remote.board import board
+from potok.remote.board import board, is_exposed
 from potok.remote.page import Page
 
 __all__ = ["Asker", "Link", "Server"]
@@ -91,6 +104,7 @@ class Link:
         self._session = Session(_dumps, _loads, about)
         self._guard = Guard(None)
         self._unsent: deque[memoryview] = deque()
+        self._left: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # to who leads
         self._heard: deque[Event] = deque()
         self._stuck = False  # the socket is full
         self._kept_back = False  # see `together`
@@ -119,47 +133,104 @@ class Link:
 
         Raises: why the link has ended; WouldBlock from a finalizer or signal handler that interrupted a link.
         """
-        board.let_flow()
+        call = self.prepare(request, owner)
+        self.commit(call, request)
+        return call.number
+
+    def prepare(self, request: tuple[Any, ...], owner: Any) -> Call:
+        """A call that is still to be sent, by `commit`. Raises as `call`."""
         try:
-            return self._guard.run(carrier(), self._call, request, owner)  # type: ignore[no-any-return]
+            return self._guard.run(carrier(), self._session.prepare, request, owner)  # type: ignore[no-any-return]
         except WireError:
             raise self.error() from None
 
-    def _call(self, request: tuple[Any, ...], owner: Asker) -> int:
+    def commit(self, call: Call, request: tuple[Any, ...]) -> None:
+        """Send it: wholly, or not at all (see `has`). Raises as `call`."""
+        me = carrier()
+        if me.inside is None and is_exposed(me):
+            self._leave_to_others(self._commit_late, call, request)
+            return
+        board.let_flow()
+        try:
+            self._guard.run(me, self._in_order, self._commit, call, request)
+        except WireError:
+            raise self.error() from None
+
+    def _commit(self, call: Call, request: tuple[Any, ...]) -> None:
         self._say_unsaid()
-        number = self._session.call(request, owner)
+        self._session.commit(call)
+        call.sent.append(True)
         self._sent_with(request)
-        self._flush()
-        return number
+
+    def _commit_late(self, call: Call, request: tuple[Any, ...]) -> None:
+        call.sent.append(True)
+        try:
+            self._commit(call, request)
+        except WireError:
+            self._heard.append(Failed(call.number, self.error(), call.owner))
+
+    def has(self, call: Call) -> bool:
+        """Whether it was sent, or is going to be; asked by who has prepared it, after an exception."""
+        if any(args[0] is call for _, args in self._left.copy() if args):
+            board.soon(self._take_over)  # who leads may not have been told
+            return True
+        return bool(call.sent)
 
     def recall(self, number: int, why: Any = None) -> None:
         """Take the call back, if it is not done yet; its one answer tells."""
-        board.let_flow()
-        self._guard.post(carrier(), self._say, self._session.recall, number, why)
+        self._tell(self._session.recall, number, why)
 
     def answer(self, number: int, value: Any) -> None:
         """Answer a call of the other side."""
-        board.let_flow()
         self.serving.pop(number, None)
-        self._guard.post(carrier(), self._say, self._session.answer, number, value)
+        self._tell(self._session.answer, number, value)
 
     def fail(self, number: int, error: Any) -> None:
-        board.let_flow()
         self.serving.pop(number, None)
-        self._guard.post(carrier(), self._say, self._session.fail, number, error)
+        self._tell(self._session.fail, number, error)
 
     def note(self, *note: Any) -> None:
+        self._tell(self._session.note, note)
+
+    def _tell(self, *said: Any) -> None:
+        me = carrier()
+        if is_exposed(me):
+            self._leave_to_others(self._say, *said)
+            return
         board.let_flow()
-        self._guard.post(carrier(), self._say, self._session.note, note)
+        self._guard.post(me, self._in_order, self._say, *said)
+
+    def _leave_to_others(self, *op: Any) -> None:
+        """Have it done by who leads. A single step: an exception comes before or after."""
+        self._left.append((op[0], op[1:]))
+        board.soon(self._take_over)
+
+    def _take_over(self) -> None:
+        board.let_flow()
+        self._guard.run(carrier(), self._in_order)
+        self._handle_heard()
+
+    def _in_order(self, *op: Any) -> None:
+        """Do what was left to others, then this, and send."""
+        while self._left:
+            left, args = self._left[0]
+            try:
+                left(*args)
+            except Exception:
+                _log("%r, left to whoever handles messages, failed", args)
+            self._left.popleft()
+        if op:
+            op[0](*op[1:])
+        self._flush()
 
     def speak(self) -> None:
         """Send what was left in `unsaid`."""
         if self.unsaid:
-            self._guard.post(carrier(), self._flush_unsaid)
-
-    def _flush_unsaid(self) -> None:
-        self._say_unsaid()
-        self._flush()
+            me = carrier()
+            if is_exposed(me):
+                self._leave_to_others(self._say_unsaid)
+            else:
+                self._guard.post(me, self._in_order, self._say_unsaid)
 
     def _say_unsaid(self) -> None:
         while self.unsaid:
@@ -184,7 +255,6 @@ class Link:
         self._say_unsaid()
         say(*said)
         self._sent_with(said)
-        self._flush()
 
     def _sent_with(self, parts: tuple[Any, ...]) -> None:
         """The references in it are the other side's now."""
@@ -236,9 +306,15 @@ class Link:
         Not where this thread has interrupted a link, which would wait for itself; nor when the link has ended.
         """
         me = carrier()
-        while (self._unsent or self._session.has_outgoing) and me.inside is None and self.descriptor >= 0:
-            select.select((), (self._socket,), (), LOOK)
-            self._guard.run(me, self._unstick)
+        while self._has_to_say() and me.inside is None and self.descriptor >= 0:
+            if is_exposed(me):
+                time.sleep(LOOK / 100)  # whoever leads does it
+            else:
+                select.select((), (self._socket,), (), LOOK)
+                self._guard.run(me, self._unstick)
+
+    def _has_to_say(self) -> bool:
+        return bool(self._left or self._unsent or self._session.has_outgoing)
 
     def _unstick(self) -> None:
         if self._stuck:
@@ -288,7 +364,7 @@ class Link:
             try:
                 self._handle(event)
             except Exception:
-                logging.getLogger("potok").warning("a message could not be handled: %r", event, exc_info=True)
+                _log("a message could not be handled: %r", event)
 
     def _handle(self, event: Event) -> None:
         if _counts(event):
@@ -386,6 +462,10 @@ class Link:
 
 def _unexplained(cause: WireError | None) -> BaseException:
     return PotokError(f"the other address space has gone{f': {cause}' if cause is not None else ''}")
+
+
+def _log(what: str, *args: Any) -> None:
+    logging.getLogger("potok").warning(what, *args, exc_info=True)
 
 
 def _counts(event: Event) -> bool:

@@ -111,7 +111,12 @@ def offer(arm: Arm, serial: int) -> None:
     offered = _offered[key] = Offered(arm, key)
     arm.item = offered
     space, number = arm.end.ref
-    offered.send(space, (space, 0, "offer", True, (number, (home.space, serial, key))))
+    try:
+        offered.send(space, (space, 0, "offer", True, (number, (home.space, serial, key))))
+    except BaseException:
+        if not offered.was_sent():
+            del _offered[key]
+        raise
 
 
 def _serve_claim(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:

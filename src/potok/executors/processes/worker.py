@@ -7,6 +7,7 @@ import signal
 import socket
 from typing import Any
 
+from potok.kernel.interrupts import harmless
 from potok.remote.home import home
 from potok.remote.working import Job, Worker, flush
 
@@ -42,6 +43,7 @@ def _pass_over(number: int, frame: Any) -> None:
 def work(fd: int) -> None:
     """Be a worker, with the link at this file descriptor, until it ends."""
     signal.signal(signal.SIGINT, _pass_over)
+    harmless.append(_pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with the process
     worker = ProcessWorker(socket.socket(fileno=fd))
     os.register_at_fork(after_in_child=worker.is_a_copy)
