@@ -433,6 +433,20 @@ def test_worker_that_writes_garbage_is_stopped() -> None:
     assert caught.group_contains(potok.WorkerDied)
 
 
+def closes_all_descriptors() -> str:
+    os.closerange(3, 256)
+    return "returned"
+
+
+def test_worker_that_closes_its_link_is_an_error_of_its_task() -> None:
+    """What makes a daemon closes all file descriptors, ours too: nobody waits for that worker for ever."""
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on=TESTED, on_fail="collect") as s:
+        bad = s.start(closes_all_descriptors)
+        bad.join()
+        assert s.start(abs, -1).result() == 1
+    assert caught.group_contains(potok.WorkerDied, match="closed its link to the program")
+
+
 def test_initializer_runs_once_in_each_worker() -> None:
     """Before the first task; its failure is the failure of the tasks."""
 

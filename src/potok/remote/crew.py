@@ -32,6 +32,7 @@ __all__ = ["Assigned", "Crew", "Maker", "Options", "Worker", "dismiss", "kept", 
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
 TRIES = 3  # workers that may die before they begin a task, which fails with the last of them
+LINGER = 1.0  # seconds between the end of a worker's link and its own
 GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
 
 
@@ -75,6 +76,7 @@ class Worker:
         "link",
         "pid",
         "run",
+        "severed",
         "space",
         "status",
         "stopping",
@@ -89,6 +91,7 @@ class Worker:
         self.pid = 0  # until it has greeted, or the forkserver has told
         self.status: int | None = None  # the exit code; negative: the signal
         self.gone = False
+        self.severed = False  # its end of the link was closed, and it lived on
         self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
         self.task = ""
         self.assigned: Assigned | None = None  # the task, until it has begun it
@@ -149,7 +152,9 @@ class Worker:
         moment = "while it ran" if self.assigned is None else "before it began"
         ran = f" {moment} task {self.task}" if self.task else ""
         how = "went away"
-        if self.status is not None:
+        if self.severed:
+            how = "closed its link to the program (all file descriptors, perhaps) and was killed"
+        elif self.status is not None:
             how = (
                 f"was killed by {_signal_name(-self.status)}"
                 if self.status < 0
@@ -253,8 +258,17 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     if worker.status is None and cause is not None and not worker.crew.options.maker_is_gone():
         if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
             worker.crew.kill(worker)
+        else:
+            board.later(LINGER, partial(_kill_if_lives_on, worker))
         return None
     return worker.explain(cause)
+
+
+def _kill_if_lives_on(worker: Worker) -> None:
+    """It has no link any more, and so is of no use."""
+    if worker.status is None and not worker.crew.options.maker_is_gone():
+        worker.severed = True
+        worker.crew.kill(worker)
 
 
 _spaces = itertools.count(1)
