@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from potok.errors import BlockingCallError, Cancelled, ClosedError, WouldBlock
 from potok.kernel import events
@@ -45,8 +45,10 @@ __all__ = [
     "masked",
     "perform",
     "raise_if_cancelled",
+    "raise_once",
     "revoke",
     "take_own",
+    "take_pending",
     "unlucky",
     "wait",
 ]
@@ -141,9 +143,8 @@ def attend(task: Task[Any], call: str = "", instead: str = "") -> None:
     told = task.trap == ATTEND or FREE_THREADED  # without a GIL, one set in between would go unseen
     task.trap = base
     if task.pending is not None:
-        error, task.pending = task.pending, None
         task.trap = ATTEND  # there may be a cancellation, too
-        raise error
+        raise_once(take_pending(task))
     if not task.masked:
         if base & YIELDS:
             _check_generators(task)
@@ -270,8 +271,7 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
         return RETRY
     if error is INTERRUPTED or error is ABANDONED or error is RECALLED:
         if task.pending is not None:
-            pending, task.pending = task.pending, None
-            raise pending
+            raise_once(take_pending(task))
         task.trap = task.base_trap
         raise_if_cancelled(task)
         if error is not RECALLED:
@@ -285,7 +285,28 @@ def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
         return RETRY
     if isinstance(error, ClosedError) and isinstance(error.cause, Cancelled):
         raise_if_cancelled(task)  # a neighbour was told first, and its ends have closed
-    raise error
+    waiter.error = None
+    try:
+        raise error
+    finally:
+        del error  # as in `raise_once`
+
+
+def take_pending(task: Task[Any]) -> Any:
+    """What came with a hand-over, and is raised now."""
+    pending, task.pending = task.pending, None
+    return pending
+
+
+def raise_once(error: BaseException) -> NoReturn:
+    """Raise it, and keep nothing of it: its traceback refers to frames, and so to all that the callers know.
+
+    Where one of these frames still knew the error, all that would live until the garbage collector comes by.
+    """
+    try:
+        raise error
+    finally:
+        del error
 
 
 def perform(

@@ -13,7 +13,7 @@ from typing import Any
 
 from potok.errors import Cancelled
 from potok.kernel.guard import Guard
-from potok.kernel.parking import RETRY, abandon, attend, revoke, wait
+from potok.kernel.parking import RETRY, abandon, attend, raise_once, revoke, take_pending, wait
 from potok.kernel.task import ATTEND, Task
 from potok.machines.nap import NapMachine
 
@@ -142,8 +142,7 @@ def _give_way(task: Task[Any]) -> BaseException | None:
 def _park_on_future(task: Task[Any], future: Any) -> None:
     """Park until the future is done. Raises what cancels the wait; a scope's cancellation only once."""
     if task.pending is not None:
-        error, task.pending = task.pending, None
-        raise error
+        raise_once(take_pending(task))
     told = task.foreign_told
     task.masked += told
     face = task.face

@@ -181,7 +181,11 @@ class _Choice:
         if error is not None:
             if isinstance(error, ClosedError):
                 error.arm = arm.arm
-            raise error
+            arm.error = None
+            try:
+                raise error
+            finally:
+                del error  # see `raise_once`
         if arm.end is not None and arm.machine.lost:
             report_lost(self.task.carrier, arm.machine)
         value = arm.value

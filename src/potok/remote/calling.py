@@ -249,7 +249,10 @@ def block_for(start: Callable[[Slot], object], counts: bool = True, timeout: flo
                 return None
         return slot.outcome()
     except BaseException as error:
-        if error is slot.error or not slot.brings_something(LAST_WAIT):
+        if error is slot.error:
+            slot.error = None  # see `raise_once`
+            raise
+        if not slot.brings_something(LAST_WAIT):
             raise
         _raise_later(error)
         return slot.value
