@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from potok.cli import doctor
-from potok.cli.cores import Cores, cgroup_quota, find_cores
+from potok.cores import Cores, cgroup_quota, find_cores
 from potok.cli.main import main
 
 ESCAPE = "\x1b"
