@@ -64,7 +64,7 @@ class Shipping:
 class Granting:
     """Room that the senders of one space have."""
 
-    __slots__ = ("back", "epoch", "granted", "need", "received", "recalling", "waiter", "want")
+    __slots__ = ("back", "epoch", "granted", "need", "recalling", "received", "waiter", "want")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch

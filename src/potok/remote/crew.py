@@ -27,6 +27,7 @@ from potok.remote.page import send_page
 __all__ = ["Crew", "Maker", "Options", "Worker", "crew_of", "dismiss", "kept", "kept_descriptors"]
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
+SETTLING = 0.05  # seconds after which a worker that is to go is looked at
 GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
 
 
@@ -47,10 +48,19 @@ class Options(Protocol):
     def max_workers(self) -> int | None: ...
 
     @property
+    def max_tasks_per_worker(self) -> int | None: ...
+
+    @property
     def initializer(self) -> Packed | None: ...
 
     def executor(self) -> Executor:
         """The executor that has them."""
+
+    def prepare(self) -> None:
+        """In a worker, after the initializer and before the first task."""
+
+    def is_too_big(self, pid: int) -> bool | None:
+        """Whether that worker has more memory than it may; None: it may have any."""
 
     def maker(self) -> Maker:
         """What makes workers that are as told."""
@@ -68,6 +78,7 @@ class Worker:
         "idle_since",
         "link",
         "pid",
+        "retired",
         "run",
         "space",
         "status",
@@ -88,6 +99,7 @@ class Worker:
         self.run = 0  # how many tasks it was given
         self.stopping = 0  # the one that was cancelled
         self.watched = False  # for being idle too long
+        self.retired = False  # it gets no more tasks
         self.idle_since = 0.0
         self.link: Any = None  # until it is made
 
@@ -110,10 +122,16 @@ class Worker:
         self.run += 1
         self.task = task
 
-    def done(self) -> None:
-        """Its task has ended."""
-        if self.link.is_open:
+    def done(self, fit: bool = True) -> None:
+        """Its task has ended; whether it may have another."""
+        if not self.link.is_open:
+            return
+        self.task = ""
+        most = self.crew.options.max_tasks_per_worker
+        if fit and (most is None or self.run < most):
             self.crew.take_back(self)
+        else:
+            self.crew.retire(self)
 
     def known_pid(self) -> int:
         """Blocks for the moment until it has greeted."""
@@ -158,6 +176,28 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+class Retiring:
+    """The question to a worker that gets no more tasks, whether it may go."""
+
+    __slots__ = ("worker",)
+
+    counts = False
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def answered(self, is_home: bool) -> None:
+        if not self.worker.link.is_open:
+            return
+        if is_home:
+            board.later(SETTLING, partial(self.worker.crew.retire, self.worker))
+        else:
+            self.worker.crew.let_go(self.worker)
+
+    def failed(self, error: Any) -> None:
+        """It has gone by itself."""
+
+
 class Crew:
     """Workers that are alike, idle ones last used first."""
 
@@ -173,19 +213,36 @@ class Crew:
                 worker = self.idle.pop()
             except IndexError:
                 return self._hire()
-            if worker.link.is_open and not worker.gone and worker.link.is_alive():
+            if self.options.is_too_big(worker.pid):
+                self.retire(worker)
+            elif worker.link.is_open and not worker.gone and worker.link.is_alive():
                 return worker
 
     def kill(self, worker: Worker) -> None:
         self.options.maker().kill(worker.known_pid())
 
     def take_back(self, worker: Worker) -> None:
-        worker.task = ""
         worker.idle_since = time.monotonic()
         self.idle.append(worker)
         if not worker.watched:
             worker.watched = True
             board.later(IDLE_SECONDS, partial(self._let_go_if_idle, worker))
+        if self.options.is_too_big(worker.pid) is not None:  # a moment later: it drops just now what its task left
+            board.later(SETTLING, partial(self._retire_if_too_big, worker))
+
+    def retire(self, worker: Worker) -> None:
+        """Give it no more tasks, and let it go; but not before nothing that lives there is referred to."""
+        worker.retired = True
+        if worker.link.is_open:
+            worker.link.call((worker.space, 0, "is_home", False, ()), Retiring(worker))
+
+    def _retire_if_too_big(self, worker: Worker) -> None:
+        if not worker.task and self.options.is_too_big(worker.pid):
+            try:
+                self.idle.remove(worker)
+            except ValueError:  # taken just now, or gone
+                return
+            self.retire(worker)
 
     def _let_go_if_idle(self, worker: Worker) -> None:
         """Unless it had work meanwhile, or is the home of something that is still referred to."""
@@ -198,6 +255,9 @@ class Crew:
         except ValueError:  # taken just now, or gone
             worker.watched = False
             return
+        self.let_go(worker)
+
+    def let_go(self, worker: Worker) -> None:
         worker.link.let_go()
         board.later(GRACE, partial(self._kill_if_not_gone, worker))
 
@@ -208,7 +268,7 @@ class Crew:
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers
-        if limit is not None and sum(not worker.gone for worker in list(self.workers)) >= limit:
+        if limit is not None and sum(not (w.gone or w.retired) for w in list(self.workers)) >= limit:
             raise PotokError(
                 f"all {limit} workers of max_workers={limit} are busy, and `start` never queues; "
                 f"give a greater max_workers, or bound the work with potok.map(workers=...)"
@@ -290,7 +350,7 @@ class StartRelay(Relay):
 
     def answered(self, value: Any) -> None:
         super().answered(value)
-        self.worker.done()
+        self.worker.done(value[0] != "unfit")
 
     def recall(self, why: Any = None) -> None:
         super().recall(why)

@@ -544,6 +544,11 @@ def _abandon_if_held(machine: Any, space: int, why: str) -> None:
         machine.abandon(why)
 
 
+def _serve_is_home(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
+    """Is anything of this space referred to from others? What is under way to them counts."""
+    link.answer(number, bool(at._entries))
+
+
 def _kind(thing: Any, known: dict[type, Any]) -> type:
     for kind in type(thing).__mro__:
         if kind in known:
@@ -580,4 +585,5 @@ def me_as_owner(task: Task[Any]) -> Owner:
 
 
 home = Home()
+home.space_ops["is_home"] = _serve_is_home
 set_handles(home)

@@ -31,6 +31,7 @@ class Run(ThreadKernel):
         self.pid: Any = None  # how to find it out, then itself
         self.ref = home.refer(task)  # the task is known under it wherever it runs
         self.done: Any = None  # gives the worker back
+        self.fit = True  # the worker, for another task
         self.stop: Any = None  # sees to it that the worker stops, at the latest by being killed
         self.reason: Any = None  # for which it was cancelled
 
@@ -57,7 +58,10 @@ class Run(ThreadKernel):
 
     def answered(self, outcome: tuple[Any, ...]) -> None:
         kind, *rest, self.pid = outcome
-        if kind == "returned":
+        self.fit = kind != "unfit"
+        if kind == "unfit" and (reason := effective(self.task)) is not None:
+            self._end(Cancelled(reason[0]))  # the first of its siblings has told of it
+        elif kind == "returned":
             self.task.value = rest[0]
             self._end()
         else:
@@ -79,7 +83,7 @@ class Run(ThreadKernel):
         if isinstance(error, Cancelled) and task.deadline is not None and self.now() >= task.deadline:
             expire(task)  # it saw the deadline first
         if self.done is not None:
-            self.done()
+            self.done(self.fit)
         self.task = None  # which refers to us: a result may be the last reference to something elsewhere
         finish(task)
 

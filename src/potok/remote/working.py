@@ -10,6 +10,7 @@ import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from potok.errors import PotokError
 from potok.kernel.cancelling import cancel_scope
 from potok.kernel.colour import is_async
 from potok.kernel.current import carrier
@@ -24,6 +25,7 @@ from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.board import board
 from potok.remote.home import home
 from potok.remote.link import Link
+from potok.remote.mains import initialize
 from potok.remote.page import receive_page
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Worker:
         self.bell = closed_lock()
         self.job: Job | None = None
         self.over = False
-        self.initialized: set[bytes] = set()
+        self.initialized = False
         home.space = -1  # until it is told
         home.run = self.accept
         home.recall_run = self.recall
@@ -149,7 +151,9 @@ class Worker:
         where = f"in {self.called} {os.getpid()}, task {job.name}"
         try:
             self.settle_in(*job.setting)
-            self._initialize(job.options)
+            failure = self._initialize(job.options)
+            if failure is not None:
+                return ("unfit", *pack_error(failure, where), os.getpid())
             fn, args = job.work.open()
         except BaseException as error:
             return ("failed", *pack_error(error, where), os.getpid())
@@ -172,11 +176,23 @@ class Worker:
             root.guard.run(self.me, root.detach, job.border)
         return _outcome(task, where)
 
-    def _initialize(self, options: Options) -> None:
-        initializer = options.initializer
-        if initializer is not None and initializer.data not in self.initialized:
-            initializer.open()()
-            self.initialized.add(initializer.data)
+    def _initialize(self, options: Options) -> PotokError | None:
+        """Get ready for the first task. What went wrong, if it did: this worker is then of no use."""
+        if self.initialized:
+            return None
+        if options.initializer is not None:
+            try:
+                initialize(options.initializer)
+            except BaseException as error:
+                failure = PotokError(
+                    f"the initializer of {options.executor()!r} failed in a {self.called}, which gets no task: "
+                    f"{type(error).__name__}: {error}"
+                )
+                failure.__cause__ = error
+                return failure
+        options.prepare()
+        self.initialized = True
+        return None
 
 
 def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
