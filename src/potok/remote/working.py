@@ -24,6 +24,7 @@ from potok.machines.scope import ScopeMachine
 from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.board import board
 from potok.remote.home import home
+from potok.remote.lines import flush_all
 from potok.remote.link import Link
 from potok.remote.mains import initialize
 from potok.remote.page import receive_page
@@ -31,7 +32,7 @@ from potok.remote.page import receive_page
 if TYPE_CHECKING:
     from potok.remote.crew import Options  # the program's side, which no worker imports
 
-__all__ = ["Job", "Worker", "flush"]
+__all__ = ["Job", "Worker"]
 
 
 class Job:
@@ -142,7 +143,7 @@ class Worker:
             job = self.job
             if job is not None:
                 outcome = self._run(job)
-                flush()
+                flush_all()
                 self.job = None
                 self.link.answer(job.number, outcome)
                 del job, outcome
@@ -202,15 +203,6 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
         except Exception as error:
             task.error = error
     return ("failed", *pack_error(task.error, where), os.getpid())
-
-
-def flush() -> None:
-    """Have out what was printed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):  # it was closed, or nobody reads it
-            pass
 
 
 _kernel = ThreadKernel()
