@@ -19,8 +19,10 @@ from potok.kernel.seam import Executor
 from potok.kernel.threadkernel import closed_lock
 from potok.links.packing import Packed
 from potok.links.wire import WireError
+from potok.remote import desk
 from potok.remote.board import board
 from potok.remote.home import Home, Relay, home
+from potok.remote.lately import told_of
 from potok.remote.link import Link
 from potok.remote.page import send_page
 
@@ -121,6 +123,7 @@ class Worker:
         """It is given a task to run."""
         self.run += 1
         self.task = task
+        self.link.last.append(("task", task))
 
     def done(self, fit: bool = True) -> None:
         """Its task has ended; whether it may have another."""
@@ -143,6 +146,8 @@ class Worker:
         return self.pid
 
     def is_called(self, pid: int) -> None:
+        if pid and not self.pid:
+            desk.tell(self.space, pid, "worker process %d was started", pid)
         self.pid = pid
         told, self.told = self.told, []
         for bell in told:
@@ -153,11 +158,7 @@ class Worker:
         ran = f" while it ran task {self.task}" if self.task else ""
         how = "went away"
         if self.status is not None:
-            how = (
-                f"was killed by {_signal_name(-self.status)}"
-                if self.status < 0
-                else f"ended with exit code {self.status}"
-            )
+            how = self._ended_how(self.status)
         elif cause is not None:
             how = f"was stopped, as {cause}"
         return WorkerDied(
@@ -166,7 +167,19 @@ class Worker:
             signal=-self.status if self.status is not None and self.status < 0 else None,
             pid=self.pid,
             task=self.task,
+            last_events=told_of(self.link),
         )
+
+    @staticmethod
+    def _ended_how(status: int) -> str:
+        return f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
+
+    def ended(self, status: int) -> None:
+        """The process is no more."""
+        self.status = status
+        told = f"worker process %d {self._ended_how(status)}{f' while it ran task {self.task}' if self.task else ''}"
+        self.link.hang_up()
+        desk.tell(self.space, self.pid, told, self.pid)
 
 
 def _signal_name(number: int) -> str:
@@ -289,6 +302,7 @@ class Crew:
         link.explain = partial(_explain, worker)
         home.links[worker.space] = link
         _by_link[link] = worker
+        desk.greet(link)
         return worker
 
 
@@ -382,6 +396,7 @@ def _greeted(link: Link, about: Any) -> None:
 
 
 def _lost(link: Link, error: BaseException) -> None:
+    desk.lose(link.space)
     worker = _by_link.pop(link, None)
     if worker is not None:
         worker.gone = True

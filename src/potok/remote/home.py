@@ -200,6 +200,7 @@ class Home:
         self.space_ops: dict[
             str, Callable[[Home, Link, int, tuple[Any, ...]], object]
         ] = {}  # of the space as such
+        self.note_ops: dict[str, Callable[..., object]] = {}  # what is done with notes of other rooms' kinds
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
         self.exports: dict[type, Callable[[Any], tuple[Any, ...]]] = {}  # what one is to be known by
         self.makes: dict[str, Callable[..., Any]] = {}  # what stands here for a thing of that kind
@@ -480,11 +481,11 @@ class Home:
                 self._pass_on(rest[0], note)
         elif kind == "closed":
             self.closed_elsewhere(*rest, by=link)
-        elif kind == "gone":
-            self.gone(*rest)
         elif kind == "departed":
             space, numbers, error = rest
             self.on_departed(self, space, numbers, told(*error))
+        elif kind in self.note_ops:
+            self.note_ops[kind](link, *rest)
         elif kind == "tell":
             space, target, op, args = rest
             if space != self.space:
@@ -586,4 +587,5 @@ def me_as_owner(task: Task[Any]) -> Owner:
 
 home = Home()
 home.space_ops["is_home"] = _serve_is_home
+home.note_ops["gone"] = lambda link, space, why: home.gone(space, why)
 set_handles(home)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import select
 import socket
 import threading
 from collections import deque
@@ -34,6 +35,8 @@ from potok.remote.page import Page
 __all__ = ["Asker", "Link", "Server"]
 
 CHUNK = 1 << 16  # bytes read, or written, at a time
+LOOK = 0.05  # seconds after which who waits for the socket sees whether it is still open
+REMEMBERED = 8  # things that the other side said last
 
 
 class Asker(Protocol):
@@ -78,6 +81,7 @@ class Link:
         self._counting = threading.Lock()
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
         self.dismissed = False  # it was let go
+        self.last: deque[tuple[Any, ...]] = deque(maxlen=REMEMBERED)  # what the other side did, see `lately`
         self.traffic = 0  # messages handled, but for those of whoever looks at it
         self.cause: BaseException | None = None  # why it has ended
         self.explain: Callable[[WireError | None], BaseException | None] = _unexplained
@@ -215,6 +219,22 @@ class Link:
         except OSError:  # the other side has gone: reading tells of it
             self._unsent.clear()
 
+    def drain(self) -> None:
+        """Block until all that was said is written: what kills this process next does not unsay it.
+
+        Not where this thread has interrupted a link, which would wait for itself; nor when the link has ended.
+        """
+        me = carrier()
+        while (self._unsent or self._session.has_outgoing) and me.inside is None and self.descriptor >= 0:
+            select.select((), (self._socket,), (), LOOK)
+            self._guard.run(me, self._unstick)
+
+    def _unstick(self) -> None:
+        if self._stuck:
+            self._stuck = False
+            board.also_write(self._socket, self._ready, False)
+        self._flush()
+
     def _joined(self) -> memoryview:
         """The first pieces in one, where they are small: one system call for all."""
         size, pieces = 0, []
@@ -239,9 +259,7 @@ class Link:
 
     def _read(self, last: bool) -> None:
         if self._stuck:
-            self._stuck = False
-            board.also_write(self._socket, self._ready, False)
-            self._flush()
+            self._unstick()
         try:
             data = self._socket.recv(CHUNK)
         except BlockingIOError:
@@ -269,6 +287,7 @@ class Link:
                 self._came_with((value,))
                 owner.answered(value)
             case Called(number, request):
+                self.last.append(request[:3])
                 self._came_with(request)
                 self._server.serve(self, number, request)
             case Failed(_, error, owner):

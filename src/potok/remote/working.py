@@ -10,7 +10,7 @@ import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from potok.errors import PotokError
+from potok.errors import Cancelled, PotokError
 from potok.kernel.cancelling import cancel_scope
 from potok.kernel.colour import is_async
 from potok.kernel.current import carrier
@@ -21,7 +21,10 @@ from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
 from potok.links.packing import Ref, export, pack, pack_error, safely_opened
 from potok.machines.scope import ScopeMachine
-from potok.remote import handles  # noqa: F401 - what may be among the arguments
+from potok.remote import (
+    handles,  # noqa: F401 - what may be among the arguments
+    records,
+)
 from potok.remote.board import board
 from potok.remote.home import home
 from potok.remote.lines import flush_all
@@ -152,6 +155,7 @@ class Worker:
         where = f"in {self.called} {os.getpid()}, task {job.name}"
         try:
             self.settle_in(*job.setting)
+            records.settle()
             failure = self._initialize(job.options)
             if failure is not None:
                 return ("unfit", *pack_error(failure, where), os.getpid())
@@ -169,12 +173,15 @@ class Worker:
             task.base_trap |= ASYNC
         task.trap = ATTEND
         task.context = Context()
+        records.settle()  # the initializer may have cleared the handlers
         job.border.guard.run(self.me, job.border.add, task)
         del fn, args
+        records.life(job.name, "starts")
         try:
             run_here(task)
         finally:
             root.guard.run(self.me, root.detach, job.border)
+        records.life(job.name, _described(task.error))
         return _outcome(task, where)
 
     def _initialize(self, options: Options) -> PotokError | None:
@@ -194,6 +201,12 @@ class Worker:
         options.prepare()
         self.initialized = True
         return None
+
+
+def _described(error: BaseException | None) -> str:
+    if error is None:
+        return "has ended"
+    return "was cancelled" if isinstance(error, Cancelled) else f"has failed: {type(error).__name__}: {error}"
 
 
 def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:

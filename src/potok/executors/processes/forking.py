@@ -93,8 +93,7 @@ class Forkserver:
                 pid, status = map(int, numbers)
                 worker_gone = self.living.pop(pid, None)
                 if worker_gone is not None:
-                    worker_gone.status = status
-                    worker_gone.link.hang_up()
+                    worker_gone.ended(status)
 
     def _ended(self) -> None:
         board.forget(self.control)

@@ -76,8 +76,7 @@ class Spawner:
             board.forget(fd)
             os.close(self.watched.pop(pid))
         worker = self.living.pop(pid)
-        worker.status = os.waitstatus_to_exitcode(status)
-        worker.link.hang_up()
+        worker.ended(os.waitstatus_to_exitcode(status))
         return True
 
     def descriptors(self, idle: list[Worker]) -> set[int]:
