@@ -2,38 +2,20 @@
 
 import os
 import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from potok.remote.lines import WholeLines
 
-SRC = str(Path(__file__).parents[2] / "src")
-PATIENCE = 40.0  # seconds; only a failing test waits that long
-
-
-def printed(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
-    """What a program and its workers print, through a pipe."""
-    script = tmp_path / "program.py"
-    script.write_text(textwrap.dedent(program))
-    return subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": SRC},
-        timeout=PATIENCE,
-        check=False,
-    )
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_lines_of_many_workers_stay_whole(tmp_path: Path, stream: str) -> None:
+def test_lines_of_many_workers_stay_whole(program: Program, stream: str) -> None:
     """Up to 4 KiB, whatever they are printed by; all arrive, those of each worker in order."""
-    done = printed(
-        tmp_path,
+    done = program(
         f"""
         import sys, threading, potok
 
@@ -66,10 +48,9 @@ def test_lines_of_many_workers_stay_whole(tmp_path: Path, stream: str) -> None:
     assert got == {str(who): each for who in range(6)}
 
 
-def test_what_is_no_whole_line_is_printed_as_the_task_ends(tmp_path: Path) -> None:
+def test_what_is_no_whole_line_is_printed_as_the_task_ends(program: Program) -> None:
     """Or when it is flushed; a line of a killed worker that was whole is there."""
-    done = printed(
-        tmp_path,
+    done = program(
         """
         import os, signal, subprocess, sys, threading, potok
 
@@ -119,10 +100,9 @@ def test_what_is_no_whole_line_is_printed_as_the_task_ends(tmp_path: Path) -> No
     assert done.stdout == "thread\nfirst half\nflushed main\nchild\nlast words\ndied\n"
 
 
-def test_fork_in_a_worker_prints_nothing_twice(tmp_path: Path) -> None:
+def test_fork_in_a_worker_prints_nothing_twice(program: Program) -> None:
     """What the worker had begun is the worker's to end."""
-    done = printed(
-        tmp_path,
+    done = program(
         """
         import os, warnings, potok
         warnings.simplefilter("ignore")

@@ -1,9 +1,7 @@
 """*processes*: how long a worker lives, what it starts with, and what bounds it."""
 
 import os
-import subprocess
-import sys
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,7 @@ import potok
 from potok.cores import find_cores
 from potok.executors.processes import limits
 
-SRC = str(Path(__file__).parents[2] / "src")
 PATIENCE = 20.0  # seconds; only a failing test waits that long
-
-
-def run_script(tmp_path: Path, program: str, *args: str, **env: str) -> str:
-    """What a script prints that has a `__main__` of its own; it must end well and write nothing to stderr."""
-    script = tmp_path / "program.py"
-    script.write_text(textwrap.dedent(program))
-    done = subprocess.run(
-        [sys.executable, str(script), *args],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": SRC} | env,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 # ── how long it lives ───────────────────────────────────────────────────────────────────────────────────────
@@ -137,10 +118,9 @@ def test_worker_whose_initializer_failed_is_not_used(tmp_path: Path) -> None:
     assert len(set((tmp_path / "tries").read_text().split())) == 3
 
 
-def test_what_an_initializer_of_main_sets_is_seen_by_tasks_of_main(tmp_path: Path) -> None:
+def test_what_an_initializer_of_main_sets_is_seen_by_tasks_of_main(printed: Callable[..., str]) -> None:
     """Whether it assigns or changes in place; what it does not name is as the program has it at each start."""
-    told = run_script(
-        tmp_path,
+    told = printed(
         """
         import potok
 
@@ -211,11 +191,10 @@ def test_limit_of_the_user_stays() -> None:
     assert limits.environment(1, {"MKL_NUM_THREADS": "3"})["OMP_NUM_THREADS"] == "1"
 
 
-def test_loaded_libraries_are_limited_by_threadpoolctl(tmp_path: Path) -> None:
+def test_loaded_libraries_are_limited_by_threadpoolctl(tmp_path: Path, printed: Callable[..., str]) -> None:
     """Where it is installed, and something may have been loaded before the first task."""
     (tmp_path / "threadpoolctl.py").write_text("asked = []\ndef threadpool_limits(n):\n    asked.append(n)\n")
-    told = run_script(
-        tmp_path,
+    told = printed(
         """
         import potok
 

@@ -26,6 +26,7 @@ from potok.remote import (
     records,
 )
 from potok.remote.board import board
+from potok.remote.contexts import unpack_into
 from potok.remote.home import home
 from potok.remote.lines import flush_all
 from potok.remote.link import Link
@@ -41,11 +42,12 @@ __all__ = ["Job", "Worker"]
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "id", "name", "number", "options", "origin", "setting", "work")
+    __slots__ = ("border", "context", "id", "name", "number", "options", "origin", "setting", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
-        self.name, self.id, self.origin, self.work, rest, reason, self.options, self.setting = request
+        self.name, self.id, self.origin, self.work, self.context, *rules = request
+        rest, reason, self.options, self.setting = rules
         deadline = None if rest is None else time.monotonic() + rest
         self.border = ScopeMachine(root, None, "border", deadline)
         self.border.guard = Guard(None)
@@ -159,6 +161,8 @@ class Worker:
             failure = self._initialize(job.options)
             if failure is not None:
                 return ("unfit", *pack_error(failure, where), os.getpid())
+            context = Context()
+            unpack_into(context, job.context)
             fn, args = job.work.open()
         except BaseException as error:
             return ("failed", *pack_error(error, where), os.getpid())
@@ -172,7 +176,7 @@ class Worker:
         if is_async(fn):
             task.base_trap |= ASYNC
         task.trap = ATTEND
-        task.context = Context()
+        task.context = context
         records.settle()  # the initializer may have cleared the handlers
         job.border.guard.run(self.me, job.border.add, task)
         del fn, args
