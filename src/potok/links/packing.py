@@ -141,7 +141,10 @@ def pack(value: Any, keep: bool = False) -> Packed:
     """
     item = value if keep else MISSING
     if type(value) in PLAIN:
-        return Packed(pickle.dumps(value, 5), (), item)
+        try:
+            return Packed(pickle.dumps(value, 5), (), item)
+        except MemoryError:
+            raise _too_large(value) from None
     outer = getattr(_local, "refs", None)
     refs: list[Ref] = []
     _local.refs = refs
@@ -161,6 +164,8 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
         data = pickle.dumps(value, 5)
         if MAIN not in data:
             return data
+    except MemoryError:
+        raise _too_large(value) from None
     except Exception:  # noqa: S110 - cloudpickle may know more, and its error is the better one
         pass
     if refs:
@@ -170,10 +175,19 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
 
     try:
         return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
+    except MemoryError:
+        raise _too_large(value) from None
     except Exception as error:
         raise RemoteError(
             f"{_named(value)} can't go to another address space: {_culprit(value, error)}"
         ) from error
+
+
+def _too_large(value: Any) -> RemoteError:
+    kind = type(value).__qualname__
+    return RemoteError(
+        f"a {kind} can't go to another address space: it is too large for the memory of this process"
+    )
 
 
 def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:

@@ -240,7 +240,9 @@ class Crew:
         if not worker.watched:
             worker.watched = True
             board.later(IDLE_SECONDS, partial(self._let_go_if_idle, worker))
-        if self.options.is_too_big(worker.pid) is not None:  # a moment later: it drops just now what its task left
+        if (
+            self.options.is_too_big(worker.pid) is not None
+        ):  # a moment later: it drops just now what its task left
             board.later(SETTLING, partial(self._retire_if_too_big, worker))
 
     def retire(self, worker: Worker) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+import traceback
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -218,8 +219,19 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
         try:
             return "returned", pack(task.value), os.getpid()
         except Exception as error:
-            task.error = error
-    return ("failed", *pack_error(task.error, where), os.getpid())
+            task.error, task.value = error.with_traceback(None), None
+            error.__context__ = None  # whose frames hold the value
+    if isinstance(task.error, MemoryError):
+        traceback.clear_frames(task.error.__traceback__)  # what had no place is there
+    try:
+        return ("failed", *pack_error(task.error, where), os.getpid())
+    except MemoryError:
+        return (
+            "failed",
+            None,
+            f"{type(task.error).__name__}, and there is no memory left to tell more",
+            os.getpid(),
+        )
 
 
 _kernel = ThreadKernel()

@@ -47,7 +47,9 @@ class Options(NamedTuple):
         return Processes(self)
 
     def prepare(self) -> None:
-        if self.preload or self.initializer is not None:  # libraries may have been loaded before the first task
+        if (
+            self.preload or self.initializer is not None
+        ):  # libraries may have been loaded before the first task
             hold_threads(self.threads)
 
     def is_too_big(self, pid: int) -> bool | None:
