@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,35 @@ def test_value_that_grows_as_it_is_pickled(tmp_path: Path) -> None:
         task = s.start(send, tx)
         assert rx.recv() == "fine"
         assert task.result() == "went on"
+
+
+def test_result_that_is_too_large_for_the_program(printed: Callable[..., str]) -> None:
+    """The error of that task says so; its worker is stopped, others go on."""
+    told = printed(
+        """
+        import resource
+        from pathlib import Path
+        import potok
+
+        def give(size):
+            return b"x" * size
+
+        try:
+            with potok.scope(on="processes", on_fail="collect") as s:
+                s.start(give, 1).result()
+                pages = int(Path("/proc/self/statm").read_text().split()[0])
+                limit = pages * resource.getpagesize() + (64 << 20)
+                resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+                tx, rx = potok.channel()
+                other = s.start(rx.recv)
+                bad = s.start(give, 256 << 20)
+                print(bad.exception())
+                tx.send("fine")
+                print(other.result(), s.start(give, 3).result())
+        except* potok.WorkerDied as group:
+            print(len(group.exceptions))
+        """
+    )
+    error, *rest = told.splitlines()
+    assert "was stopped, as a message is too large for the memory" in error
+    assert rest == ["fine b'xxx'", "1"]

@@ -76,6 +76,7 @@ class Worker:
 
     __slots__ = (
         "crew",
+        "fault",
         "gone",
         "idle_since",
         "link",
@@ -95,6 +96,7 @@ class Worker:
         self.space = space
         self.pid = 0  # until it has greeted, or the forkserver has told
         self.status: int | None = None  # the exit code; negative: the signal
+        self.fault: WireError | None = None  # for which it was killed
         self.gone = False
         self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
         self.task = ""
@@ -157,7 +159,8 @@ class Worker:
         """What became of it, and of its task."""
         ran = f" while it ran task {self.task}" if self.task else ""
         how = "went away"
-        if self.status is not None:
+        cause = self.fault or cause
+        if self.status is not None and self.fault is None:
             how = self._ended_how(self.status)
         elif cause is not None:
             how = f"was stopped, as {cause}"
@@ -313,6 +316,7 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     worker.gone = True
     if worker.status is None and cause is not None and not worker.crew.options.maker_is_gone():
         if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
+            worker.fault = cause
             worker.crew.kill(worker)
         return None
     return worker.explain(cause)
