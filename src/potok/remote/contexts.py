@@ -18,7 +18,7 @@ from typing import Any
 from potok.errors import RemoteError
 from potok.links.packing import Packed, pack
 
-__all__ = ["carried", "unpack_into"]
+__all__ = ["open_work", "pack_work"]
 
 Place = tuple[str, str]
 """A module and an attribute of it."""
@@ -30,30 +30,38 @@ _made: dict[Place, ContextVar[Any]] = {}  # here, in place of one of the program
 _making = threading.Lock()
 
 
-def carried(context: Context, variables: Iterable[ContextVar[Any]]) -> tuple[Packed, ...]:
-    """What these variables are set to in this context, on its way. One that is not set there is left out.
+def pack_work(
+    fn: Callable[..., Any], args: tuple[Any, ...], context: Context, carry: Iterable[ContextVar[Any]]
+) -> Packed:
+    """A call, and what these variables are set to in this context; one that is not set there is left out.
 
-    Raises: RemoteError, that names the variable, where it or its value can't cross.
+    Raises: RemoteError, that names what can't go to another address space.
     """
-    return tuple(_pack(var, context[var]) for var in variables if var in context)
-
-
-def _pack(var: ContextVar[Any], value: Any) -> Packed:
-    _place(var)  # raises
+    pairs = tuple((var, context[var]) for var in carry if var in context) if carry else ()
+    for var, _ in pairs:
+        _place(var)  # raises
     try:
-        return pack((var, value))
+        return pack((fn, args, pairs))
+    except RemoteError:
+        for var, value in pairs:
+            _try(var, value)
+        raise
+
+
+def _try(var: ContextVar[Any], value: Any) -> None:
+    try:
+        pack(value)
     except RemoteError as error:
         raise RemoteError(f"carry: the value of context variable {var.name!r}: {error}") from error
 
 
-def unpack_into(context: Context, packed: Iterable[Packed]) -> tuple[ContextVar[Any], ...]:
-    """Set them in this context; which they are."""
-    variables = []
-    for one in packed:
-        var, value = one.open()
+def open_work(work: Packed) -> tuple[Callable[..., Any], tuple[Any, ...], Context, tuple[ContextVar[Any], ...]]:
+    """The call, a context with nothing in it but what was carried along, and which variables that were."""
+    fn, args, pairs = work.open()
+    context = Context()
+    for var, value in pairs:
         context.run(_set, var, value)
-        variables.append(var)
-    return tuple(variables)
+    return fn, args, context, tuple(var for var, _ in pairs)
 
 
 def _set(var: ContextVar[Any], value: Any) -> None:

@@ -314,12 +314,23 @@ class Crew:
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
     worker.gone = True
-    if worker.status is None and cause is not None and not worker.crew.options.maker_is_gone():
-        if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
-            worker.fault = cause
-            worker.crew.kill(worker)
-        return None
-    return worker.explain(cause)
+    if worker.status is not None or cause is None or worker.crew.options.maker_is_gone():
+        return worker.explain(cause)
+    if GONE in str(cause):  # by its death, most likely, of which we shall hear
+        board.later(SETTLING, partial(_stop_for, worker, cause))
+    else:  # it has written what is no message
+        _stop_for(worker, cause)
+    return None
+
+
+GONE = "has gone"  # what the session says of a stream that has ended
+
+
+def _stop_for(worker: Worker, cause: WireError) -> None:
+    """It can't be spoken with any more, if it still lives."""
+    if worker.status is None and worker.pid:
+        worker.fault = cause
+        worker.crew.kill(worker)
 
 
 _spaces = itertools.count(1)

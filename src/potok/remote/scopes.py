@@ -6,7 +6,7 @@ A scope is entered and left where it was made; what travels is a handle on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from potok.errors import ScopeError
@@ -19,7 +19,7 @@ from potok.links.packing import pack, safely_opened
 from potok.machines.scope import ScopeMachine
 from potok.remote.calling import Remote, reads
 from potok.remote.calling import ask as ask_home
-from potok.remote.contexts import carried, unpack_into
+from potok.remote.contexts import open_work, pack_work
 from potok.remote.home import Home, home
 from potok.remote.link import Link
 
@@ -57,8 +57,8 @@ class ScopeHandle:
     ) -> Task[Any]:
         """Start a sibling, as `Scope.start`. Raises ScopeError if the scope has ended."""
         machine = self._machine
-        context = carried(copy_context(), checked_carry(carry))
-        request = machine.request("start", False, (pack((fn, args)), pack(on), name, context))
+        work = pack_work(fn, args, copy_context(), checked_carry(carry))
+        request = machine.request("start", False, (work, pack(on), name))
         return ask_home(request).open()  # type: ignore[no-any-return]
 
     def cancel(self, reason: object = "") -> None:
@@ -118,10 +118,8 @@ def _serve(
     at: Home, link: Link, number: int, machine: Any, op: str, wait: bool, args: tuple[Any, ...]
 ) -> None:
     if op == "start":
-        work, on, name, packed = args
-        context = Context()  # not that of whoever leads
-        variables = unpack_into(context, packed)
-        fn, rest = work.open()
+        work, on, name = args
+        fn, rest, context, variables = open_work(work)  # not the context of whoever leads
         start = facade_of(machine).start_for
         task = context.run(start, _stranger(), fn, rest, on.open(), name, variables)
         link.answer(number, pack(task))

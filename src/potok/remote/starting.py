@@ -16,7 +16,7 @@ from potok.kernel.threadkernel import ThreadKernel
 from potok.links.packing import Packed, pack, told
 from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.calling import ask, understood
-from potok.remote.contexts import carried
+from potok.remote.contexts import pack_work
 from potok.remote.home import home
 
 __all__ = ["Run", "WorkerKernel"]
@@ -97,21 +97,18 @@ class WorkerKernel(ThreadKernel):
 
     def start(self, task: Task[Any]) -> None:
         rest = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
-        work = pack((task.fn, task.args))
-        context = carried(task.context, task.carry) if task.carry else ()
+        work = pack_work(task.fn, task.args, task.context, task.carry)
         run = task.kernel = Run(task)
         task.started = True
         try:
-            self._send(task, run, work, context, rest)
+            self._send(task, run, work, rest)
         except BaseException:  # no more processes, or no more allowed
             home.let_go(run.ref, 1)
             raise
         if task.trap == ATTEND:
             run.interrupt(task)  # cancelled before there was somebody to be told
 
-    def _send(
-        self, task: Task[Any], run: Run, work: Packed, context: tuple[Packed, ...], rest: float | None
-    ) -> None:
+    def _send(self, task: Task[Any], run: Run, work: Packed, rest: float | None) -> None:
         reason = effective(task)  # it may be cancelled before it begins
         told = None if reason is None else safely_packed(reason[0])
         request = (
@@ -119,7 +116,6 @@ class WorkerKernel(ThreadKernel):
             task.id,
             run.ref,
             work,
-            context,
             rest,
             told,
             self.options,

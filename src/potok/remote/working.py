@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 import traceback
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from potok.errors import Cancelled, PotokError
@@ -27,7 +26,7 @@ from potok.remote import (
     records,
 )
 from potok.remote.board import board
-from potok.remote.contexts import unpack_into
+from potok.remote.contexts import open_work
 from potok.remote.home import home
 from potok.remote.lines import flush_all
 from potok.remote.link import Link
@@ -43,12 +42,11 @@ __all__ = ["Job", "Worker"]
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "context", "id", "name", "number", "options", "origin", "setting", "work")
+    __slots__ = ("border", "id", "name", "number", "options", "origin", "setting", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
-        self.name, self.id, self.origin, self.work, self.context, *rules = request
-        rest, reason, self.options, self.setting = rules
+        self.name, self.id, self.origin, self.work, rest, reason, self.options, self.setting = request
         deadline = None if rest is None else time.monotonic() + rest
         self.border = ScopeMachine(root, None, "border", deadline)
         self.border.guard = Guard(None)
@@ -162,9 +160,7 @@ class Worker:
             failure = self._initialize(job.options)
             if failure is not None:
                 return ("unfit", *pack_error(failure, where), os.getpid())
-            context = Context()
-            unpack_into(context, job.context)
-            fn, args = job.work.open()
+            fn, args, context, _ = open_work(job.work)
         except BaseException as error:
             return ("failed", *pack_error(error, where), os.getpid())
         root.guard.run(self.me, root.attach, job.border)
