@@ -281,7 +281,8 @@ class Scope:
                 return False
             raise bare
         if interrupts.was_interrupted(self._machine) and (error is None or own):
-            raise KeyboardInterrupt
+            where = None if error is None else error.__traceback__  # the body was, as it was cancelled
+            raise KeyboardInterrupt().with_traceback(where) from None
         failed = [] if error is None or own or _is_cancellation(error) else [error]
         failed += errors
         if failed:

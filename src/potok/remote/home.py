@@ -191,6 +191,7 @@ class Home:
 
     def __init__(self) -> None:
         self.space = 0  # this one's number; the process that starts the workers has 0
+        self.cut_off: dict[int, str] = {}  # why these can't be reached any more
         self.links: dict[int, Link] = {}  # to every space, or (in a worker) to 0 only
         self.run: Callable[[Link, int, tuple[Any, ...]], object] = _nobody_runs
         self.recall_run: Callable[[Link, int, Any], object] = _nobody_recalls
@@ -338,9 +339,10 @@ class Home:
 
     def link_to(self, space: int) -> Link:
         """The link by which that space is reached. Raises why there is none any more."""
-        link = self.links.get(space if self.space == 0 else 0)
+        by = space if self.space == 0 else 0
+        link = self.links.get(by)
         if link is None:
-            raise PotokError("its home, a worker process, has ended")
+            raise PotokError(self.cut_off.get(by, "its home, a worker process, has ended"))
         if link.cause is not None:
             raise link.error()
         return link
@@ -510,6 +512,7 @@ class Home:
 
     def reset(self, why: str) -> None:
         """In a forked child: what is elsewhere is the parent's."""
+        self.cut_off = dict.fromkeys(self.links, why)
         for link in self.links.values():
             link.forsake(why)
         self.links.clear()
