@@ -119,45 +119,61 @@ def test_worker_whose_initializer_failed_is_not_used(tmp_path: Path) -> None:
 
 
 def test_what_an_initializer_of_main_sets_is_seen_by_tasks_of_main(printed: Callable[..., str]) -> None:
-    """Whether it assigns or changes in place; what it does not name is as the program has it at each start."""
+    """Whether it assigns or changes in place; what it does not name is as the program has it at each start.
+
+    It stays in its worker: what that starts elsewhere has what the program sent, or what its own worker has set.
+    """
     told = printed(
         """
+        import threading
         import potok
 
         connection, cache, factor = None, {}, 1
 
         def connect(name):
-            return f"connected to {name}"
+            return f"connected to {name}", threading.Lock()  # which can't go anywhere
 
         def prepare():
-            global connection
+            global connection, only_there
             connection = connect("it")
+            only_there = True
             cache["calls"] = 0
 
         def work():
-            cache["calls"] += 1
-            return connection, cache["calls"], factor, helper()
+            cache["calls"] = cache.get("calls", 0) + 1
+            assert helper() is connection
+            return connection and connection[0], cache["calls"], factor
 
         def helper():
             return connection
 
         class Query:
             def run(self):
-                return connection
+                return connection[0]
 
-        with potok.scope(on=potok.processes(initializer=prepare)) as s:
+        def deeper(on):
+            before = only_there, connection[0]
+            with potok.scope(on=on) as s:
+                return before, s.start(work).result(), s.start(lambda: "only_there" in globals()).result()
+
+        prepared = potok.processes(initializer=prepare)
+        with potok.scope(on=prepared) as s:
             print(*s.start(work).result())
             factor = 2
             print(*s.start(work).result())
-            print(s.start(lambda: connection).result(), s.start(Query().run).result())
+            print(s.start(lambda: connection[0]).result(), s.start(Query().run).result())
+            print(*s.start(deeper, "processes").result())
+            print(*s.start(deeper, prepared).result())
         with potok.scope(on="processes") as s:
             print(s.start(lambda: connection).result())
         """,
     )
     assert told.splitlines() == [
-        "connected to it 1 1 connected to it",
-        "connected to it 2 2 connected to it",
+        "connected to it 1 1",
+        "connected to it 2 2",
         "connected to it connected to it",
+        "(True, 'connected to it') (None, 1, 2) False",
+        "(True, 'connected to it') ('connected to it', 1, 2) True",
         "None",
     ]
 

@@ -34,10 +34,11 @@ __all__ = [
     "opened",
     "pack",
     "pack_error",
+    "pickled_by_value",
     "revive",
     "safely_opened",
     "set_handles",
-    "set_loads",
+    "set_pickling",
     "told",
 ]
 
@@ -171,10 +172,8 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
     if refs:
         _handles.release(tuple(refs))
         refs.clear()
-    import cloudpickle
-
     try:
-        return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
+        return _pickle_by_value(value)
     except MemoryError:
         raise _too_large(value) from None
     except Exception as error:
@@ -203,14 +202,21 @@ def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:
             _handles.release(tuple(due))
 
 
-def set_loads(loads: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Who unpickles here from now on; returns who has till now."""
-    global _unpickle
-    former, _unpickle = _unpickle, loads
-    return former
+def set_pickling(loads: Callable[[bytes], Any], dumps: Callable[[Any], bytes]) -> None:
+    """Who unpickles here from now on, and who pickles what plain pickle can't."""
+    global _unpickle, _pickle_by_value
+    _unpickle, _pickle_by_value = loads, dumps
+
+
+def pickled_by_value(value: Any) -> bytes:
+    """What is done by default."""
+    import cloudpickle
+
+    return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
 
 
 _unpickle: Callable[[bytes], Any] = pickle.loads
+_pickle_by_value: Callable[[Any], bytes] = pickled_by_value
 
 
 def _loads(data: bytes) -> Any:

@@ -13,61 +13,106 @@ Rejected: to run the main script again as `__mp_main__`, as multiprocessing does
 Invariants
     A global that the initializer does not name is as it was when the task was started.
     One that it names is this worker's: what the program assigns to it later is not seen here.
+    What is kept does not leave: tasks that are started from here get what the program has sent.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
+from types import FunctionType
 from typing import Any
 
-from potok.links.packing import Packed, set_loads
+from potok.links.packing import Packed, pickled_by_value, set_pickling
 
 __all__ = ["initialize"]
 
-_kept: dict[str, dict[str, Any]] = {}  # by module: globals as the initializer has left them
-_seen: dict[int, dict[str, Any]] | None = None  # while it is unpickled: the globals of its functions
+Globals = dict[str, dict[str, Any]]
+"""By module: some of its names."""
+
+_kept: Globals = {}  # as the initializer has left them
+_sent: Globals = {}  # as they came with it
 
 
 class _Unpickler(pickle.Unpickler):
-    """Tells of the functions that come by value."""
+    """Fills in what is kept; or else, notes down the globals of functions that come by value."""
+
+    def __init__(self, data: bytes, seen: dict[int, dict[str, Any]] | None = None) -> None:
+        super().__init__(io.BytesIO(data))
+        self._seen = seen
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "_function_setstate" and module == "cloudpickle.cloudpickle":
-            return _fill_in
+            return self._fill_in
         return super().find_class(module, name)
 
+    def _fill_in(self, function: Any, state: Any) -> None:
+        from cloudpickle import cloudpickle
 
-def _fill_in(function: Any, state: Any) -> None:
-    """What cloudpickle does to a new function, and then what is kept."""
-    from cloudpickle import cloudpickle
-
-    cloudpickle._function_setstate(function, state)
-    names = function.__globals__
-    if _seen is not None:
-        _seen[id(names)] = names
-    else:
-        names.update(_kept.get(names.get("__name__"), {}))
+        cloudpickle._function_setstate(function, state)
+        names = function.__globals__
+        if self._seen is not None:
+            self._seen[id(names)] = names
+        else:
+            names.update(_kept.get(names.get("__name__"), {}))
 
 
 def _loads(data: bytes) -> Any:
-    return _Unpickler(io.BytesIO(data)).load()
+    return _Unpickler(data).load()
+
+
+def _dumps(value: Any) -> bytes:
+    file = io.BytesIO()
+    _pickler()(file, 5).dump(value)
+    return file.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        """Sends what was sent, in place of what is kept."""
+
+        def reducer_override(self, thing: Any) -> Any:
+            reduced = super().reducer_override(thing)
+            if isinstance(thing, FunctionType) and reduced is not NotImplemented:
+                _put_back(thing.__globals__.get("__name__", ""), reduced[2][1]["__globals__"])
+            return reduced
+
+    return Pickler
+
+
+def _put_back(module: str, names: dict[str, Any]) -> None:
+    sent = _sent.get(module, {})
+    for name in _kept.get(module, {}).keys() & names.keys():
+        if name in sent:
+            names[name] = sent[name]
+        else:
+            del names[name]
 
 
 def initialize(initializer: Packed) -> None:
     """Call it, and keep what it leaves. Raises what it raises."""
-    global _seen
     seen: dict[int, dict[str, Any]] = {}
-    _seen = seen
-    former = set_loads(_loads)
+    set_pickling(lambda data: _Unpickler(data, seen).load(), pickled_by_value)
     try:
         call = initializer.open()
     finally:
-        _seen = None
-        set_loads(former)
+        set_pickling(pickle.loads, pickled_by_value)
     call()
-    for names in seen.values():
-        kept = _kept.setdefault(names["__name__"], {}) if "__name__" in names else {}
-        kept.update({name: value for name, value in names.items() if not name.startswith("__")})
+    _kept.update(_by_module(seen))
     if _kept:
-        set_loads(_loads)
+        seen.clear()
+        _Unpickler(initializer.data, seen).load()  # once more: what it has changed in place, too
+        _sent.update(_by_module(seen))
+        set_pickling(_loads, _dumps)
+
+
+def _by_module(seen: dict[int, dict[str, Any]]) -> Globals:
+    found: Globals = {}
+    for names in seen.values():
+        mine = {name: value for name, value in names.items() if not name.startswith("__")}
+        found.setdefault(names.get("__name__", ""), {}).update(mine)
+    return found
