@@ -385,10 +385,19 @@ class FlowingChannel(RemoteChannel):
         if end.sends:
             if self.outbox is None:
                 self.outbox = FlowingOutbox(self)
+                self._look_for_home()
             return self.outbox
         if self.inbox is None:
             self.inbox = FlowingInbox(self)
+            self._look_for_home()
         return self.inbox
+
+    def _look_for_home(self) -> None:
+        """A new box will not be told that its home is no more: that was told before."""
+        try:
+            home.link_to(self.ref[0])
+        except PotokError as error:
+            self.home_is_gone(error)
 
     # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -562,6 +571,16 @@ def departed(at: Home, space: int, numbers: tuple[int, ...], error: BaseExceptio
             channel.home_is_gone(error)
 
 
+def cut_off(error: PotokError) -> None:
+    """In a forked child: nothing flows to where these channels are, nor from there."""
+    for channel in list(channels_here.values()):
+        if isinstance(channel, FlowingChannel):
+            for box in (channel.inbox, channel.outbox):
+                if box is not None:
+                    box.guard = Guard(None)  # the other may be held by a thread that is not here
+            channel.home_is_gone(error)
+
+
 def deliver_notes(at: Home, link: Link) -> None:
     """A worker is no more: what its tasks had sent, and was just being gathered, goes where it was to go."""
     where, number, epoch, first, noted = link.page.read_notes()
@@ -575,4 +594,5 @@ def deliver_notes(at: Home, link: Link) -> None:
 home.flow = hear
 home.deliver_notes = deliver_notes
 home.on_departed = departed
+home.on_cut_off = cut_off
 channel_kinds[True] = FlowingChannel

@@ -212,6 +212,7 @@ class Home:
         self.flow: Callable[..., object] = _nobody_cares  # told of notes about flows, see `remote.flows`
         self.deliver_notes: Callable[..., object] = _nobody_cares  # ... and of what a dead worker has noted down
         self.on_departed: Callable[..., object] = _nobody_cares  # told of spaces that are no more
+        self.on_cut_off: Callable[[PotokError], object] = lambda error: None  # told in a forked child
         self._numbered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.machines: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
@@ -477,6 +478,7 @@ class Home:
             elif (entry := self._entries.get(ref[1])) is not None:
                 self._hold(entry)
         elif kind == "flow":
+            link.last.append((rest[1], rest[2], rest[4]))
             if rest[0] == self.space:
                 self.flow(self, link, *rest)
             else:
@@ -516,6 +518,7 @@ class Home:
         for link in self.links.values():
             link.forsake(why)
         self.links.clear()
+        self.on_cut_off(PotokError(why))
 
     def ended(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: take back what it waits for, and what it held."""

@@ -14,6 +14,7 @@ from potok.remote.link import Link
 
 __all__ = ["told_of"]
 
+FLOWED = {"push": "sent items", "pull": "asked for items", "returned": "gave items back", "late": "gave items back"}
 LONGEST = 200  # characters of what was logged
 
 
@@ -33,6 +34,7 @@ def _told(first: Any, *rest: Any) -> str:
             message = f"{message} {args}"
         return f"logged {level}:{name}:{message}"[:LONGEST]
     number, op = rest
+    op = FLOWED.get(op, op)
     if op == "run":
         return "started a task"
     if not number:
