@@ -29,6 +29,7 @@ from potok.remote.page import send_page
 __all__ = ["Crew", "Maker", "Options", "Worker", "crew_of", "dismiss", "kept", "kept_descriptors"]
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
+SILENCE = 1.0  # seconds that a worker may be alive without its link
 SETTLING = 0.05  # seconds after which a worker that is to go is looked at
 GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
 
@@ -159,11 +160,10 @@ class Worker:
         """What became of it, and of its task."""
         ran = f" while it ran task {self.task}" if self.task else ""
         how = "went away"
-        cause = self.fault or cause
-        if self.status is not None and self.fault is None:
+        if self.status is not None and (self.fault is None or self.status != -signal.SIGKILL):
             how = self._ended_how(self.status)
-        elif cause is not None:
-            how = f"was stopped, as {cause}"
+        elif self.fault is not None or cause is not None:
+            how = f"was stopped, as {self.fault or cause}"
         return WorkerDied(
             f"worker process {self.pid} {how}{ran}",
             exit_code=None if self.status is None or self.status < 0 else self.status,
@@ -317,7 +317,7 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     if worker.status is not None or cause is None or worker.crew.options.maker_is_gone():
         return worker.explain(cause)
     if GONE in str(cause):  # by its death, most likely, of which we shall hear
-        board.later(SETTLING, partial(_stop_for, worker, cause))
+        board.later(SILENCE, partial(_stop_for, worker, cause))
     else:  # it has written what is no message
         _stop_for(worker, cause)
     return None
@@ -328,7 +328,7 @@ GONE = "has gone"  # what the session says of a stream that has ended
 
 def _stop_for(worker: Worker, cause: WireError) -> None:
     """It can't be spoken with any more, if it still lives."""
-    if worker.status is None and worker.pid:
+    if worker.status is None and worker.pid and not worker.crew.options.maker_is_gone():
         worker.fault = cause
         worker.crew.kill(worker)
 
