@@ -105,9 +105,9 @@ def test_fork_in_a_worker_prints_nothing_twice(program: Program) -> None:
     done = program(
         """
         import os, warnings, potok
-        warnings.simplefilter("ignore")
 
         def forks():
+            warnings.simplefilter("ignore", DeprecationWarning)
             print("begun", end="")
             pid = os.fork()
             if not pid:

@@ -478,7 +478,7 @@ class Home:
             elif (entry := self._entries.get(ref[1])) is not None:
                 self._hold(entry)
         elif kind == "flow":
-            link.last.append((rest[1], rest[2], rest[4]))
+            link.last.append(("flow", *rest[1:3], rest[4]))
             if rest[0] == self.space:
                 self.flow(self, link, *rest)
             else:

@@ -14,7 +14,13 @@ from potok.remote.link import Link
 
 __all__ = ["told_of"]
 
-FLOWED = {"push": "sent items", "pull": "asked for items", "returned": "gave items back", "late": "gave items back"}
+FLOWED = {
+    "push": "sent items",
+    "pull": "asked for items",
+    "returned": "gave items back",
+    "late": "gave items back",
+    "want": "asked to send",
+}
 LONGEST = 200  # characters of what was logged
 
 
@@ -33,14 +39,21 @@ def _told(first: Any, *rest: Any) -> str:
         except Exception:  # as logging would, it is told as it is
             message = f"{message} {args}"
         return f"logged {level}:{name}:{message}"[:LONGEST]
+    if first == "flow":
+        space, number, op = rest
+        machine = home.machines.get(number) if space == home.space else None
+        return f"{FLOWED.get(op, op)} on {_channel(space) if machine is None else machine.describe()}"
     number, op = rest
-    op = FLOWED.get(op, op)
     if op == "run":
         return "started a task"
     if not number:
         return f"asked: {op}"
-    where = _described(number) if first == home.space else f"something of worker {first}"
+    where = _described(number) if first == home.space else f"something of worker-{first}"
     return f"{op} on {where}"
+
+
+def _channel(space: int) -> str:
+    return f"a channel of worker-{space}" if space else "a channel that is no more"
 
 
 def _described(number: int) -> str:
