@@ -1,5 +1,6 @@
 """*processes*: damage done for real to a whole program: Ctrl-C, forks, closed descriptors, frames cut short."""
 
+import contextlib
 import logging
 import os
 import random
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,9 @@ TESTED = potok.processes(preload=("pytest",))
 PATIENCE = 20.0  # seconds; only a failing test waits that long
 
 STARTING = """
-import sys
-print("ready", flush=True)
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it
 import potok
-print("imported", flush=True)
 
 def wait(tx):
     tx.send(None)
@@ -46,17 +46,25 @@ if __name__ == "__main__":
 STAGES = ["entered", "started 0", "started 1", "started 2", "running 0", "running 1", "running 2"]
 
 
-def start_program(tmp_path: Path, text: str) -> subprocess.Popen[str]:
-    """In a session of its own, so that all who belong to it can be found."""
+@contextlib.contextmanager
+def started(tmp_path: Path, text: str) -> Iterator[subprocess.Popen[str]]:
+    """A program in a session of its own, so that all who belong to it can be found; in the end nobody is left."""
     script = tmp_path / "program.py"
     script.write_text(text)
-    return subprocess.Popen(
+    program = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    try:
+        with program:
+            yield program
+    except BaseException:
+        program.kill()
+        raise
+    assert all_gone(program.pid)
 
 
 def read_until(program: subprocess.Popen[str], line: str) -> None:
@@ -99,8 +107,7 @@ def all_gone(session: int) -> bool:
 @pytest.mark.parametrize("to_all", [False, True], ids=["to the program", "to its process group"])
 def test_ctrl_c_in_the_middle_of_start_up(tmp_path: Path, stage: str, to_all: bool) -> None:
     """One KeyboardInterrupt and one traceback, whatever was being started; nobody is left, a shell sees 130."""
-    program = start_program(tmp_path, STARTING)
-    with program:
+    with started(tmp_path, STARTING) as program:
         read_until(program, stage)
         for _ in range(random.randrange(20_000)):  # some way further
             pass
@@ -109,15 +116,13 @@ def test_ctrl_c_in_the_middle_of_start_up(tmp_path: Path, stage: str, to_all: bo
     assert program.returncode == -signal.SIGINT, told  # 128 + 2 in a shell
     assert told.count("Traceback") == 1, told
     assert told.rstrip().endswith("KeyboardInterrupt"), told
-    assert all_gone(program.pid)
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("stage", STAGES)
 def test_program_killed_in_the_middle_of_start_up_leaves_nobody(tmp_path: Path, stage: str) -> None:
     """Neither a forkserver that is just coming up, nor workers that have not greeted yet."""
-    program = start_program(tmp_path, STARTING)
-    with program:
+    with started(tmp_path, STARTING) as program:
         read_until(program, stage)
         program.kill()
     assert all_gone(program.pid)
@@ -125,10 +130,8 @@ def test_program_killed_in_the_middle_of_start_up_leaves_nobody(tmp_path: Path, 
 
 def test_subprocesses_of_workers_react_to_ctrl_c(tmp_path: Path) -> None:
     """A worker passes the signal over, but what it starts does not inherit that."""
-    program = start_program(
-        tmp_path,
-        f"""
-import subprocess, sys
+    text = f"""
+import signal, subprocess, sys
 from pathlib import Path
 import potok
 
@@ -142,21 +145,20 @@ def work(tx):
     Path({str(tmp_path / "code")!r}).write_text(str(child.wait()))
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tx, rx = potok.channel()
     with potok.scope(on="processes") as s:
         s.start(work, tx)
         rx.recv()
         print("running", flush=True)
         potok.sleep(3600)
-""",
-    )
-    with program:
+"""
+    with started(tmp_path, text) as program:
         read_until(program, "running")
         os.killpg(program.pid, signal.SIGINT)
         _, told = program.communicate(timeout=PATIENCE)
     assert (program.returncode, told.count("Traceback")) == (-signal.SIGINT, 1), told
     assert (tmp_path / "code").read_text() == str(-signal.SIGINT)
-    assert all_gone(program.pid)
 
 
 # ── what is open ────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,10 +180,8 @@ def sockets_of(pid: int) -> set[str]:
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
 def test_nothing_listens_and_nothing_has_a_path(tmp_path: Path, start_method: str) -> None:
     """All sockets of a program with workers are pairs that it has made itself: nobody else can speak on them."""
-    program = start_program(
-        tmp_path, STARTING.replace('"processes"', f"potok.processes(start_method={start_method!r})")
-    )
-    with program:
+    text = STARTING.replace('"processes"', f"potok.processes(start_method={start_method!r})")
+    with started(tmp_path, text) as program:
         read_until(program, "running 2")
         pids = members(program.pid)
         assert len(pids) == (5 if start_method == "forkserver" else 4)
@@ -201,7 +201,6 @@ def test_nothing_listens_and_nothing_has_a_path(tmp_path: Path, start_method: st
     for fields in known.values():
         assert len(fields) == 7, f"it has a path: {fields}"
         assert not int(fields[3], 16) & 0x10000, f"it listens: {fields}"
-    assert all_gone(program.pid)
 
 
 def close_everything() -> None:
