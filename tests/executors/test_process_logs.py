@@ -3,9 +3,10 @@
 import logging
 import os
 import signal
+import subprocess
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -407,6 +408,10 @@ def test_factory_that_was_put_over_ours_stays(caplog: pytest.LogCaptureFixture) 
         app.info("fine")
         assert said(caplog) == ["fine"]
         assert getattr(caplog.records[-1], "taskName", None) is None
+        with potok.logs():
+            app.info("again")
+        assert caplog.records[-1].taskName == potok.current_task().name  # type: ignore[attr-defined]
+        assert logging.getLogRecordFactory() is mine
     finally:
         logging.setLogRecordFactory(before)
 
@@ -429,3 +434,40 @@ def test_last_events_tell_what_a_dead_worker_did() -> None:
     assert "was given task victim" in events
     assert "sent items on channel(3)" in events
     assert error.last_events[-1] == "logged INFO:app:on the way"
+
+
+def test_program_that_just_ends_has_handled_all(
+    program: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """A plain call needs no close; a copy that the program forks leaves the records to it."""
+    done = program(
+        """
+        import logging, os, time, warnings
+        import potok
+
+        class Slow(logging.StreamHandler):
+            def emit(self, record):
+                time.sleep(0.02)
+                super().emit(record)
+
+        def work(n):
+            for number in range(n):
+                logging.getLogger("app").info("line %d", number)
+
+        if __name__ == "__main__":
+            warnings.simplefilter("ignore", DeprecationWarning)
+            logging.basicConfig(level=logging.INFO, handlers=[Slow()], format="%(message)s")
+            logs = potok.logs("INFO")
+            with potok.scope(on="processes") as s:
+                s.start(work, 1).join()
+                if not os.fork():
+                    logs.close()
+                    os._exit(0)
+                os.wait()
+                s.start(work, 20)
+        """
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("line")]
+    assert lines == ["line 0", *(f"line {number}" for number in range(20))]
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Traceback" not in done.stderr

@@ -245,7 +245,7 @@ def _line(space: int, pid: int, told: str, args: tuple[object, ...]) -> logging.
 def _reset() -> None:
     """In a forked child: the workers are the parent's."""
     desk.__init__()  # type: ignore[misc]
-    naming.stop()
+    naming.reset()
 
 
 if hasattr(os, "register_at_fork"):

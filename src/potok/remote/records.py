@@ -85,28 +85,15 @@ def made(fields: dict[str, Any], extra: dict[str, Any]) -> logging.LogRecord:
 # ── which task: in the program and in workers ───────────────────────────────────────────────────────────────
 
 
-class _Naming:
-    """While records are wanted, each says by `taskName` which task of potok's has made it."""
+class _Factory:
+    """Makes records that say by `taskName` which task of potok's has made them."""
 
-    def __init__(self) -> None:
-        self.on = False
-        self._former: Callable[..., logging.LogRecord] = logging.LogRecord
+    def __init__(self, former: Callable[..., logging.LogRecord]) -> None:
+        self.former = former
+        self.on = True
 
-    def start(self) -> None:
-        if not self.on:
-            self.on = True
-            if logging.getLogRecordFactory() != self.make:
-                self._former = logging.getLogRecordFactory()
-                logging.setLogRecordFactory(self.make)
-
-    def stop(self) -> None:
-        """Where somebody has put another factory over it, it stays below, and does nothing."""
-        self.on = False
-        if logging.getLogRecordFactory() == self.make:
-            logging.setLogRecordFactory(self._former)
-
-    def make(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = self._former(*args, **kwargs)
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self.former(*args, **kwargs)
         if self.on:
             task = getattr(getcurrent(), "task", None)
             if task is not None:
@@ -114,6 +101,34 @@ class _Naming:
             elif not hasattr(record, "taskName"):  # before 3.12
                 record.taskName = None
         return record
+
+
+class _Naming:
+    """While records are wanted, logging's factory is one of ours, over the one that was there."""
+
+    def __init__(self) -> None:
+        self._factory: _Factory | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        with self._lock:
+            if self._factory is None:
+                self._factory = _Factory(logging.getLogRecordFactory())
+                logging.setLogRecordFactory(self._factory)
+
+    def stop(self) -> None:
+        """Where somebody has put another factory over it, it stays below, and does nothing."""
+        with self._lock:
+            factory, self._factory = self._factory, None
+            if factory is not None:
+                factory.on = False
+                if logging.getLogRecordFactory() is factory:
+                    logging.setLogRecordFactory(factory.former)
+
+    def reset(self) -> None:
+        """In a forked child, where nobody is left who might have the lock."""
+        self._lock = threading.Lock()
+        self.stop()
 
 
 naming = _Naming()
@@ -158,8 +173,9 @@ class _Shipping:
         self._lock = threading.Lock()
 
     def settle(self) -> None:
-        root, wanted = logging.getLogger(), self.wanted
+        root = logging.getLogger()
         with self._lock:
+            wanted = self.wanted
             if wanted is None:
                 if self._level is not None:
                     root.removeHandler(self._handler)
@@ -208,7 +224,10 @@ def _want(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
         _shipping.settle()
         link.answer(number, None)
 
-    threading.Thread(target=obey, name="potok-logs", daemon=True).start()
+    try:
+        threading.Thread(target=obey, name="potok-logs", daemon=True).start()
+    except RuntimeError:  # no more threads, or no daemons here: sub-interpreters may have none
+        obey()
 
 
 home.space_ops["want_records"] = _want
