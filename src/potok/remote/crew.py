@@ -81,6 +81,7 @@ class Worker:
         "gone",
         "idle_since",
         "link",
+        "logged",
         "pid",
         "retired",
         "run",
@@ -105,6 +106,7 @@ class Worker:
         self.stopping = 0  # the one that was cancelled
         self.watched = False  # for being idle too long
         self.retired = False  # it gets no more tasks
+        self.logged = False  # how it has ended
         self.idle_since = 0.0
         self.link: Any = None  # until it is made
 
@@ -158,6 +160,7 @@ class Worker:
 
     def explain(self, cause: WireError | None) -> WorkerDied:
         """What became of it, and of its task."""
+        self._log_end()
         ran = f" while it ran task {self.task}" if self.task else ""
         how = "went away"
         if self.status is not None and (self.fault is None or self.status != -signal.SIGKILL):
@@ -180,9 +183,16 @@ class Worker:
     def ended(self, status: int) -> None:
         """The process is no more."""
         self.status = status
-        told = f"worker process %d {self._ended_how(status)}{f' while it ran task {self.task}' if self.task else ''}"
         self.link.hang_up()
-        desk.tell(self.space, self.pid, told, self.pid)
+        self._log_end()
+
+    def _log_end(self) -> None:
+        """Once: after its last words, before anybody goes on who waited for it."""
+        if self.status is not None and not self.logged:
+            self.logged = True
+            ran = f" while it ran task {self.task}" if self.task else ""
+            told = f"worker process %d {self._ended_how(self.status)}%s"
+            desk.tell(self.space, self.pid, told, self.pid, ran)
 
 
 def _signal_name(number: int) -> str:
