@@ -30,6 +30,7 @@ from potok.primitives.choice import after, apri_select, aselect, pri_select, sel
 from potok.primitives.conditions import Condition
 from potok.primitives.executors import coroutines, processes, threads
 from potok.primitives.locks import Lock, RLock
+from potok.primitives.logs import logs
 from potok.primitives.pipes import Pipe, pipe
 from potok.primitives.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, SimpleQueue
 from potok.primitives.scopes import scope, shield, timeout
@@ -94,6 +95,7 @@ __all__ = [
     "current_scope",
     "current_task",
     "dump_on",
+    "logs",
     "map",
     "pipe",
     "pri_select",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from potok.cli import doctor
-from potok.cli.cores import Cores, cgroup_quota, find_cores
 from potok.cli.main import main
+from potok.cores import Cores, cgroup_quota, find_cores
 
 ESCAPE = "\x1b"
 

@@ -3,20 +3,29 @@
 import os
 import random
 import signal
+from pathlib import Path
 
 import pytest
 
 import potok
 
 STORMED = potok.processes(preload=("pytest",))
-KILLS = 30
+KILLS = 30  # in a run; `make stress` repeats each, at other moments
 ITEMS = 40
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
 
 
-def forward(rx: potok.Receiver[int], tx: potok.Sender[int], lock: potok.Lock) -> int:
-    """Take items, pass them on under a lock."""
+def forward(
+    rx: potok.Receiver[int], tx: potok.Sender[int], lock: potok.Lock, selects: bool, work: int
+) -> int:
+    """Take items, one way or another, work on each, pass it on under a lock."""
     done = 0
-    for item in rx:
+    while True:
+        try:
+            item = potok.select(rx).value if selects else rx.recv()
+        except potok.ClosedError:
+            return done
+        sum(range(work))
         try:
             with lock:
                 tx.send(item)
@@ -24,33 +33,41 @@ def forward(rx: potok.Receiver[int], tx: potok.Sender[int], lock: potok.Lock) ->
             lock.recover()
             tx.send(item)
         done += 1
-    return done
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_storm(seed: int) -> None:
+def test_storm(request: pytest.FixtureRequest, seed: int) -> None:
     """One of two workers is killed while both forward items: what arrives came once, and little is missing.
 
     A task takes one item at a time, so at most one can be lost with it.
     """
-    chance = random.Random(seed)
+    salt = 0 if os.environ.get("CI") else random.getrandbits(32)
+    request.node.add_report_section("setup", "salt", str(salt))  # it is shown if this fails
+    chance = random.Random(f"{request.node.name} {salt}")
+    number, spins = chance.choice(SIGNALS), chance.randrange(20_000)
+    selects, work = chance.random() < 0.5, chance.choice((0, 0, 10_000))
     in_tx, in_rx = potok.channel(seed % 4)
     out_tx, out_rx = potok.channel(seed % 3)
     lock = potok.Lock()
     moment = chance.randrange(ITEMS - 10)  # while both have something to do
     got: list[int] = []
     with pytest.raises(ExceptionGroup) as caught, potok.scope(on=STORMED, on_fail="collect") as s:
-        workers = [s.start(forward, in_rx, out_tx, lock) for _ in range(2)]
+        workers = [s.start(forward, in_rx, out_tx, lock, selects, work) for _ in range(2)]
         pids = [worker.pid for worker in workers]
         feeder = s.start(feed, in_tx, on="threads")
         with pytest.raises(potok.ClosedError):  # the cause: the death of a task that sent
             for item in out_rx:
                 if len(got) == moment:
-                    os.kill(pids[seed % 2], signal.SIGKILL)
+                    for _ in range(spins):
+                        pass
+                    os.kill(pids[seed % 2], number)
                 got.append(item)
         feeder.join()
-    assert caught.group_contains(potok.WorkerDied)
+    (died,) = [error for error in caught.value.exceptions if isinstance(error, potok.WorkerDied)]
+    assert (died.pid, died.signal) == (pids[seed % 2], number)
+    assert died.last_events
+    assert not Path(f"/proc/{died.pid}").exists()
     assert len(got) == len(set(got))
     assert len(set(range(ITEMS)) - set(got)) <= 1
 

@@ -1,7 +1,7 @@
 """What an operation raises keeps nothing alive: once it was dealt with, what its task knew goes as the task ends.
 
 An error knows its traceback, that the frames, and these all that their functions knew. If one of potok's own frames
-knew the error, channel ends would stay open until the garbage collector comes by, and whoever waits for their end waits.
+knew the error, channel ends would stay open until the garbage collector comes by, and who waits for their end waits.
 """
 
 import gc

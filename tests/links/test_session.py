@@ -22,7 +22,7 @@ from potok.links.session import (
     Recalled,
     Session,
 )
-from potok.links.wire import WireError, encode
+from potok.links.wire import Decoder, WireError, encode
 
 
 class Sealed:
@@ -374,3 +374,42 @@ def test_descriptors_stay_with_their_frame() -> None:
     listener.receive(data[half:])
     assert given == [(), (3, 4), (5,)]
     assert [a < b for a, b in pairwise(descriptors)] == [True, True]
+
+
+def test_answer_that_has_no_room_is_a_failure(sides: tuple[Side, Side]) -> None:
+    """The caller is told, and the link goes on."""
+    a, b = sides
+
+    class Huge:
+        """Takes more memory than there is."""
+
+        def __reduce__(self) -> Any:
+            raise MemoryError
+
+    a.session.call("give")
+    pump(a, b)
+    b.session.answer(1, Huge())
+    pump(a, b)
+    assert isinstance(a.heard[-1], Failed)
+    assert "too large" in str(a.heard[-1].error)
+    b.session.note("fine")
+    pump(a, b)
+    assert a.heard[-1] == Noted("fine")
+
+
+def test_message_that_has_no_room_ends_the_session(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the cause: what came of it is lost. Open calls end with it."""
+    a, _ = sides
+    a.session.call("give", "owner")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Decoder, "feed", full)
+    (ended,) = a.session.receive(b"anything")
+    assert isinstance(ended, Ended)
+    assert "too large" in str(ended.cause)
+    assert ended.owners == ("owner",)
+    assert a.session.receive(b"more") == []

@@ -1,4 +1,4 @@
-"""A buffered channel with ends in other spaces: its home and the boxes there, with wires in between that a test delivers.
+"""A buffered channel with ends in other spaces: its home and the boxes there, with wires that a test delivers.
 
 Messages arrive in their order, but whenever the test likes; spaces die in the middle.
 """
@@ -277,7 +277,7 @@ class FlowsTest(RuleBasedStateMachine):
             assert len(self.sent) - len(self.received) - len(self.lost) <= self.capacity + len(self.maybe)
 
     @rule()
-    def come_to_rest(self):
+    def come_to_rest(self):  # noqa: C901 - all that must hold then
         """With everything delivered, nobody waits beside what it waits for, and nothing is missing."""
         for _ in range(10_000):
             self._gather()

@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from potok.cli.cores import find_cores
+from potok.cores import find_cores
 
 SCHEMA = 1
 """Version of the `--json` document. It grows when a reader of the old one would misread the new one."""

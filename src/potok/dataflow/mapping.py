@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -139,13 +138,9 @@ def _default_workers(on: Any) -> int:
         case "coroutines":
             return CONCURRENT_COROUTINES
         case _:
-            return min(32, _usable_cores() + 4)
+            from potok.cores import find_cores
 
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+            return min(32, find_cores().usable + 4)
 
 
 def _number(name: str, value: Any, called: str) -> int:

@@ -213,7 +213,7 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
         return unlucky(task, waiter, deadline)
     got, waiter.value = waiter.value, None
     if reuse and due is None and task.trap != ATTEND:
-        waiter.item = None
+        waiter.item = waiter.end = None  # a stand-in for an end elsewhere is let go when nobody has it
         task.spare = waiter
     return got
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from potok.kernel.build import fence
@@ -15,7 +15,7 @@ from potok.kernel.task import ASYNC, ATTEND, Task
 from potok.machines.channel import End
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["Handed", "prepare", "withdraw_task"]
+__all__ = ["Handed", "checked_carry", "prepare", "withdraw_task"]
 
 
 class Handed:
@@ -57,6 +57,18 @@ def prepare(
     for end in taken:
         mark_handed(me, end, scope, task, by_body=scope.host is starter)
     return task
+
+
+def checked_carry(carry: Any) -> tuple[ContextVar[Any], ...]:
+    """What `carry=` takes. Raises TypeError for anything but context variables."""
+    try:
+        variables = tuple(carry)
+    except TypeError:
+        variables = (None,)
+    for variable in variables:
+        if not isinstance(variable, ContextVar):
+            raise TypeError(f"carry takes context variables in a list, as carry=[request_id], not {carry!r}")
+    return variables
 
 
 def withdraw_task(task: Task[Any], me: Carrier, error: BaseException) -> None:

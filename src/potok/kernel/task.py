@@ -68,6 +68,7 @@ class Task(Member, Generic[T]):
         "asked",
         "base_trap",
         "carrier",
+        "carry",
         "context",
         "deadline",
         "driven",
@@ -128,6 +129,7 @@ class Task(Member, Generic[T]):
         self.waiter: Any = None  # while it is parked in potok
         self.spare: Any = None  # the waiter of an earlier time, to be used again
         self.context: Any = None
+        self.carry: Any = ()  # the variables of it that go along to another address space
         self.ends: Any = None  # channel ends handed over to it
         self.spec: Any = None  # the executor it was started on
         self.isolate = False

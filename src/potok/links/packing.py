@@ -17,6 +17,7 @@ from __future__ import annotations
 import pickle
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from potok.errors import RemoteError
@@ -33,9 +34,11 @@ __all__ = [
     "opened",
     "pack",
     "pack_error",
+    "pickled_by_value",
     "revive",
     "safely_opened",
     "set_handles",
+    "set_pickling",
     "told",
 ]
 
@@ -147,7 +150,10 @@ def pack(value: Any, keep: bool = False) -> Packed:
     """
     item = value if keep else MISSING
     if type(value) in PLAIN:
-        return Packed(pickle.dumps(value, 5), (), item)
+        try:
+            return Packed(pickle.dumps(value, 5), (), item)
+        except MemoryError:
+            raise _too_large(value) from None
     outer = getattr(_local, "refs", None)
     refs: list[Ref] = []
     _local.refs = refs
@@ -167,19 +173,28 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
         data = pickle.dumps(value, 5)
         if MAIN not in data:
             return data
+    except MemoryError:
+        raise _too_large(value) from None
     except Exception:  # noqa: S110 - cloudpickle may know more, and its error is the better one
         pass
     if refs:
         _handles.release(tuple(refs))
         refs.clear()
-    import cloudpickle
-
     try:
-        return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
+        return _pickle_by_value(value)
+    except MemoryError:
+        raise _too_large(value) from None
     except Exception as error:
         raise RemoteError(
             f"{_named(value)} can't go to another address space: {_culprit(value, error)}"
         ) from error
+
+
+def _too_large(value: Any) -> RemoteError:
+    kind = type(value).__qualname__
+    return RemoteError(
+        f"a {kind} can't go to another address space: it is too large for the memory of this process"
+    )
 
 
 def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:
@@ -195,9 +210,26 @@ def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:
             _handles.release(tuple(due))
 
 
+def set_pickling(loads: Callable[[bytes], Any], dumps: Callable[[Any], bytes]) -> None:
+    """Who unpickles here from now on, and who pickles what plain pickle can't."""
+    global _unpickle, _pickle_by_value
+    _unpickle, _pickle_by_value = loads, dumps
+
+
+def pickled_by_value(value: Any) -> bytes:
+    """What is done by default."""
+    import cloudpickle
+
+    return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
+
+
+_unpickle: Callable[[bytes], Any] = pickle.loads
+_pickle_by_value: Callable[[Any], bytes] = pickled_by_value
+
+
 def _loads(data: bytes) -> Any:
     try:
-        return pickle.loads(data)  # noqa: S301 - from a socket that this run made itself
+        return _unpickle(data)
     except Exception as error:
         raise RemoteError(
             f"what came from another address space can't be unpickled here: {type(error).__name__}: {error}"

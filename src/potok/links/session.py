@@ -200,7 +200,11 @@ class Session:
         """Send it."""
         self._refuse_if_closed()
         self._calls[call.number] = call.owner  # first: the answer may be here at once
-        self._queue(Kind.CALL, call.number, call.packed)
+        try:
+            self._queue(Kind.CALL, call.number, call.packed)
+        except MemoryError:
+            del self._calls[call.number]
+            raise
 
     def _refuse_if_closed(self) -> None:
         if self._left or self._ended:
@@ -212,13 +216,18 @@ class Session:
             self._queue(Kind.RECALL, number, self._dumps(why))
 
     def answer(self, number: int, value: Any) -> None:
-        """Answer a call of the other side; with a failure, where the value can't be pickled."""
+        """Answer a call of the other side; with a failure, where the value can't be pickled, or is too large."""
         try:
             packed = self._dumps(value)
+            self._reply(Kind.ANSWER, number, packed)
+        except MemoryError:
+            self.fail(
+                number, MemoryError("the answer is too large for the memory of the process that has it")
+            )
         except Exception as error:
+            if number not in self._serving:
+                raise
             self.fail(number, error)
-            return
-        self._reply(Kind.ANSWER, number, packed)
 
     def fail(self, number: int, error: Any) -> None:
         """Tell the caller that its call has failed. `dumps` must manage any exception, if need be by description."""
@@ -257,8 +266,8 @@ class Session:
             return  # nobody is left to be told
         if number not in self._serving:
             raise ValueError(f"call {number} is not open here: it was answered, or never received")
-        self._serving.discard(number)
         self._queue(kind, number, packed)
+        self._serving.discard(number)
 
     def _queue(self, kind: Kind, number: int, packed: Packed) -> None:
         payload, descriptors = packed
@@ -272,14 +281,16 @@ class Session:
         if self._ended:
             return []
         events: list[Event] = []
-        self._decoder.feed(data, descriptors)
         try:
+            self._decoder.feed(data, descriptors)
             for frame in self._decoder.frames():
                 event = self._understand(frame)
                 if event is not None:
                     events.append(event)
         except WireError as error:
             events.append(self._end(error))
+        except MemoryError:  # what has come of it is lost, and where the next one begins
+            events.append(self._end(WireError("a message is too large for the memory of this process")))
         return events
 
     def end_of_stream(self) -> list[Event]:

@@ -40,11 +40,11 @@ class Shipping:
     """Items on their way to the receivers of one space."""
 
     __slots__ = (
+        "_look",
         "alone",
         "epoch",
         "held",
         "limit",
-        "look",
         "need",
         "over",
         "pressed",
@@ -57,7 +57,7 @@ class Shipping:
     def __init__(self, epoch: int, slot: int, look: Callable[[int], int]) -> None:
         self.epoch = epoch
         self.slot = slot  # where that space counts what was taken
-        self.look = lambda: look(slot)  # how many were taken, as far as can be seen from here
+        self._look = look  # how many were taken, as far as can be seen from here
         self.held: deque[Any] = deque()  # shipped, and not known to be taken
         self.shipped = 0
         self.taken = 0
@@ -68,6 +68,10 @@ class Shipping:
         self.pressed = False  # it was told that somebody waits for what it takes
         self.over = False  # it was told that nothing more comes
 
+    def look(self) -> int:
+        """How many were taken, as far as can be seen from here."""
+        return self._look(self.slot)
+
     @property
     def excess(self) -> int:
         """Items that lie there and are wanted by nobody yet."""
@@ -77,7 +81,7 @@ class Shipping:
 class Granting:
     """Room that the senders of one space have."""
 
-    __slots__ = ("back", "epoch", "granted", "need", "received", "recalling", "waiter", "want")
+    __slots__ = ("back", "epoch", "granted", "need", "recalling", "received", "waiter", "want")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
@@ -246,9 +250,8 @@ class Flows:
         if machine.receivers.entries and machine.buffer and not self.held_back:
             machine.hand_out()
         self.feed()
-        if self.shippings:
-            if not machine.open_senders and not machine.buffer:
-                self._end()
+        if self.shippings and not machine.open_senders and not machine.buffer:
+            self._end()
         if machine.senders.entries:
             self.crowd()
 

@@ -253,7 +253,7 @@ class Outbox(Box):
     # ── the operations ──────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, party: Party | None, end: Any, item: Any) -> Any:
-        """Take the item along with the next ones, if there is room at home, or park. Raises ClosedError: it was NOT sent."""
+        """Take the item along, if there is room at home, or park. Raises ClosedError: it was NOT sent."""
         self.check(end)
         if self.ended is not None:
             raise self.ended()

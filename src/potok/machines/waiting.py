@@ -262,6 +262,10 @@ class Machine:
     away = False  # it stands for one in another address space
     tells = False  # it must `fetch` from there to know whether an arm is ready
 
+    def near(self, end: Any) -> Any:
+        """The machine of this address space at which those wait who operate through that end."""
+        return self
+
     def withdraw(self, entry: Waiter) -> bool:
         """Take a waiter out of whatever queue it stands in; False if it had been claimed."""
         raise NotImplementedError

@@ -149,7 +149,7 @@ class Sender(_End, Generic[T]):
 
     __slots__ = ()
 
-    def send(self, item: T, timeout: float | None = None) -> None:  # noqa: C901 - as recv
+    def send(self, item: T, timeout: float | None = None) -> None:  # noqa: C901, PLR0912 - as recv
         """Hand the item to a receiver, or to the buffer; wait until that is possible. A park point.
 
         Raises: ClosedError if this end, or the last receiver, is closed; TimeoutError after `timeout` seconds;

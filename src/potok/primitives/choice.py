@@ -237,7 +237,7 @@ def _use_end(task: Task[Any], arm: Arm, end: Any) -> None:
     machine = end.machine
     if arm.op == "send" and machine.shared:
         arm.item = fixed(arm.item, machine)
-    arm.machine = machine.near(end) if machine.away else machine
+    arm.machine = machine.near(end)
 
 
 def _select(

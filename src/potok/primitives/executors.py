@@ -46,26 +46,39 @@ def processes(
     initializer: Callable[[], object] | None = None,
     preload: tuple[str, ...] = (),
     start_method: str | None = None,
+    max_tasks_per_worker: int | None = None,
+    max_rss: int | None = None,
 ) -> Executor:
     """The executor on which each task has a worker process to itself.
 
     Args:
-        workers: how many `map` and its like use at a time; by default as many as there are usable cores.
+        workers: how many `map` and its like use at a time; by default as many as there are usable cores (affinity and
+            container quota count). Libraries for numbers get so many threads in each that all together keep to the
+            cores, unless OMP_NUM_THREADS and its like say otherwise.
         max_workers: how many there may be at all; `start` beyond it raises. No bound by default.
-        initializer: called once in each worker, before its first task.
+        initializer: called once in each worker, before its first task; if it fails, that is the task's failure, and
+            the next task gets a new worker. Globals of `__main__` that it has set are seen by the tasks of that worker.
         preload: names of modules to be imported before workers are made, so that they start warm.
         start_method: "forkserver" (Linux) or "spawn"; by default what is best here.
+        max_tasks_per_worker: a worker that has run so many tasks is let go, against what leaks in it.
+        max_rss: a worker that has more resident memory than so many bytes after a task is let go. Needs /proc.
     """
     if start_method not in (None, "forkserver", "spawn"):
         raise ValueError(
             f'start_method must be "forkserver" or "spawn", not {start_method!r}; fork is never safe'
         )
-    for name, number in (("workers", workers), ("max_workers", max_workers)):
+    for name, number in (
+        ("workers", workers),
+        ("max_workers", max_workers),
+        ("max_tasks_per_worker", max_tasks_per_worker),
+        ("max_rss", max_rss),
+    ):
         if number is not None and not _is_count(number):
             raise ValueError(f"{name} must be None or an int >= 1, not {number!r}")
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be callable without arguments, not {initializer!r}")
     from potok.executors.processes import Options, Processes
+    from potok.executors.processes.limits import HAS_RSS, threads_for
     from potok.links.packing import pack
     from potok.remote import handles  # noqa: F401 - what pickle must know to travel by reference
 
@@ -74,7 +87,13 @@ def processes(
         raise TypeError(
             "initializer may not hold channel ends, locks or tasks; give them to the tasks that use them"
         )
-    return Processes(Options(workers, max_workers, packed, tuple(preload), start_method))
+    if max_rss is not None and not HAS_RSS:
+        raise ValueError(
+            "max_rss needs /proc, to see how much memory a worker has; take max_tasks_per_worker here"
+        )
+    threads = threads_for(workers, max_workers)
+    limits = (max_tasks_per_worker, max_rss, threads)
+    return Processes(Options(workers, max_workers, packed, tuple(preload), start_method, *limits))
 
 
 def _is_count(number: object) -> bool:

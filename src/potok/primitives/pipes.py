@@ -93,8 +93,7 @@ class Pipe(Handed, Generic[T]):
         end = self._rx._end
         if end.alert:
             look_closer(arm.task, end)
-        machine = end.machine
-        arm.op, arm.end, arm.machine = "recv", end, machine.near(end) if machine.away else machine
+        arm.op, arm.end, arm.machine = "recv", end, end.machine.near(end)
 
     # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,8 @@ that a task may be cancelled alone, and that its result is then an ordinary erro
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import Elapsed, aperform, check_timeout, masked, perform, raise_if_cancelled
 from potok.kernel.scoping import absorbs, asked_by_asyncio, enter, leave, refuse_async, take_back
 from potok.kernel.seam import Executor
-from potok.kernel.starting import prepare, withdraw_task
+from potok.kernel.starting import checked_carry, prepare, withdraw_task
 from potok.kernel.stuck import report_survivors
 from potok.kernel.task import Task
 from potok.machines.scope import ScopeMachine
@@ -46,11 +47,15 @@ def launch(
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     name: str | None,
+    carry: Iterable[ContextVar[Any]] = (),
 ) -> Task[Any]:
     """Make a task of the scope and start it on the kernel."""
+    if carry != ():
+        carry = checked_carry(carry)
     if executor.isolate:
         fn, args = copied((fn, args))
     task = prepare(fn, args, name, machine, starter)
+    task.carry = carry
     task.spec, task.executor = executor, executor.name
     task.isolate = executor.isolate
     try:
@@ -91,7 +96,12 @@ class Scope:
     # ── what users call ─────────────────────────────────────────────────────────────────────────────────────
 
     def start(
-        self, fn: Callable[..., Any], *args: Any, on: Any = None, name: str | None = None, carry: Any = ()
+        self,
+        fn: Callable[..., Any],
+        *args: Any,
+        on: Any = None,
+        name: str | None = None,
+        carry: Iterable[ContextVar[Any]] = (),
     ) -> Task[Any]:
         """Start `fn(*args)` as a task of this scope and return it at once. Not a park point.
 
@@ -100,24 +110,31 @@ class Scope:
             args: channel ends among them are handed over: the task gets its own, closed when it ends.
             on: the executor, if not the scope's.
             name: unique by default: the function's name and a number.
-            carry: context variables to take along to another address space (within one, all are copied).
+            carry: context variables whose values go along to another address space; others have their defaults
+                there. (Within one, all are copied.) They must be attributes of modules, to be found there.
 
-        Raises: ScopeError if the scope has ended or was never entered; TypeError if `fn` can't be called. Nothing
-            was started then.
+        Raises: ScopeError if the scope has ended or was never entered; TypeError if `fn` can't be called; RemoteError
+            for what can't go to another address space. Nothing was started then.
         """
         if self._machine is None:
             raise ScopeError("start: this scope was not entered yet; write `with potok.scope() as s:`")
         if self._machine.ended:
             raise ScopeError("start: this scope has ended; start tasks before its `with` block is left")
-        return self.start_for(self._starter(), fn, args, on, name)
+        return self.start_for(self._starter(), fn, args, on, name, carry)
 
     def start_for(
-        self, starter: Task[Any], fn: Callable[..., Any], args: tuple[Any, ...], on: Any, name: str | None
+        self,
+        starter: Task[Any],
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        on: Any,
+        name: str | None,
+        carry: Iterable[ContextVar[Any]] = (),
     ) -> Task[Any]:
         """`start`, in the name of this task, which may be one of another address space."""
         executor = self._executor if on is None else resolve(on)
         kernel = self._kernel if executor is self._executor else self._other_kernel(executor)
-        return launch(self._machine, starter, executor, kernel, fn, args, name)
+        return launch(self._machine, starter, executor, kernel, fn, args, name, carry)
 
     def __reduce__(self) -> Any:
         if self._machine is None:
@@ -264,7 +281,8 @@ class Scope:
                 return False
             raise bare
         if interrupts.was_interrupted(self._machine) and (error is None or own):
-            raise KeyboardInterrupt
+            where = None if error is None else error.__traceback__  # the body was, as it was cancelled
+            raise KeyboardInterrupt().with_traceback(where) from None
         failed = [] if error is None or own or _is_cancellation(error) else [error]
         failed += errors
         if failed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -61,23 +62,37 @@ def run(fn: Callable[..., Any], *args: Any, on: Any = "coroutines") -> Any:
     return task.outcome()
 
 
-def start(fn: Callable[..., Any], *args: Any, on: Any = "threads", name: str | None = None) -> Task[Any]:
+def start(
+    fn: Callable[..., Any],
+    *args: Any,
+    on: Any = "threads",
+    name: str | None = None,
+    carry: Iterable[ContextVar[Any]] = (),
+) -> Task[Any]:
     """Start `fn(*args)` as a task of the root, which no block waits for: `_thread.start_new_thread`, but owned.
 
     A failure goes to an except hook (the traceback on stderr) and leaves its siblings alone. What still runs as the
-    interpreter exits is cancelled. The caller's own channel ends stay open until they are closed.
+    interpreter exits is cancelled. The caller's own channel ends stay open until they are closed. `carry` as in
+    `scope.start`.
     """
     executor = resolve(on)
     watch_exit()
-    return launch(root, current(), executor, executor.open_root(), fn, args, name)
+    return launch(root, current(), executor, executor.open_root(), fn, args, name, carry)
 
 
 class RootScope:
     """What `current_scope()` is outside of any block: it never ends."""
 
-    def start(self, fn: Callable[..., Any], *args: Any, on: Any = None, name: str | None = None) -> Task[Any]:
+    def start(
+        self,
+        fn: Callable[..., Any],
+        *args: Any,
+        on: Any = None,
+        name: str | None = None,
+        carry: Iterable[ContextVar[Any]] = (),
+    ) -> Task[Any]:
         """As `potok.start`."""
-        return start(fn, *args, on="threads" if on is None else on, name=name)
+        return start(fn, *args, on="threads" if on is None else on, name=name, carry=carry)
 
     def cancel(self, reason: object = "") -> None:
         """The root can't be cancelled."""

@@ -217,6 +217,8 @@ class Board:
             try:
                 while not self._wanted:
                     self.turn(None)
+            except MemoryError:  # a task has taken it all: it will hear of that itself
+                pass
             finally:
                 me.leads = None
                 self._lead.release()

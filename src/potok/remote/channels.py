@@ -43,6 +43,8 @@ class RemoteEnd(End):
 
     __slots__ = ("__weakref__", "count", "known", "moves", "ref", "told")
 
+    machine: RemoteChannel  # type: ignore[assignment]
+
     def __init__(
         self, ref: Ref, machine: RemoteChannel, sends: bool, moves: bool, spec: tuple[Any, ...]
     ) -> None:
@@ -110,10 +112,6 @@ class RemoteChannel(Remote):
 
     def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
         """Somebody has closed it: its home says so when it is used."""
-
-    def near(self, end: RemoteEnd) -> Any:
-        """The machine at which tasks wait that operate on the end."""
-        return self
 
     def cancel(self, cause: Any = None) -> None:
         for end in list(self.ends):

@@ -23,8 +23,10 @@ from potok.kernel.seam import Executor
 from potok.kernel.threadkernel import closed_lock
 from potok.links.packing import Carrying, Packed
 from potok.links.wire import WireError
+from potok.remote import desk
 from potok.remote.board import board
 from potok.remote.home import Home, Relay, home
+from potok.remote.lately import told_of
 from potok.remote.link import Link
 from potok.remote.page import send_page
 
@@ -32,7 +34,9 @@ __all__ = ["Assigned", "Crew", "Maker", "Options", "Worker", "dismiss", "kept", 
 
 IDLE_SECONDS = 10.0  # how long a worker without work is kept
 TRIES = 3  # workers that may die before they begin a task, which fails with the last of them
-LINGER = 1.0  # seconds between the end of a worker's link and its own
+SILENCE = 1.0  # seconds that a worker may be alive without its link
+SETTLING = 0.05  # seconds after which a worker that is to go is looked at
+GONE = "has gone"  # what the session says of a stream that has ended
 GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before its worker is killed
 
 
@@ -53,10 +57,19 @@ class Options(Protocol):
     def max_workers(self) -> int | None: ...
 
     @property
+    def max_tasks_per_worker(self) -> int | None: ...
+
+    @property
     def initializer(self) -> Packed | None: ...
 
     def executor(self) -> Executor:
         """The executor that has them."""
+
+    def prepare(self) -> None:
+        """In a worker, after the initializer and before the first task."""
+
+    def is_too_big(self, pid: int) -> bool | None:
+        """Whether that worker has more memory than it may; None: it may have any."""
 
     def maker(self) -> Maker:
         """What makes workers that are as told."""
@@ -71,12 +84,14 @@ class Worker:
     __slots__ = (
         "assigned",
         "crew",
+        "fault",
         "gone",
         "idle_since",
         "link",
+        "logged",
         "pid",
+        "retired",
         "run",
-        "severed",
         "space",
         "status",
         "stopping",
@@ -90,14 +105,16 @@ class Worker:
         self.space = space
         self.pid = 0  # until it has greeted, or the forkserver has told
         self.status: int | None = None  # the exit code; negative: the signal
+        self.fault: WireError | None = None  # for which it was killed
         self.gone = False
-        self.severed = False  # its end of the link was closed, and it lived on
         self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
         self.task = ""
         self.assigned: Assigned | None = None  # the task, until it has begun it
         self.run = 0  # how many tasks it was given
         self.stopping = 0  # the one that was cancelled
         self.watched = False  # for being idle too long
+        self.retired = False  # it gets no more tasks
+        self.logged = False  # how it has ended
         self.idle_since = 0.0
         self.link: Any = None  # until it is made
 
@@ -120,6 +137,7 @@ class Worker:
         self.run += 1
         self.task = assigned.before[0]
         self.assigned = assigned
+        self.link.last.append(("task", self.task))
 
     def has_begun(self) -> None:
         """It runs the task, or will not get to tell anything else."""
@@ -127,10 +145,16 @@ class Worker:
         if assigned is not None:
             assigned.spare = None
 
-    def done(self) -> None:
-        """Its task has ended."""
-        if self.link.is_open:
+    def done(self, fit: bool = True) -> None:
+        """Its task has ended; whether it may have another."""
+        if not self.link.is_open:
+            return
+        self.task = ""
+        most = self.crew.options.max_tasks_per_worker
+        if fit and (most is None or self.run < most):
             self.crew.take_back(self)
+        else:
+            self.crew.retire(self)
 
     def known_pid(self) -> int:
         """Blocks for the moment until it has greeted."""
@@ -142,6 +166,8 @@ class Worker:
         return self.pid
 
     def is_called(self, pid: int) -> None:
+        if pid and not self.pid:
+            desk.tell(self.space, pid, "worker process %d was started", pid)
         self.pid = pid
         told, self.told = self.told, []
         for bell in told:
@@ -149,26 +175,42 @@ class Worker:
 
     def explain(self, cause: WireError | None) -> WorkerDied:
         """What became of it, and of its task."""
+        self._log_end()
         moment = "while it ran" if self.assigned is None else "before it began"
         ran = f" {moment} task {self.task}" if self.task else ""
         how = "went away"
-        if self.severed:
+        if self.status is not None and (self.fault is None or self.status != -signal.SIGKILL):
+            how = self._ended_how(self.status)
+        elif self.fault is not None and GONE in str(self.fault):
             how = "closed its link to the program (all file descriptors, perhaps) and was killed"
-        elif self.status is not None:
-            how = (
-                f"was killed by {_signal_name(-self.status)}"
-                if self.status < 0
-                else f"ended with exit code {self.status}"
-            )
-        elif cause is not None:
-            how = f"was stopped, as {cause}"
+        elif self.fault is not None or cause is not None:
+            how = f"was stopped, as {self.fault or cause}"
         return WorkerDied(
             f"worker process {self.pid} {how}{ran}",
             exit_code=None if self.status is None or self.status < 0 else self.status,
             signal=-self.status if self.status is not None and self.status < 0 else None,
             pid=self.pid,
             task=self.task,
+            last_events=told_of(self.link),
         )
+
+    @staticmethod
+    def _ended_how(status: int) -> str:
+        return f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
+
+    def ended(self, status: int) -> None:
+        """The process is no more."""
+        self.status = status
+        self.link.hang_up()
+        self._log_end()
+
+    def _log_end(self) -> None:
+        """Once: after its last words, before anybody goes on who waited for it."""
+        if self.status is not None and not self.logged:
+            self.logged = True
+            ran = f" while it ran task {self.task}" if self.task else ""
+            told = f"worker process %d {self._ended_how(self.status)}%s"
+            desk.tell(self.space, self.pid, told, self.pid, ran)
 
 
 def _signal_name(number: int) -> str:
@@ -176,6 +218,28 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+class Retiring:
+    """The question to a worker that gets no more tasks, whether it may go."""
+
+    __slots__ = ("worker",)
+
+    counts = False
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def answered(self, is_home: bool) -> None:
+        if not self.worker.link.is_open:
+            return
+        if is_home:
+            board.later(SETTLING, partial(self.worker.crew.retire, self.worker))
+        else:
+            self.worker.crew.let_go(self.worker)
+
+    def failed(self, error: Any) -> None:
+        """It has gone by itself."""
 
 
 class Crew:
@@ -193,19 +257,38 @@ class Crew:
                 worker = self.idle.pop()
             except IndexError:
                 return self._hire()
-            if worker.link.is_open and not worker.gone and worker.link.is_alive():
+            if self.options.is_too_big(worker.pid):
+                self.retire(worker)
+            elif worker.link.is_open and not worker.gone and worker.link.is_alive():
                 return worker
 
     def kill(self, worker: Worker) -> None:
         self.options.maker().kill(worker.known_pid())
 
     def take_back(self, worker: Worker) -> None:
-        worker.task = ""
         worker.idle_since = time.monotonic()
         self.idle.append(worker)
         if not worker.watched:
             worker.watched = True
             board.later(IDLE_SECONDS, partial(self._let_go_if_idle, worker))
+        if (
+            self.options.is_too_big(worker.pid) is not None
+        ):  # a moment later: it drops just now what its task left
+            board.later(SETTLING, partial(self._retire_if_too_big, worker))
+
+    def retire(self, worker: Worker) -> None:
+        """Give it no more tasks, and let it go; but not before nothing that lives there is referred to."""
+        worker.retired = True
+        if worker.link.is_open:
+            worker.link.call((worker.space, 0, "is_home", False, ()), Retiring(worker))
+
+    def _retire_if_too_big(self, worker: Worker) -> None:
+        if not worker.task and self.options.is_too_big(worker.pid):
+            try:
+                self.idle.remove(worker)
+            except ValueError:  # taken just now, or gone
+                return
+            self.retire(worker)
 
     def _let_go_if_idle(self, worker: Worker) -> None:
         """Unless it had work meanwhile, or is the home of something that is still referred to."""
@@ -218,6 +301,9 @@ class Crew:
         except ValueError:  # taken just now, or gone
             worker.watched = False
             return
+        self.let_go(worker)
+
+    def let_go(self, worker: Worker) -> None:
         worker.link.let_go()
         board.later(GRACE, partial(self._kill_if_not_gone, worker))
 
@@ -228,7 +314,7 @@ class Crew:
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers
-        if limit is not None and sum(not worker.gone for worker in list(self.workers)) >= limit:
+        if limit is not None and sum(not (w.gone or w.retired) for w in list(self.workers)) >= limit:
             raise PotokError(
                 f"all {limit} workers of max_workers={limit} are busy, and `start` never queues; "
                 f"give a greater max_workers, or bound the work with potok.map(workers=...)"
@@ -249,25 +335,26 @@ class Crew:
         link.explain = partial(_explain, worker)
         home.links[worker.space] = link
         _by_link[link] = worker
+        desk.greet(link)
         return worker
 
 
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
     worker.gone = True
-    if worker.status is None and cause is not None and not worker.crew.options.maker_is_gone():
-        if worker.pid and "without a goodbye" not in str(cause):  # it has written what is no message
-            worker.crew.kill(worker)
-        else:
-            board.later(LINGER, partial(_kill_if_lives_on, worker))
-        return None
-    return worker.explain(cause)
+    if worker.status is not None or cause is None or worker.crew.options.maker_is_gone():
+        return worker.explain(cause)
+    if GONE in str(cause):  # by its death, most likely, of which we shall hear
+        board.later(SILENCE, partial(_stop_for, worker, cause))
+    else:  # it has written what is no message
+        _stop_for(worker, cause)
+    return None
 
 
-def _kill_if_lives_on(worker: Worker) -> None:
-    """It has no link any more, and so is of no use."""
-    if worker.status is None and not worker.crew.options.maker_is_gone():
-        worker.severed = True
+def _stop_for(worker: Worker, cause: WireError) -> None:
+    """It can't be spoken with any more, if it still lives."""
+    if worker.status is None and worker.pid and not worker.crew.options.maker_is_gone():
+        worker.fault = cause
         worker.crew.kill(worker)
 
 
@@ -354,7 +441,7 @@ class Assigned:
 
     def answered(self, value: Any) -> None:
         self.worker.has_begun()
-        self.worker.done()
+        self.worker.done(value[0] != "unfit")
         self.asker.answered(value)
 
     def failed(self, error: Any) -> None:
@@ -414,6 +501,7 @@ def _greeted(link: Link, about: Any) -> None:
 
 
 def _lost(link: Link, error: BaseException) -> None:
+    desk.lose(link.space)
     worker = _by_link.pop(link, None)
     if worker is not None:
         worker.gone = True

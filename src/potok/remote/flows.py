@@ -175,7 +175,7 @@ def let_flow(machine: ChannelMachine, number: int) -> bool:
 def _tell_holders(end: End, why: ClosedError) -> None:
     ref = home.ref_of(end)
     if ref is not None:
-        home.closed_elsewhere(ref, pack_error(why))
+        home.closed_elsewhere(None, ref, pack_error(why))
 
 
 def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -> None:
@@ -236,10 +236,10 @@ def _stir(box: Box) -> None:
     _leave_to(space, box.said, partial(_note, box.channel.ref), None if home.space == 0 else partial(_speak, box))
 
 
-def _speak(box: Box, link: Link) -> None:
+def _speak(box: Any, link: Link) -> None:
     link.speak()
     if home.page.notes_of is box and not link.is_stuck:
-        box.guard.post(carrier(), box.noted)  # type: ignore[attr-defined]
+        box.guard.post(carrier(), box.noted)
 
 
 def _note(ref: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -338,7 +338,8 @@ class FlowingOutbox(Outbox):
         if page.notes_of is not self:
             if page.notes_of is not None or not page.tells or len(self.buffer) > 1:
                 return False
-            page.begin_notes(self, *self.channel.ref, self.epoch, self.sent)
+            where, number = self.channel.ref
+            page.begin_notes(self, where, number, self.epoch, self.sent)
         if isinstance(item, Packed):
             return not item.needs_care and page.note(pickle.dumps([item.data], 5))
         return page.note(pickle.dumps(item, 5))
@@ -392,10 +393,19 @@ class FlowingChannel(RemoteChannel):
         if end.sends:
             if self.outbox is None:
                 self.outbox = FlowingOutbox(self)
+                self._look_for_home()
             return self.outbox
         if self.inbox is None:
             self.inbox = FlowingInbox(self)
+            self._look_for_home()
         return self.inbox
+
+    def _look_for_home(self) -> None:
+        """A new box will not be told that its home is no more: that was told before."""
+        try:
+            home.link_to(self.ref[0])
+        except PotokError as error:
+            self.home_is_gone(error)
 
     # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -422,7 +432,7 @@ class FlowingChannel(RemoteChannel):
             return RETRY
         return box.guard.run(task.carrier, _taken, box)
 
-    def send(self, party: Any, end: End, item: Any) -> Any:
+    def send(self, party: Any, end: Any, item: Any) -> Any:
         """Where there is no room, the item goes to its home all the same, and waits for its turn there."""
         box, me = self.near(end), carrier()
         got = box.guard.run(me, _send_at_once, box, end, item)
@@ -535,7 +545,9 @@ def _told(packed_error: tuple[Any, ...]) -> Error:
     return lambda: _fresh(error)
 
 
-def _hear_home(channel: FlowingChannel, op: str, args: tuple[Any, ...]) -> None:
+def _hear_home(  # noqa: C901 - a line for each word
+    channel: FlowingChannel, op: str, args: tuple[Any, ...]
+) -> None:
     """The home has said something to the boxes here."""
     me, inbox, outbox = carrier(), channel.inbox, channel.outbox
     if op in ("room", "recall_room", "shut"):
@@ -565,12 +577,11 @@ def _hear_home(channel: FlowingChannel, op: str, args: tuple[Any, ...]) -> None:
         raise PotokError(f"a channel's boxes know no {op!r}")
 
 
-def hear(
-    at: Home, link: Link, to: int, where: int, number: int, space: int, op: str, args: tuple[Any, ...]
-) -> None:
+def hear(link: Link, to: int, where: int, number: int, space: int, op: str, args: tuple[Any, ...]) -> None:
     """A note of a flow that has come to where it belongs."""
-    if where == at.space:
-        machine = at.machines.get(number)
+    link.last.append(("flow", where, number, op))
+    if where == home.space:
+        machine = home.machines.get(number)
         if machine is not None:  # else nobody has an end of it any more
             _hear(machine, space, op, args)
         return
@@ -595,17 +606,29 @@ def departed(at: Home, space: int, numbers: tuple[int, ...], error: BaseExceptio
             channel.home_is_gone(error)
 
 
+def cut_off(error: PotokError) -> None:
+    """In a forked child: nothing flows to where these channels are, nor from there."""
+    for channel in list(channels_here.values()):
+        if isinstance(channel, FlowingChannel):
+            for box in (channel.inbox, channel.outbox):
+                if box is not None:
+                    box.guard = Guard(None)  # the other may be held by a thread that is not here
+            channel.home_is_gone(error)
+
+
 def deliver_notes(at: Home, link: Link) -> None:
     """A worker is no more: what its tasks had sent, and was just being gathered, goes where it was to go."""
     where, number, epoch, first, noted = link.page.read_notes()
     items = [Packed(item[0]) if type(item) is list else item for item in noted]
     if items and where == at.space:
-        hear(at, link, where, where, number, link.space, "late", (epoch, first, items))
+        hear(link, where, where, number, link.space, "late", (epoch, first, items))
     elif items and where in at.links:
         at.links[where].note("flow", where, where, number, link.space, "late", (epoch, first, items))
 
 
-home.flow = hear
+home.note_ops["flow"] = hear
+home.note_ops["departed"] = lambda link, space, numbers, error: departed(home, space, numbers, told(*error))
 home.deliver_notes = deliver_notes
 home.on_departed = departed
+home.on_cut_off = cut_off
 channel_kinds[True] = FlowingChannel

@@ -26,7 +26,7 @@ from potok.kernel.current import carrier
 from potok.kernel.ends import operate
 from potok.kernel.guard import run_outside
 from potok.kernel.task import Task
-from potok.links.packing import Packed, Ref, export, pack, pack_error, set_handles, told
+from potok.links.packing import Packed, Ref, export, pack, pack_error, set_handles
 from potok.machines.channel import End
 from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
 from potok.remote.board import board
@@ -191,6 +191,7 @@ class Home:
 
     def __init__(self) -> None:
         self.space = 0  # this one's number; the process that starts the workers has 0
+        self.cut_off: dict[int, str] = {}  # why these can't be reached any more
         self.links: dict[int, Link] = {}  # to every space, or (in a worker) to 0 only
         self.run: Callable[[Link, int, tuple[Any, ...]], object] = _nobody_runs
         self.recall_run: Callable[[Link, int, Any], object] = _nobody_recalls
@@ -208,11 +209,11 @@ class Home:
         self._entries: dict[int, Entry] = {}
         self._by_id: dict[int, Entry] = {}
         self.page = Page()  # where this space counts what its tasks take
-        self.flow: Callable[..., object] = _nobody_cares  # told of notes about flows, see `remote.flows`
         self.deliver_notes: Callable[..., object] = (
             _nobody_cares  # ... and of what a dead worker has noted down
         )
         self.on_departed: Callable[..., object] = _nobody_cares  # told of spaces that are no more
+        self.on_cut_off: Callable[[PotokError], object] = lambda error: None  # told in a forked child
         self._numbered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.machines: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
@@ -340,9 +341,10 @@ class Home:
 
     def link_to(self, space: int) -> Link:
         """The link by which that space is reached. Raises why there is none any more."""
-        link = self.links.get(space if self.space == 0 else 0)
+        by = space if self.space == 0 else 0
+        link = self.links.get(by)
         if link is None:
-            raise PotokError("its home, a worker process, has ended")
+            raise PotokError(self.cut_off.get(by, "its home, a worker process, has ended"))
         if link.cause is not None:
             raise link.error()
         return link
@@ -461,7 +463,7 @@ class Home:
         elif serving is not None:
             self.recall_run(link, number, why)
 
-    def noted(self, link: Link, note: Any) -> None:
+    def noted(self, link: Link, note: Any) -> None:  # noqa: C901 - a line or two for each kind
         kind, *rest = note
         if kind == "release":
             ref, n = rest
@@ -475,16 +477,8 @@ class Home:
                 self._pass_on(ref[0], note)
             elif (entry := self._entries.get(ref[1])) is not None:
                 self._hold(entry)
-        elif kind == "flow":
-            if rest[0] == self.space:
-                self.flow(self, link, *rest)
-            else:
-                self._pass_on(rest[0], note)
-        elif kind == "closed":
-            self.closed_elsewhere(*rest, by=link)
-        elif kind == "departed":
-            space, numbers, error = rest
-            self.on_departed(self, space, numbers, told(*error))
+        elif kind == "flow" and rest[0] != self.space:
+            self._pass_on(rest[0], note)
         elif kind in self.note_ops:
             self.note_ops[kind](link, *rest)
         elif kind == "tell":
@@ -495,7 +489,7 @@ class Home:
                 thing = self._entries[target].thing
                 self.serves[_kind(thing, self.serves)](self, link, 0, thing, op, False, args)
 
-    def closed_elsewhere(self, ref: Ref, why: Any, by: Link | None = None) -> None:
+    def closed_elsewhere(self, by: Link | None, ref: Ref, why: Any) -> None:
         """This end was closed: tell all who have it."""
         stand_in = None if ref[0] == self.space else self.stand_ins.get(ref)
         if stand_in is not None:
@@ -511,9 +505,11 @@ class Home:
 
     def reset(self, why: str) -> None:
         """In a forked child: what is elsewhere is the parent's."""
+        self.cut_off = dict.fromkeys(self.links, why)
         for link in self.links.values():
             link.forsake(why)
         self.links.clear()
+        self.on_cut_off(PotokError(why))
 
     def ended(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: take back what it waits for, and what it held."""
@@ -544,6 +540,11 @@ class Home:
 def _abandon_if_held(machine: Any, space: int, why: str) -> None:
     if getattr(machine.holder, "space", None) == space:
         machine.abandon(why)
+
+
+def _serve_is_home(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
+    """Is anything of this space referred to from others? What is under way to them counts."""
+    link.answer(number, bool(at._entries))
 
 
 def _kind(thing: Any, known: dict[type, Any]) -> type:
@@ -582,5 +583,7 @@ def me_as_owner(task: Task[Any]) -> Owner:
 
 
 home = Home()
+home.space_ops["is_home"] = _serve_is_home
 home.note_ops["gone"] = lambda link, space, why: home.gone(space, why)
+home.note_ops["closed"] = home.closed_elsewhere
 set_handles(home)

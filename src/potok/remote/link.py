@@ -50,6 +50,7 @@ __all__ = ["Asker", "Link", "Server"]
 
 CHUNK = 1 << 16  # bytes read, or written, at a time
 LOOK = 0.05  # seconds after which who waits for the socket sees whether it is still open
+REMEMBERED = 8  # things that the other side said last
 
 
 class Asker(Protocol):
@@ -94,6 +95,7 @@ class Link:
         self._counting = threading.Lock()
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
         self.dismissed = False  # it was let go
+        self.last: deque[tuple[Any, ...]] = deque(maxlen=REMEMBERED)  # what the other side did, see `lately`
         self.traffic = 0  # messages handled, but for those of whoever looks at it
         self.cause: BaseException | None = None  # why it has ended
         self.explain: Callable[[WireError | None], BaseException | None] = _unexplained
@@ -374,6 +376,7 @@ class Link:
                 self._came_with((value,))
                 owner.answered(value)
             case Called(number, request):
+                self.last.append(request[:3])
                 self._came_with(request)
                 self._server.serve(self, number, request)
             case Failed(_, error, owner):

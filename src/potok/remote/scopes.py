@@ -5,18 +5,21 @@ A scope is entered and left where it was made; what travels is a handle on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from potok.errors import ScopeError
 from potok.kernel.cancelling import cancel_scope
 from potok.kernel.current import carrier
 from potok.kernel.root import root
+from potok.kernel.starting import checked_carry
 from potok.kernel.task import Task
 from potok.links.packing import pack, safely_opened
 from potok.machines.scope import ScopeMachine
 from potok.remote.calling import Remote, reads
 from potok.remote.calling import ask as ask_home
+from potok.remote.contexts import open_work, pack_work
 from potok.remote.home import Home, home
 from potok.remote.link import Link
 
@@ -45,11 +48,17 @@ class ScopeHandle:
         self._machine = machine
 
     def start(
-        self, fn: Callable[..., Any], *args: Any, on: Any = None, name: str | None = None, carry: Any = ()
+        self,
+        fn: Callable[..., Any],
+        *args: Any,
+        on: Any = None,
+        name: str | None = None,
+        carry: Iterable[ContextVar[Any]] = (),
     ) -> Task[Any]:
         """Start a sibling, as `Scope.start`. Raises ScopeError if the scope has ended."""
         machine = self._machine
-        request = machine.request("start", False, (pack((fn, args)), pack(on), name))
+        work = pack_work(fn, args, copy_context(), checked_carry(carry))
+        request = machine.request("start", False, (work, pack(on), name))
         return ask_home(request).open()  # type: ignore[no-any-return]
 
     def cancel(self, reason: object = "") -> None:
@@ -110,8 +119,9 @@ def _serve(
 ) -> None:
     if op == "start":
         work, on, name = args
-        fn, rest = work.open()
-        task = facade_of(machine).start_for(_stranger(), fn, rest, on.open(), name)
+        fn, rest, context, variables = open_work(work)  # not the context of whoever leads
+        start = facade_of(machine).start_for
+        task = context.run(start, _stranger(), fn, rest, on.open(), name, variables)
         link.answer(number, pack(task))
     elif op == "cancel":
         cancel_scope(machine, safely_opened(args[0]))

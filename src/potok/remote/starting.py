@@ -17,6 +17,7 @@ from potok.kernel.threadkernel import ThreadKernel
 from potok.links.packing import Packed, pack, told
 from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.calling import ask, understood
+from potok.remote.contexts import pack_work
 from potok.remote.home import home
 
 __all__ = ["Run", "WorkerKernel"]
@@ -52,7 +53,9 @@ class Run(ThreadKernel):
 
     def answered(self, outcome: tuple[Any, ...]) -> None:
         kind, *rest, self.pid = outcome
-        if kind == "returned":
+        if kind == "unfit" and (reason := effective(self.task)) is not None:
+            self._end(Cancelled(reason[0]))  # the first of its siblings has told of it
+        elif kind == "returned":
             self.task.value = rest[0]
             self._end()
         else:
@@ -85,7 +88,7 @@ class WorkerKernel(ThreadKernel):
 
     def start(self, task: Task[Any]) -> None:
         rest = None if task.deadline is None else max(0.0, task.deadline - time.monotonic())
-        work = pack((task.fn, task.args))
+        work = pack_work(task.fn, task.args, task.context, task.carry)
         run = task.kernel = Run(task)
         task.started = True
         try:

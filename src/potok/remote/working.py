@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 import time
-from contextvars import Context
+import traceback
 from typing import TYPE_CHECKING, Any
 
+from potok.errors import Cancelled, PotokError
 from potok.kernel.cancelling import cancel_scope
 from potok.kernel.colour import is_async
 from potok.kernel.current import carrier
@@ -20,16 +21,22 @@ from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
 from potok.links.packing import Ref, export, pack, pack_error, safely_opened
 from potok.machines.scope import ScopeMachine
-from potok.remote import handles  # noqa: F401 - what may be among the arguments
+from potok.remote import (
+    handles,  # noqa: F401 - what may be among the arguments
+    records,
+)
 from potok.remote.board import board
+from potok.remote.contexts import open_work
 from potok.remote.home import home
+from potok.remote.lines import flush_all
 from potok.remote.link import Link
+from potok.remote.mains import initialize
 from potok.remote.page import receive_page
 
 if TYPE_CHECKING:
     from potok.remote.crew import Options  # the program's side, which no worker imports
 
-__all__ = ["Job", "Worker", "flush"]
+__all__ = ["Job", "Worker"]
 
 
 class Job:
@@ -74,7 +81,7 @@ class Worker:
         self.bell = closed_lock()
         self.job: Job | None = None
         self.over = False
-        self.initialized: set[bytes] = set()
+        self.initialized = False
         home.space = -1  # until it is told
         home.run = self.accept
         home.recall_run = self.recall
@@ -142,7 +149,7 @@ class Worker:
                 self.link.note("begun")
                 self.link.drain()
                 outcome = self._run(job)
-                flush()
+                flush_all()
                 self.job = None
                 self.link.answer(job.number, outcome)
                 del job, outcome
@@ -151,8 +158,11 @@ class Worker:
         where = f"in {self.called} {os.getpid()}, task {job.name}"
         try:
             self.settle_in(*job.setting)
-            self._initialize(job.options)
-            fn, args = job.work.open()
+            records.settle()
+            failure = self._initialize(job.options)
+            if failure is not None:
+                return ("unfit", *pack_error(failure, where), os.getpid())
+            fn, args, context, _ = open_work(job.work)
         except BaseException as error:
             return ("failed", *pack_error(error, where), os.getpid())
         root.guard.run(self.me, root.attach, job.border)
@@ -165,20 +175,41 @@ class Worker:
         if is_async(fn):
             task.base_trap |= ASYNC
         task.trap = ATTEND
-        task.context = Context()
+        task.context = context
+        records.settle()  # the initializer may have cleared the handlers
         job.border.guard.run(self.me, job.border.add, task)
         del fn, args
+        records.life(job.name, "starts")
         try:
             run_here(task)
         finally:
             root.guard.run(self.me, root.detach, job.border)
+        records.life(job.name, _described(task.error))
         return _outcome(task, where)
 
-    def _initialize(self, options: Options) -> None:
-        initializer = options.initializer
-        if initializer is not None and initializer.data not in self.initialized:
-            initializer.open()()
-            self.initialized.add(initializer.data)
+    def _initialize(self, options: Options) -> PotokError | None:
+        """Get ready for the first task. What went wrong, if it did: this worker is then of no use."""
+        if self.initialized:
+            return None
+        if options.initializer is not None:
+            try:
+                initialize(options.initializer)
+            except BaseException as error:
+                failure = PotokError(
+                    f"the initializer of {options.executor()!r} failed in a {self.called}, which gets no task: "
+                    f"{type(error).__name__}: {error}"
+                )
+                failure.__cause__ = error
+                return failure
+        options.prepare()
+        self.initialized = True
+        return None
+
+
+def _described(error: BaseException | None) -> str:
+    if error is None:
+        return "has ended"
+    return "was cancelled" if isinstance(error, Cancelled) else f"has failed: {type(error).__name__}: {error}"
 
 
 def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
@@ -186,17 +217,19 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
         try:
             return "returned", pack(task.value), os.getpid()
         except Exception as error:
-            task.error = error
-    return ("failed", *pack_error(task.error, where), os.getpid())
-
-
-def flush() -> None:
-    """Have out what was printed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):  # it was closed, or nobody reads it
-            pass
+            task.error, task.value = error.with_traceback(None), None
+            error.__context__ = None  # whose frames hold the value
+    if isinstance(task.error, MemoryError):
+        traceback.clear_frames(task.error.__traceback__)  # what had no place is there
+    try:
+        return ("failed", *pack_error(task.error, where), os.getpid())
+    except MemoryError:
+        return (
+            "failed",
+            None,
+            f"{type(task.error).__name__}, and there is no memory left to tell more",
+            os.getpid(),
+        )
 
 
 _kernel = ThreadKernel()

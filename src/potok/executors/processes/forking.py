@@ -15,32 +15,34 @@ from potok.remote.crew import Worker, kept
 
 __all__ = ["Forkserver", "forkserver_with", "forkservers"]
 
-forkservers: dict[tuple[str, ...], Forkserver] = {}
-"""By what they have preloaded."""
+forkservers: dict[tuple[tuple[str, ...], int], Forkserver] = {}
+"""By what they have preloaded, and how many threads that may start."""
 
 _founding = threading.Lock()
 
 
-def forkserver_with(preload: tuple[str, ...]) -> Forkserver:
+def forkserver_with(preload: tuple[str, ...], threads: int) -> Forkserver:
     """The one that has these modules; made if there is none."""
     with _founding:
-        server = forkservers.get(preload)
+        server = forkservers.get((preload, threads))
         if server is None:
-            server = forkservers[preload] = Forkserver(preload)
+            server = forkservers[preload, threads] = Forkserver(preload, threads)
         return server
 
 
 class Forkserver:
     """The process that forks, and what it was asked for."""
 
-    def __init__(self, preload: tuple[str, ...]) -> None:
+    def __init__(self, preload: tuple[str, ...], threads: int) -> None:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control = here
         self.unborn: deque[Worker] = deque()
         self.living: dict[int, Worker] = {}
         self.asking = threading.Lock()
         self.pid = spawn(
-            f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})", there
+            f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})",
+            there,
+            threads,
         )
         there.close()
         here.setblocking(False)
@@ -91,13 +93,13 @@ class Forkserver:
                 pid, status = map(int, numbers)
                 worker_gone = self.living.pop(pid, None)
                 if worker_gone is not None:
-                    worker_gone.status = status
-                    worker_gone.link.hang_up()
+                    worker_gone.ended(status)
 
     def _ended(self) -> None:
         board.forget(self.control)
         self.control.close()
-        forkservers.pop(next((key for key, value in forkservers.items() if value is self), ()), None)
+        for kind in [kind for kind, server in forkservers.items() if server is self]:
+            forkservers.pop(kind, None)
         _reap(self.pid)
         for worker in [*self.living.values(), *self.unborn]:  # they die with it, and nobody else will tell
             worker.link.hang_up()

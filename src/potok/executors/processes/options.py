@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from potok.executors.processes.limits import hold_threads, resident_bytes
 from potok.links.packing import Packed
 
 if TYPE_CHECKING:
@@ -23,11 +24,15 @@ class Options(NamedTuple):
     preload: tuple[str, ...] = ()
     start_method: str | None = None
     max_tasks_per_worker: int | None = None
+    max_rss: int | None = None
+    threads: int = 1  # that libraries may start in each worker
 
     def __str__(self) -> str:
         default = Options()
         return ", ".join(
-            f"{name}={value!r}" for name, value in self._asdict().items() if value != getattr(default, name)
+            f"{name}={value!r}"
+            for name, value in self._asdict().items()
+            if value != getattr(default, name) and name != "threads"
         )
 
     # ── as `potok.remote.crew` sees them ────────────────────────────────────────────────────────────────────
@@ -41,18 +46,27 @@ class Options(NamedTuple):
 
         return Processes(self)
 
+    def prepare(self) -> None:
+        if (
+            self.preload or self.initializer is not None
+        ):  # libraries may have been loaded before the first task
+            hold_threads(self.threads)
+
+    def is_too_big(self, pid: int) -> bool | None:
+        return None if self.max_rss is None else resident_bytes(pid) > self.max_rss
+
     def maker(self) -> Maker:
         if self._forks:
             from potok.executors.processes.forking import forkserver_with
 
-            return forkserver_with(self.preload)
-        from potok.executors.processes.spawning import spawner
+            return forkserver_with(self.preload, self.threads)
+        from potok.executors.processes.spawning import spawner_with
 
-        return spawner
+        return spawner_with(self.threads)
 
     def maker_is_gone(self) -> bool:
         if not self._forks:
             return False
         from potok.executors.processes.forking import forkservers
 
-        return self.preload not in forkservers
+        return (self.preload, self.threads) not in forkservers

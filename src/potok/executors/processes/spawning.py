@@ -9,17 +9,21 @@ import subprocess
 import sys
 from functools import partial
 
+from potok.executors.processes.limits import environment
 from potok.remote.board import board
 from potok.remote.crew import Worker, kept
 
-__all__ = ["HANDED_FD", "spawn", "spawner"]
+__all__ = ["HANDED_FD", "spawn", "spawner_with"]
 
 HANDED_FD = 3
 POLL = 0.02  # seconds between two looks whether a process has ended, where nothing tells
 
 
-def spawn(code: str, sock: socket.socket) -> int:
-    """A fresh interpreter that runs `code`, with the socket as descriptor `HANDED_FD`; its pid."""
+def spawn(code: str, sock: socket.socket, threads: int) -> int:
+    """A fresh interpreter that runs `code`, with the socket as descriptor `HANDED_FD`; its pid.
+
+    Libraries that it loads may start so many threads.
+    """
     program = f"import sys; sys.path[:] = {sys.path!r}; {code}"
     arguments = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", program]  # type: ignore[attr-defined]
     fd = os.dup(sock.fileno()) if sock.fileno() == HANDED_FD else sock.fileno()
@@ -27,7 +31,7 @@ def spawn(code: str, sock: socket.socket) -> int:
         return os.posix_spawn(
             sys.executable,
             arguments,
-            os.environ,
+            environment(threads, os.environ),
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, HANDED_FD)],
             setsigmask=[signal.SIGINT],  # until its handler is there
         )
@@ -39,13 +43,15 @@ def spawn(code: str, sock: socket.socket) -> int:
 class Spawner:
     """Starts every worker as a fresh interpreter: slower, but everywhere, and with nothing of this process in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
         self.living: dict[int, Worker] = {}
         self.watched: dict[int, int] = {}  # what tells that a process has ended
 
     def make(self, worker: Worker, there: socket.socket) -> None:
         """Does not wait for it."""
-        pid = spawn(f"from potok.executors.processes.worker import work; work({HANDED_FD})", there)
+        code = f"from potok.executors.processes.worker import work; work({HANDED_FD})"
+        pid = spawn(code, there, self.threads)
         self.living[pid] = worker
         worker.is_called(pid)
         if hasattr(os, "pidfd_open"):
@@ -70,8 +76,7 @@ class Spawner:
             board.forget(fd)
             os.close(self.watched.pop(pid))
         worker = self.living.pop(pid)
-        worker.status = os.waitstatus_to_exitcode(status)
-        worker.link.hang_up()
+        worker.ended(os.waitstatus_to_exitcode(status))
         return True
 
     def descriptors(self, idle: list[Worker]) -> set[int]:
@@ -86,7 +91,24 @@ class Spawner:
         self.living.clear()
 
 
-spawner = Spawner()
-kept.append(spawner.descriptors)
+spawners: dict[int, Spawner] = {}
+"""By how many threads the libraries of their workers may start."""
+
+
+def spawner_with(threads: int) -> Spawner:
+    """The one whose workers are like that."""
+    return spawners.setdefault(threads, Spawner(threads))
+
+
+def _descriptors(idle: list[Worker]) -> set[int]:
+    return {fd for spawner in list(spawners.values()) for fd in spawner.descriptors(idle)}
+
+
+def _forget_all() -> None:
+    for spawner in spawners.values():
+        spawner.forget()
+
+
+kept.append(_descriptors)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=spawner.forget)
+    os.register_at_fork(after_in_child=_forget_all)

@@ -9,7 +9,8 @@ from typing import Any
 
 from potok.kernel.interrupts import harmless
 from potok.remote.home import home
-from potok.remote.working import Job, Worker, flush
+from potok.remote.lines import flush_all, print_whole_lines
+from potok.remote.working import Job, Worker
 
 __all__ = ["work"]
 
@@ -20,7 +21,7 @@ class ProcessWorker(Worker):
     called = "worker process"
 
     def abandon(self, job: Job) -> None:
-        flush()
+        flush_all()
         os._exit(1)
 
     def settle_in(self, path: tuple[str, ...], folder: str) -> None:
@@ -45,6 +46,7 @@ def work(fd: int) -> None:
     signal.signal(signal.SIGINT, _pass_over)
     harmless.append(_pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with the process
+    print_whole_lines()
     worker = ProcessWorker(socket.socket(fileno=fd))
     os.register_at_fork(after_in_child=worker.is_a_copy)
     worker.serve()

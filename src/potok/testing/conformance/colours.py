@@ -155,9 +155,9 @@ class Opened(Block):
         await self._do.enter(self._block)
         return self
 
-    def start(self, fn: Body, *args: Any, name: str | None = None) -> potok.Task[Any]:
+    def start(self, fn: Body, *args: Any, name: str | None = None, carry: Any = ()) -> potok.Task[Any]:
         on, do = self._do.next_place()
-        task: potok.Task[Any] = self._block.start(do.task(fn), *args, on=on, name=name)
+        task: potok.Task[Any] = self._block.start(do.task(fn), *args, on=on, name=name, carry=carry)
         return task
 
     def cancel(self, reason: object = "") -> None:
