@@ -431,7 +431,7 @@ def test_last_events_tell_what_a_dead_worker_did() -> None:
     events = "\n".join(error.last_events)
     assert 0 < len(error.last_events) <= 8
     assert "was given task victim" in events
-    assert "sent items on channel(3)" in events
+    assert "send on channel(3)" in events
     assert error.last_events[-1] == "logged INFO:app:on the way"
 
 

@@ -16,9 +16,15 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
 
 
 def forward(
-    rx: potok.Receiver[int], tx: potok.Sender[int], lock: potok.Lock, selects: bool, work: int
+    rx: potok.Receiver[int],
+    tx: potok.Sender[int],
+    lock: potok.Lock,
+    selects: bool,
+    work: int,
+    begun: potok.Barrier,
 ) -> int:
     """Take items, one way or another, work on each, pass it on under a lock."""
+    begun.wait()
     done = 0
     while True:
         try:
@@ -49,11 +55,12 @@ def test_storm(request: pytest.FixtureRequest, seed: int) -> None:
     selects, work = chance.random() < 0.5, chance.choice((0, 0, 10_000))
     in_tx, in_rx = potok.channel(seed % 4)
     out_tx, out_rx = potok.channel(seed % 3)
-    lock = potok.Lock()
+    lock, begun = potok.Lock(), potok.Barrier(3)
     moment = chance.randrange(ITEMS - 10)  # while both have something to do
     got: list[int] = []
     with pytest.raises(ExceptionGroup) as caught, potok.scope(on=STORMED, on_fail="collect") as s:
-        workers = [s.start(forward, in_rx, out_tx, lock, selects, work) for _ in range(2)]
+        workers = [s.start(forward, in_rx, out_tx, lock, selects, work, begun) for _ in range(2)]
+        begun.wait()  # one that is killed before it begins is only started again, on another worker
         pids = [worker.pid for worker in workers]
         feeder = s.start(feed, in_tx, on="threads")
         with pytest.raises(potok.ClosedError):  # the cause: the death of a task that sent

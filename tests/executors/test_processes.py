@@ -444,7 +444,7 @@ def test_worker_that_closes_its_link_is_an_error_of_its_task() -> None:
         bad = s.start(closes_all_descriptors)
         bad.join()
         assert s.start(abs, -1).result() == 1
-    assert caught.group_contains(potok.WorkerDied, match="closed its link to the program")
+    assert caught.group_contains(potok.WorkerDied, match="closed its link")
 
 
 def test_initializer_runs_once_in_each_worker() -> None:

@@ -182,7 +182,7 @@ class Worker:
         if self.status is not None and (self.fault is None or self.status != -signal.SIGKILL):
             how = self._ended_how(self.status)
         elif self.fault is not None and GONE in str(self.fault):
-            how = "closed its link to the program (all file descriptors, perhaps) and was killed"
+            how = f"closed its link (all its file descriptors, perhaps) and was killed, as {self.fault}"
         elif self.fault is not None or cause is not None:
             how = f"was stopped, as {self.fault or cause}"
         return WorkerDied(
