@@ -24,6 +24,7 @@ from potok.errors import RemoteError
 __all__ = [
     "ATOMS",
     "LARGE",
+    "PLAIN",
     "Carrying",
     "Handles",
     "Packed",
