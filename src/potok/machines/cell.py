@@ -86,7 +86,11 @@ class Box(Generic[T]):
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _call(content: Any, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def _call(content: Any, name: str, *args: Any) -> Any:
+    return _at_rest(getattr(content, name)(*args))
+
+
+def _call_with(content: Any, name: str, options: dict[str, Any], *args: Any) -> Any:
     return _at_rest(getattr(content, name)(*args, **options))
 
 
@@ -128,6 +132,7 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "set": setattr,
     "del": delattr,
     "call": _call,
+    "call with": _call_with,
     "apply": _apply,
 }
 """What is done with the object, by its name on the way; called with the object and the arguments."""

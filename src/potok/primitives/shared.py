@@ -95,7 +95,9 @@ class _Operated(Generic[T]):
         self._step("del", name)
 
     def _call(self, method: str, /, *args: Any, **options: Any) -> Any:
-        return self._step("call", method, args, options)
+        if options:
+            return self._step("call with", method, options, *args)
+        return self._step("call", method, *args)
 
     def _refuse_own(self, name: str) -> None:
         if hasattr(type(self), name):
@@ -135,14 +137,17 @@ class Shared(_Operated[T]):
         object.__setattr__(self, "_machine", machine)
 
     def _step(self, name: str, *args: Any) -> Any:
-        task = current_task()
-        if task.trap:
-            attend(task, SAID[name], "shared.aatomic(...)")
-        return self._do(task, name, args)
+        return self._do(SAID[name], "shared.aatomic(...)", name, args)
 
-    def _do(self, task: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
+    def _do(self, call: str, instead: str, name: str, args: tuple[Any, ...]) -> Any:
         """Do it in plain code, waiting for the lock."""
-        machine = self._machine
+        machine, task = self._machine, current_task()
+        if not machine.away and machine.held_by(task):
+            return _here(
+                task, machine, name, args
+            )  # also inside a function that an `async def` task has run here
+        if task.trap:
+            attend(task, call, instead)
         if machine.away:
             return opened(perform(machine, machine.step, task, name, args, call="atomic"))
         perform(machine, machine.acquire, task, call="atomic")
@@ -170,10 +175,7 @@ class Shared(_Operated[T]):
             own, as often as it is called, which is once; it ends there even if the caller's process dies meanwhile.
         """
         _check(fn, "atomic")
-        task = current_task()
-        if task.trap:
-            attend(task, "atomic()", "aatomic()")
-        return self._do(task, "apply", (fn, *args))  # type: ignore[no-any-return]
+        return self._do("atomic()", "aatomic()", "apply", (fn, *args))  # type: ignore[no-any-return]
 
     async def aatomic(self, fn: Callable[[T, *Ts], R], *args: *Ts) -> R:
         """The awaitable spelling of `atomic`. `fn` is a plain function; on this very loop it may not wait."""
@@ -241,8 +243,13 @@ class Locked(Generic[T]):
         self._machine = machine
 
     def __enter__(self) -> Held[T]:
-        machine = self._machine
-        perform(machine, machine.acquire, current_task(), call="locked")
+        machine, task = self._machine, current_task()
+        if not machine.away and machine.held_by(task):  # it does not wait: also where waiting is refused
+            machine.guard.run(carrier(), machine.acquire, None, task)
+            return Held(machine)
+        if task.trap:
+            attend(task, "`with shared.locked()`", "shared.aatomic(...)`, or `async with shared.locked()")
+        perform(machine, machine.acquire, task, call="locked")
         return Held(machine)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: types.TracebackType | None) -> None:
@@ -345,5 +352,6 @@ SAID: Final = {
     "set": "setting an attribute of a Shared",
     "del": "deleting an attribute of a Shared",
     "call": "a method of a Shared",
+    "call with": "a method of a Shared",
 }
 """How a message calls each step."""
