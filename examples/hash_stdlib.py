@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a folder of scripts, not a package
 """The SHA-256 and the number of lines of a file: a function for `potok map`.
 
     potok map examples/hash_stdlib.py:digest "/usr/lib/python3.11/**/*.py" --progress -o out.jsonl

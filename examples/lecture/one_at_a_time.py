@@ -14,9 +14,9 @@ import potok
 def print_twice(item: object, lock: potok.Lock) -> None:
     """Print the item on two lines, with nobody else's in between."""
     with lock:
-        print("first ", item, flush=True)
+        print(f"first {item}", flush=True)
         potok.sleep(0)  # others would have their turn now
-        print("second", item, flush=True)
+        print(f"second {item}", flush=True)
 
 
 def main(on: str) -> None:

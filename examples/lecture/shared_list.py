@@ -2,8 +2,8 @@
 
     python examples/lecture/shared_list.py --on processes
 
-`multiprocessing` needs a Manager for it, a process of its own that holds the list. Here the list stays where it is; what
-tasks elsewhere do with it comes to it, one step at a time. `for` goes over a snapshot of it.
+`multiprocessing` needs a Manager for it, a process of its own that holds the list. Here the list stays where it is;
+what tasks elsewhere do with it comes to it, one step at a time. `for` goes over a snapshot of it.
 """
 
 import argparse

@@ -13,7 +13,7 @@ import potok
 
 def print_continent(continent: str = "Asia") -> None:
     """Print a line."""
-    print("The name of the continent is:", continent, flush=True)
+    print(f"The name of the continent is: {continent}", flush=True)
 
 
 def main(on: str) -> None:
