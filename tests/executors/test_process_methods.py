@@ -243,3 +243,18 @@ def test_consumers_in_processes_empty_a_queue_and_end_with_it() -> None:
         queue.shutdown()
         got = [task.result() for task in tasks]
     assert sorted(got[0] + got[1]) == list(range(50))
+
+
+def run_inline(ends: list[Any], event: potok.Event, total: potok.Value[int]) -> list[Any]:
+    got = Outcomes()
+    for call in (ends[0].recv, event.wait, lambda: total.atomic(lambda box: box.value)):
+        got.of(potok.run, call, on="inline")
+    return got
+
+
+def test_inline_task_in_a_worker_waits_for_nobody() -> None:
+    """What would wait elsewhere is called back and refused; what is done at once is done."""
+    tx, rx = potok.channel()
+    with tx, potok.scope(on=TESTED) as s:
+        got = s.start(run_inline, [rx], potok.Event(), potok.Value(3)).result()
+    assert got == ["DeadlockError", "DeadlockError", 3]
