@@ -92,7 +92,8 @@ class Cell(MachineTest):
     @rule(lost=st.booleans())
     def take_back(self, lost):
         owner = self.holder
-        self.machine.take_back(owner, self.depth, "killed" if lost else "")
+        owner.gone = "killed" if lost else ""
+        self.machine.take_back(owner, self.depth)
         self.agent, self.nested = None, 0
         self.released()
         if lost and self.holder is owner:

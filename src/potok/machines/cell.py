@@ -52,9 +52,14 @@ class CellMachine(RLockMachine):
         self.holder = to
         return self.depth
 
-    def take_back(self, owner: Any, depth: int, lost: str = "") -> None:
-        """Undo `lend`, and release it once in the owner's name; `lost` says why that one is gone for good, if it is."""
+    def take_back(self, owner: Any, depth: int) -> None:
+        """Undo `lend`, and release it once in the owner's name.
+
+        An owner that is gone for good by then says why in its `gone`: whoever lost it has told it before looking for
+        locks that it holds. So either that one finds the lock in its hands, or we find it gone.
+        """
         self.holder, self.depth = owner, depth
+        lost = getattr(owner, "gone", "")
         self.release(owner)
         if lost and self.holder is owner:
             self.abandon(lost)

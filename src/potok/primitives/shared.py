@@ -79,8 +79,8 @@ class _Operated(Generic[T]):
     # ── attributes and methods ──────────────────────────────────────────────────────────────────────────────
 
     def __getattr__(self, name: str) -> Any:
+        _refuse_private(name)  # first: also where there is no machine yet
         machine = self._machine
-        _refuse_private(name)
         methods = machine.methods if machine.away else methods_of(type(machine.content))
         return partial(self._call, name) if name in methods else self._step("get", name)
 
@@ -275,7 +275,7 @@ class Namespace(Shared[Names]):
 
     __slots__ = ()
 
-    def __init__(self, **names: Any) -> None:
+    def __init__(self, /, **names: Any) -> None:
         for name in names:
             _refuse_private(name)
             self._refuse_own(name)

@@ -162,15 +162,16 @@ class Step(Party):
             _threads.start(errand)
         except BaseException as error:  # no more threads
             withdraw_task(errand, me, error)
-            self._end(error)
+            self._end(self._told_of(error))
 
     def _run_errand(self, work: Callable[[], Any]) -> None:
+        told = value = None
         try:
             value = work()
         except BaseException as error:
-            self._end(error)
-        else:
-            self._end(None, value)
+            told = self._told_of(error)
+        look_out()  # who is handed the lock now may be the next
+        self._end(told, value)
 
     def _whole(self) -> Any:
         """Open the arguments, do it, pack the outcome."""
@@ -182,15 +183,14 @@ class Step(Party):
         del given, args  # what was sent may be the last reference to something elsewhere
         return value if type(value) in PLAIN else pack(value)
 
-    def _end(self, error: BaseException | None, value: Any = None) -> None:
+    def _told_of(self, error: BaseException) -> Any:
+        if self.recalled and isinstance(error, Cancelled):
+            return RECALLED_TOLD
+        return ("error", *pack_error(error, "at the home of the object"))
+
+    def _end(self, told: Any, value: Any = None) -> None:
         """Give the lock back, then answer."""
-        cell, owner = self.cell, self.owner
-        told = None
-        if error is not None:
-            recalled = self.recalled and isinstance(error, Cancelled)
-            told = RECALLED_TOLD if recalled else ("error", *pack_error(error, "at the home of the object"))
-        look_out()  # for the next in line, who is handed the lock now
-        cell.guard.run(carrier(), cell.take_back, owner, self.depth, getattr(owner, "gone", ""))
+        self.cell.guard.run(carrier(), self.cell.take_back, self.owner, self.depth)
         if told is None:
             self.link.answer(self.number, value)
         else:
