@@ -31,13 +31,13 @@ from potok.kernel.pool import PooledThreads, look_out
 from potok.kernel.root import root
 from potok.kernel.starting import withdraw_task
 from potok.kernel.task import Task
-from potok.links.packing import PLAIN, opened, pack, pack_error
+from potok.links.packing import PLAIN, Ref, opened, pack, pack_error
 from potok.machines.cell import NOT_HELD, STEPS, CellMachine, is_plain, methods_of
 from potok.machines.waiting import PARKED
 from potok.remote import code, sync
 from potok.remote.board import board
 from potok.remote.calling import ask, park_for
-from potok.remote.home import PARKED_TOLD, RECALLED_TOLD, Home, Party, home, me_as_owner, told_of
+from potok.remote.home import PARKED_TOLD, RECALLED_TOLD, Home, Owner, Party, home, me_as_owner, told_of
 from potok.remote.link import Link
 from potok.remote.sync import RemoteLock
 
@@ -49,7 +49,12 @@ CALLER_GONE = "whoever asked for it was cancelled, is out of time, or is no more
 class RemoteCell(RemoteLock):
     """What stands here for a shared object elsewhere."""
 
-    __slots__ = ("_methods",)
+    __slots__ = ("_methods", "_user")
+
+    def __init__(self, ref: Ref, *spec: Any) -> None:
+        super().__init__(ref, *spec)
+        self._methods: frozenset[str] | None = None
+        self._user: Owner | None = None
 
     def step(self, party: Any, owner: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
         """Have it done at home: parks; what it gave, maybe packed."""
@@ -67,7 +72,10 @@ class RemoteCell(RemoteLock):
             if type(arg) not in PLAIN:
                 given = pack(given)
                 break
-        request = (*self.ref, op, party is not None, (me_as_owner(owner), name, given))
+        user = self._user
+        if user is None or user[1] != owner.id:  # mostly it is the same task again
+            user = self._user = me_as_owner(owner)
+        request = (*self.ref, op, party is not None, (user, name, given))
         if party is not None:
             return park_for(self, party, "atomic" if name == "code" else name, request)
         return ask(request)
@@ -75,11 +83,9 @@ class RemoteCell(RemoteLock):
     @property
     def methods(self) -> frozenset[str]:
         """Names that are called rather than read. Asked once."""
-        try:
-            return self._methods
-        except AttributeError:
-            self._methods: frozenset[str] = frozenset(ask(self.request("methods", False, ())))
-            return self._methods
+        if self._methods is None:
+            self._methods = frozenset(ask(self.request("methods", False, ())))
+        return self._methods
 
     def describe(self) -> str:
         return f"shared {self.known[1]} of another address space"
