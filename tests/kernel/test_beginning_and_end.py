@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 import potok
-from potok.kernel import pool
-from potok.kernel import root
+from potok.kernel import pool, root
 
 
 def park() -> None:
