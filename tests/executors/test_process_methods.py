@@ -1,5 +1,6 @@
 """Queues and pipes between processes: every method does there what it does here, wherever their home is."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -258,3 +259,20 @@ def test_inline_task_in_a_worker_waits_for_nobody() -> None:
     with tx, potok.scope(on=TESTED) as s:
         got = s.start(run_inline, [rx], potok.Event(), potok.Value(3)).result()
     assert got == ["DeadlockError", "DeadlockError", 3]
+
+
+def receive_three(rx: potok.Receiver[Any]) -> list[Any]:
+    got = Outcomes()
+    for _ in range(3):
+        got.of(rx.recv)
+    return [item.is_set() if isinstance(item, potok.Event) else item for item in got]
+
+
+@pytest.mark.parametrize("capacity", [3, potok.UNBOUNDED])
+def test_what_was_sent_before_a_channel_was_shared_arrives(capacity: Any) -> None:
+    """Handles and lists; what can't be pickled is an error of its receiver, and the others come all the same."""
+    tx, rx = potok.channel(capacity)
+    for item in (potok.Event(), threading.Lock(), [1]):
+        tx.send(item)
+    with potok.scope(on=TESTED) as s:
+        assert s.start(receive_three, rx).result() == [False, "RemoteError", [1]]
