@@ -140,7 +140,8 @@ TestCell = Cell.TestCase
 
 
 def test_reports_call_it_by_what_it_holds():
-    assert CellMachine({}).describe() == "shared dict"
+    told = [CellMachine(content).describe() for content in ({}, Names(), Box(0))]
+    assert told == ["shared dict", "shared namespace", "shared value"]
 
 
 @pytest.mark.parametrize(

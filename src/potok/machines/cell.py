@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from potok.machines.lock import RLockMachine
 
-__all__ = ["NOT_HELD", "STEPS", "Box", "CellMachine", "Names", "is_plain", "methods_of"]
+__all__ = ["NOT_HELD", "STEPS", "Box", "CellMachine", "Names", "is_plain", "kind_of", "methods_of"]
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class CellMachine(RLockMachine):
             self.abandon(lost)
 
     def describe(self) -> str:
-        return f"shared {type(self.content).__name__}"
+        return f"shared {kind_of(self.content)}"
 
 
 class Names(SimpleNamespace):
@@ -86,6 +86,14 @@ class Box(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Value({self.value!r})"
+
+
+def kind_of(content: Any) -> str:
+    """What reports call it."""
+    return _KINDS.get(type(content), type(content).__name__)
+
+
+_KINDS: Final[dict[type, str]] = {Names: "namespace", Box: "value"}
 
 
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────

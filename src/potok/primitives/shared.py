@@ -171,8 +171,8 @@ class Shared(_Operated[T]):
             Cancelled, TimeoutError (of a `potok.timeout` around it): `fn` has not begun, or met it at a park point of
             its own; one that is under way and does not wait runs to its end, and its result is returned.
 
-        Executors: the same on all. From another address space `fn` runs as a task of the home's, on a thread of its
-            own, as often as it is called, which is once; it ends there even if the caller's process dies meanwhile.
+        Executors: the same on all. Called from another address space, `fn` runs once, as a task of the home's, on a
+            thread of its own, and to its end even if the caller's process dies meanwhile (unless it waits: see above).
         """
         _check(fn, "atomic")
         return self._do("atomic()", "aatomic()", "apply", (fn, *args))  # type: ignore[no-any-return]

@@ -32,7 +32,7 @@ from potok.kernel.root import root
 from potok.kernel.starting import withdraw_task
 from potok.kernel.task import Task
 from potok.links.packing import PLAIN, Ref, opened, pack, pack_error
-from potok.machines.cell import NOT_HELD, STEPS, CellMachine, is_plain, methods_of
+from potok.machines.cell import NOT_HELD, STEPS, CellMachine, is_plain, kind_of, methods_of
 from potok.machines.waiting import PARKED
 from potok.remote import code, sync
 from potok.remote.board import board
@@ -231,7 +231,7 @@ def _export(cell: Any) -> tuple[Any, ...]:
     if isinstance(cell, RemoteCell):
         return cell.known
     home.locks.add(cell)
-    return "cell", type(cell.content).__name__
+    return "cell", kind_of(cell.content)
 
 
 home.serves[CellMachine] = serve
