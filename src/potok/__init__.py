@@ -34,6 +34,7 @@ from potok.primitives.logs import logs
 from potok.primitives.pipes import Pipe, pipe
 from potok.primitives.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, SimpleQueue
 from potok.primitives.scopes import scope, shield, timeout
+from potok.primitives.shared import Namespace, Shared, Value, share
 from potok.primitives.sync import Barrier, BoundedSemaphore, Event, Semaphore
 from potok.primitives.tasks import (
     asleep,
@@ -66,6 +67,7 @@ __all__ = [
     "Lagged",
     "LifoQueue",
     "Lock",
+    "Namespace",
     "Pipe",
     "PotokError",
     "PriorityQueue",
@@ -76,11 +78,13 @@ __all__ = [
     "ScopeError",
     "Semaphore",
     "Sender",
+    "Shared",
     "ShutDown",
     "SimpleQueue",
     "Subscriber",
     "Task",
     "TaskCancelled",
+    "Value",
     "WorkerDied",
     "WouldBlock",
     "after",
@@ -103,6 +107,7 @@ __all__ = [
     "run",
     "scope",
     "select",
+    "share",
     "shield",
     "sleep",
     "starmap",

@@ -89,7 +89,7 @@ def potok_map(
 # ── functions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("on", ["threads", "coroutines", "inline"])
+@pytest.mark.parametrize("on", ["threads", "coroutines", "processes", "inline"])
 @pytest.mark.parametrize(
     "function", ["tools_of_mine:double", "tools_of_mine.py:double", "./tools_of_mine.py:double"]
 )
@@ -139,7 +139,7 @@ def test_output_is_utf8_whatever_the_locale() -> None:
         (["*_of_mine.py", "-o", "./tools_of_mine.py"], "is one of the inputs"),
         (["tools_of_mine.py", "-j", "0"], "N must be a whole number >= 1, not '0'"),
         (["tools_of_mine.py", "-j", "two"], "N must be a whole number >= 1, not 'two'"),
-        (["tools_of_mine.py", "--on", "processes"], "invalid choice: 'processes'"),
+        (["tools_of_mine.py", "--on", "interpreters"], "invalid choice: 'interpreters'"),
         ([], "INPUT"),
     ],
 )

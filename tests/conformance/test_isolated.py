@@ -80,3 +80,34 @@ def test_lambdas_and_closures_can_be_copied() -> None:
 
     with potok.scope(on=ISOLATED) as s:
         assert s.start(apply, lambda value: value * factor, 5).result() == 15
+
+
+def get_and_change(shared: potok.Shared[dict[str, list[int]]], mine: list[int]) -> None:
+    shared["k"].append(99)
+    shared["mine"] = mine
+    mine.append(99)
+    shared.atomic(lambda content, given: content["k"].append(given[0]), [2])
+    shared.atomic(lambda content: content["k"]).append(99)
+    with shared.locked() as proxy:
+        proxy["k"].append(99)
+
+
+def test_a_shared_object_is_no_copy_but_what_comes_and_goes_is() -> None:
+    """Its steps and functions take and give copies; the functions change the object itself."""
+    shared: potok.Shared[dict[str, list[int]]] = potok.share({"k": [1]})
+    with potok.scope(on=ISOLATED) as s:
+        s.start(get_and_change, shared, [5])
+    assert shared.atomic(dict.copy) == {"k": [1, 2], "mine": [5]}
+
+
+def share_and_change() -> potok.Shared[list[int]]:
+    mine = [1]
+    shared = potok.share(mine)
+    mine.append(99)
+    return shared
+
+
+def test_what_is_shared_is_copied() -> None:
+    """Who shares it keeps what they had."""
+    with potok.scope(on=ISOLATED) as s:
+        assert list(s.start(share_and_change).result()) == [1]

@@ -87,9 +87,9 @@ def test_break_cancels_the_rest(stuck: StuckFn, pooled: str) -> None:
 
 
 @pytest.mark.stress
-def test_with_waits_until_all_have_ended(stuck: StuckFn, pooled: str) -> None:
+def test_with_waits_until_all_have_ended(stuck: StuckFn, near: str) -> None:
     recorder, fn = stuck
-    with potok.map(fn, range(5), on=pooled, workers=2) as results:
+    with potok.map(fn, range(5), on=near, workers=2) as results:
         assert next(results) == 0
     assert recorder.reasons
     assert potok.tasks() == []
@@ -97,13 +97,11 @@ def test_with_waits_until_all_have_ended(stuck: StuckFn, pooled: str) -> None:
 
 @pytest.mark.parametrize("run", [potok.run, lambda main: asyncio.run(main())], ids=["potok", "asyncio"])
 @pytest.mark.stress
-def test_async_with_waits_until_all_have_ended(
-    stuck: StuckFn, pooled: str, run: Callable[[Any], None]
-) -> None:
+def test_async_with_waits_until_all_have_ended(stuck: StuckFn, near: str, run: Callable[[Any], None]) -> None:
     recorder, fn = stuck
 
     async def main() -> None:
-        async with potok.map(fn, range(5), on=pooled, workers=2) as results:
+        async with potok.map(fn, range(5), on=near, workers=2) as results:
             assert await anext(results) == 0
         assert recorder.reasons
 
@@ -111,16 +109,16 @@ def test_async_with_waits_until_all_have_ended(
     assert potok.tasks() == []
 
 
-def test_error_in_the_consumer_cancels_the_rest(stuck: StuckFn, pooled: str) -> None:
+def test_error_in_the_consumer_cancels_the_rest(stuck: StuckFn, near: str) -> None:
     recorder, fn = stuck
-    with pytest.raises(ZeroDivisionError), potok.map(fn, range(5), on=pooled, workers=2) as results:
+    with pytest.raises(ZeroDivisionError), potok.map(fn, range(5), on=near, workers=2) as results:
         sum(1 // result for result in results)
     assert recorder.reasons
 
 
-def test_close_waits_and_ends_the_iteration(stuck: StuckFn, pooled: str) -> None:
+def test_close_waits_and_ends_the_iteration(stuck: StuckFn, near: str) -> None:
     recorder, fn = stuck
-    results = potok.map(fn, range(5), on=pooled, workers=2)
+    results = potok.map(fn, range(5), on=near, workers=2)
     assert next(results) == 0
     results.close()
     assert recorder.reasons
@@ -155,11 +153,11 @@ def test_plain_for_is_refused_in_async_def(on: str) -> None:
 
 
 @pytest.mark.stress
-def test_cancelling_the_scope_reaches_the_workers(stuck: StuckFn, pooled: str) -> None:
+def test_cancelling_the_scope_reaches_the_workers(stuck: StuckFn, near: str) -> None:
     """At once, also while the consumer is busy with a result, and through the scope's own tree."""
     recorder, fn = stuck
     with potok.scope() as scope:
-        for _ in potok.map(fn, range(5), on=pooled, workers=2):
+        for _ in potok.map(fn, range(5), on=near, workers=2):
             scope.cancel("enough")
             with potok.shield():
                 assert recorder.ended.wait(10)

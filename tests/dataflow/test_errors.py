@@ -58,17 +58,17 @@ def test_bad_item_of_several_iterables_holds_the_arguments(on: str) -> None:
     assert isinstance(bad.error, ZeroDivisionError)
 
 
-def test_traceback_shows_the_function_and_not_the_worker(on: str) -> None:
+def test_traceback_shows_the_function_and_not_the_worker(on_near: str) -> None:
     """What the user sees: where it was read, then where it failed."""
     try:
-        list(potok.map(picky, [3], on=on))
+        list(potok.map(picky, [3], on=on_near))
     except ValueError as error:
         names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     assert names[-1] == "picky"
     assert not {"_work", "_awork", "apply", "aapply", "take"} & set(names)
 
 
-def test_error_of_an_item_keeps_no_item_alive(on: str) -> None:
+def test_error_of_an_item_keeps_no_item_alive(on_near: str) -> None:
     """A BadItem that is kept keeps its own item, not the worker's next ones."""
 
     class Item:
@@ -80,7 +80,7 @@ def test_error_of_an_item_keeps_no_item_alive(on: str) -> None:
 
     first, second = Item(), Item()
     ref = weakref.ref(second)
-    with potok.map(fail_first, iter([first, second]), on=on, on_error="return", workers=1) as results:
+    with potok.map(fail_first, iter([first, second]), on=on_near, on_error="return", workers=1) as results:
         bad = list(results)
     del second, results
     gc.collect()
@@ -102,7 +102,7 @@ def test_error_stops_pulling(pooled: str) -> None:
     assert len(pulled) <= 3 + 5
 
 
-def test_error_cancels_what_still_runs(pooled: str) -> None:
+def test_error_cancels_what_still_runs(near: str) -> None:
     """Others are told at their next park point; leaving the `with` block waits for that."""
     begun, ended = potok.Event(), []
 
@@ -117,7 +117,7 @@ def test_error_cancels_what_still_runs(pooled: str) -> None:
             ended.append(str(reason))
             raise
 
-    with pytest.raises(ValueError, match="first"), potok.map(work, range(2), on=pooled, workers=2) as results:
+    with pytest.raises(ValueError, match="first"), potok.map(work, range(2), on=near, workers=2) as results:
         list(results)
     assert ended == ["cancelled: its map has ended"]
 
@@ -225,7 +225,6 @@ def test_interrupt_while_pulling_is_not_kept(on: str) -> None:
         ((picky, 5), {}, TypeError, "iterable 1 .* 5"),
         ((picky, [1], None), {}, TypeError, "iterable 2 .* None"),
         ((picky, [1]), {"on": "auto"}, ValueError, "'auto' is not in this version"),
-        ((picky, [1]), {"on": "processes"}, ValueError, "'processes' is not in this version"),
         ((picky, [1]), {"on": "interpreters"}, ValueError, "'interpreters' is not in this version"),
         ((picky, [1]), {"on": "clouds"}, ValueError, "'clouds'"),
         ((picky, [1]), {"on": 7}, TypeError, "on must be"),

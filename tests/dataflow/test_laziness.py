@@ -91,7 +91,7 @@ def test_slow_input_does_not_hold_results_back(pooled: str) -> None:
     assert seen == [0, 1, 2]
 
 
-def test_auto_window_is_four_times_the_workers(pooled: str) -> None:
+def test_auto_window_is_four_times_the_workers(near: str) -> None:
     items = Counted()
     going = potok.Event()
 
@@ -105,7 +105,7 @@ def test_auto_window_is_four_times_the_workers(pooled: str) -> None:
                 going.set()
             yield x
 
-    with potok.map(work, watched(), on=pooled, workers=3) as results:
+    with potok.map(work, watched(), on=near, workers=3) as results:
         next(results)
         assert items.pulled == 12
 

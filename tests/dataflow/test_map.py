@@ -239,7 +239,7 @@ def test_in_order_waits_for_the_slow(pooled: str) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_as_many_at_a_time_as_workers(pooled: str, workers: int) -> None:
+def test_as_many_at_a_time_as_workers(near: str, workers: int) -> None:
     """`workers` items are worked on together (they meet at a barrier), and never one more."""
     meet = potok.Barrier(workers)
     lock, busy, most = threading.Lock(), 0, 0
@@ -255,7 +255,7 @@ def test_as_many_at_a_time_as_workers(pooled: str, workers: int) -> None:
         return x
 
     count = 4 * workers
-    assert list(potok.map(work, range(count), on=pooled, workers=workers)) == list(range(count))
+    assert list(potok.map(work, range(count), on=near, workers=workers)) == list(range(count))
     assert most == workers
 
 
@@ -330,10 +330,10 @@ def test_contextvars_follow() -> None:
     assert set(potok.map(lambda _: var.get(), range(5), on="threads", workers=2)) == {"set"}
 
 
-def test_results_that_are_exceptions_or_none_are_results(on: str) -> None:
+def test_results_that_are_exceptions_or_none_are_results(on_near: str) -> None:
     error = ValueError("a value")
     values = [None, error, StopIteration()]
-    assert list(potok.map(lambda x: x, values, on=on)) == values
+    assert list(potok.map(lambda x: x, values, on=on_near)) == values
 
 
 def test_import_does_not_shadow() -> None:

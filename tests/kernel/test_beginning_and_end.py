@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 import potok
-from potok.executors import threads
-from potok.kernel import root
+from potok.kernel import pool, root
 
 
 def park() -> None:
@@ -32,13 +31,13 @@ def test_a_cancellation_between_joining_the_scope_and_beginning_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It finds a task that no kernel has yet."""
-    begin = threads.PooledThreads.start
+    begin = pool.PooledThreads.start
 
     def start(self: Any, task: Any) -> None:
         scope.cancel("early")
         begin(self, task)
 
-    monkeypatch.setattr(threads.PooledThreads, "start", start)
+    monkeypatch.setattr(pool.PooledThreads, "start", start)
     with potok.scope(on="threads") as scope:
         task = scope.start(park)
     with pytest.raises(potok.TaskCancelled, match="early"):
@@ -51,7 +50,7 @@ def test_a_task_that_can_not_be_started_is_no_member(monkeypatch: pytest.MonkeyP
     def take(self: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threads.Pool, "take", take)
+    monkeypatch.setattr(pool.Pool, "take", take)
     tx, rx = potok.channel()
     with potok.scope(on="threads") as scope, rx:
         with pytest.raises(RuntimeError, match="new thread"):

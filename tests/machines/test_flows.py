@@ -80,9 +80,7 @@ class Space:
 class FlowsTest(RuleBasedStateMachine):
     """See the invariants of `machines.flows` and `machines.mailbox`."""
 
-    @initialize(
-        capacity=st.sampled_from([1, 2, 5, None]), windows=st.tuples(*[st.sampled_from([0, 1, 8])] * 2)
-    )
+    @initialize(capacity=st.sampled_from([1, 2, 5, None]), windows=st.tuples(*[st.sampled_from([0, 1, 8])] * 2))
     def begin(self, capacity, windows):
         self.capacity = capacity
         self.lost = []
@@ -251,9 +249,7 @@ class FlowsTest(RuleBasedStateMachine):
                 if waiter.error is None:
                     self.received.append(waiter.value)
                 else:
-                    assert (
-                        self.rx if where == 0 else self.spaces[where].rx
-                    ).closed or not self._someone_sends()
+                    assert (self.rx if where == 0 else self.spaces[where].rx).closed or not self._someone_sends()
         self.lost += self.machine.take_lost()
 
     def _someone_sends(self):
@@ -302,11 +298,9 @@ class FlowsTest(RuleBasedStateMachine):
         for space in self.spaces.values():
             if not space.dead:
                 left += space.inbox.buffer
-        assert (
-            sorted([*left, *self.received, *self.lost])
-            == sorted(item for item in self.sent if item not in self.maybe)
-            or self.maybe
-        )
+        assert sorted([*left, *self.received, *self.lost]) == sorted(
+            item for item in self.sent if item not in self.maybe
+        ) or self.maybe
         if self.receiving:
             assert not left, f"{left} lie there while somebody waits"
             assert self._someone_sends(), "receivers wait, and nobody can send"

@@ -4,6 +4,7 @@ mapping    what users call, and the checks of its arguments
 results    the iterator they get, in both colours
 inline     the plain loop
 pooled     the window of items that are with the workers
+batched    the same, with batches, for workers in other processes
 crew       the workers, and the task that owns them
 progress   how far it is, in plain lines
 """

@@ -23,9 +23,11 @@ from typing import Any
 import potok
 from potok.dataflow.plan import Outcome, Plan, failure_of
 
-__all__ = ["Reins", "hire"]
+__all__ = ["LOST", "Crew", "Reins", "hire"]
 
 DONE = "its map has ended"
+LOST = -1
+"""The index of what is no item: the error is that a worker has died, or can't be started with that function."""
 
 _numbers = itertools.count(1)
 
@@ -44,10 +46,10 @@ class Crew:
         self._jobs = jobs
         self._outcomes = outcomes
 
-    def start(self, number: int) -> None:
-        """Start worker `number`, counted from 1."""
+    def start(self, number: int, *rest: Any) -> None:
+        """Start worker `number`, counted from 1; with work that another has left."""
         work = self._awork if self._plan.is_async else self._work
-        self._scope.start(work, number, name=f"{self._name}.{number}")
+        self._scope.start(work, number, *rest, name=f"{self._name}.{number}")
 
     def _work(self, number: int) -> None:
         job = outcome = None
@@ -138,7 +140,7 @@ class Reins:
             await self.owner
 
 
-def hire(plan: Plan, awaiting: bool) -> Reins:
+def hire(plan: Plan, awaiting: bool, kind: type[Crew]) -> Reins:
     """Start the supervisor of a map whose consumer is the current task; `awaiting`: in `async for`."""
     jobs_tx, jobs = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): jobs")
     outcomes, outcomes_rx = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): outcomes")
@@ -147,12 +149,12 @@ def hire(plan: Plan, awaiting: bool) -> Reins:
     here, around = potok.current_task(), potok.current_scope()
     enclosed = isinstance(around, type(potok.scope()))
     if awaiting and _needs_running_loop(plan, here, enclosed):
-        owner: Any = _start_in_running_loop(_aown(plan, name, jobs, outcomes, watch), name)
+        owner: Any = _start_in_running_loop(_aown(kind, plan, name, jobs, outcomes, watch), name)
         return Reins(jobs_tx, outcomes_rx, leash, owner)
     on = _EXECUTORS.get(here.executor)
     caller = (here,) if enclosed else ()
     # The watch is shared, in a tuple: handed over, it would tie the leash to the outcomes that the consumer waits for.
-    owner = around.start(_own, plan, name, jobs, outcomes, (watch,), leash, *caller, on=on, name=name)
+    owner = around.start(_own, kind, plan, name, jobs, outcomes, (watch,), leash, *caller, on=on, name=name)
     for end in (jobs, outcomes):  # the supervisor has its own; but the leash stays with the consumer
         end.close()
     return Reins(jobs_tx, outcomes_rx, leash, owner)
@@ -163,6 +165,7 @@ _EXECUTORS = {"inline": "threads", "threads": "threads", "coroutines": "coroutin
 
 
 def _own(
+    kind: type[Crew],
     plan: Plan,
     name: str,
     jobs: potok.Receiver[Any],
@@ -174,18 +177,22 @@ def _own(
     """Be the supervisor: hold the workers' scope open until the leash is let go, or the consumer ends."""
     leash.close()  # handed over only so that the consumer's own is closed as its scope's body ends
     (watch,) = shared
-    with watch, potok.scope(on=plan.on) as scope:
-        Crew(plan, name, scope, jobs, outcomes).start(1)
-        try:
-            potok.select(watch, *caller)
-        except potok.Cancelled:
-            raise
-        except BaseException:  # noqa: BLE001, S110 - the leash was closed, or the consumer ended in whatever way
-            pass
-        scope.cancel(DONE)
+    try:
+        with watch, potok.scope(on=plan.on) as scope:
+            kind(plan, name, scope, jobs, outcomes).start(1)
+            try:
+                potok.select(watch, *caller)
+            except potok.Cancelled:
+                raise
+            except BaseException:  # noqa: BLE001, S110 - the leash was closed, or the consumer ended in whatever way
+                pass
+            scope.cancel(DONE)
+    except* (potok.WorkerDied, potok.RemoteError) as lost:
+        _tell_of(lost, outcomes)
 
 
 async def _aown(
+    kind: type[Crew],
     plan: Plan,
     name: str,
     jobs: potok.Receiver[Any],
@@ -194,11 +201,20 @@ async def _aown(
 ) -> None:
     """The same, in the consumer's own event loop, where nothing is handed over."""
     with jobs, outcomes, watch:
-        async with potok.scope(on=plan.on) as scope:
-            Crew(plan, name, scope, jobs, outcomes).start(1)
-            with suppress(potok.ClosedError):
-                await watch.arecv()
-            scope.cancel(DONE)
+        try:
+            async with potok.scope(on=plan.on) as scope:
+                kind(plan, name, scope, jobs, outcomes).start(1)
+                with suppress(potok.ClosedError):
+                    await watch.arecv()
+                scope.cancel(DONE)
+        except* (potok.WorkerDied, potok.RemoteError) as lost:
+            _tell_of(lost, outcomes)
+
+
+def _tell_of(lost: ExceptionGroup[Exception], outcomes: potok.Sender[Any]) -> None:
+    """The consumer raises it, once it has given out what was worked on before."""
+    with suppress(potok.ClosedError):  # it wants to hear no more
+        outcomes.send_nowait((LOST, None, None, lost.exceptions[0]))
 
 
 def _needs_running_loop(plan: Plan, here: potok.Task[Any], enclosed: bool) -> bool:

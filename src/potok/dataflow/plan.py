@@ -30,6 +30,7 @@ class Plan:
     window: int
     ordered: bool
     on_error: str
+    stretches: bool  # the window was left to us: on processes it is as many batches
 
     def apply(self, job: Job) -> Outcome:
         """What becomes of an item under a `def` function."""

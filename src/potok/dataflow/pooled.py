@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import potok
-from potok.dataflow.crew import Reins, hire
-from potok.dataflow.plan import Intake, Outcome, Plan
+from potok.dataflow.crew import LOST, Crew, Reins, hire
+from potok.dataflow.plan import Intake, Job, Outcome, Plan
 
 __all__ = ["Pooled"]
 
@@ -22,9 +22,11 @@ WAIT: Final[Any] = object()
 
 
 class Pooled:
-    """The caller's side of a map on *threads* or *coroutines*."""
+    """The caller's side of a map on *threads* or *coroutines*; with batches (`batched`) on *processes*."""
 
-    __slots__ = ("_held", "_intake", "_next", "_plan", "_ready", "_reins")
+    __slots__ = ("_held", "_intake", "_lost", "_next", "_plan", "_ready", "_reins")
+
+    _crew: type[Crew] = Crew
 
     def __init__(self, plan: Plan, intake: Intake) -> None:
         self._plan = plan
@@ -32,6 +34,7 @@ class Pooled:
         self._held = 0
         self._next = 0  # the index that is due, where order is kept
         self._ready: dict[int, Outcome] = {}
+        self._lost: BaseException | None = None  # a worker died, and with it what it had in hand
         self._reins: Reins | None = None  # until there is a first item
 
     def take(self) -> Outcome | None:
@@ -81,7 +84,10 @@ class Pooled:
             self._held -= 1
             self._next += 1
             return outcome
+        if self._lost is not None:
+            raise self._lost
         if self._held:
+            self._send_rest()
             return WAIT
         self._intake.end()
         return None
@@ -98,17 +104,28 @@ class Pooled:
         Whenever it is not, the window is filled, and stays full from then on.
         """
         pulled = False
-        while self._held < self._plan.window and self._intake.is_open:
+        while self._held < self._reach() and self._intake.is_open:
             if pulled and self._has_due():
                 return
             job = self._intake.pull()
             if job is None:
                 return
             if self._reins is None:
-                self._reins = hire(self._plan, awaiting)
-            self._reins.jobs.send_nowait(job)
+                self._reins = hire(self._plan, awaiting, self._crew)
             self._held += 1
+            self._send(job)
             pulled = True
+
+    def _reach(self) -> int:
+        """How many items may be held."""
+        return self._plan.window
+
+    def _send(self, job: Job) -> None:
+        """Give it to the workers, now or soon."""
+        self._reins.jobs.send_nowait(job)  # type: ignore[union-attr]
+
+    def _send_rest(self) -> None:
+        """Give them what was kept back: the caller is about to wait."""
 
     def _has_due(self) -> bool:
         """Whether the next outcome is there, counting those that nobody looked at yet."""
@@ -121,8 +138,13 @@ class Pooled:
             pass
         return self._due() in self._ready
 
-    def _accept(self, outcome: Outcome) -> None:
+    def _accept(self, outcome: Any) -> None:
+        """Take what has come from the workers."""
         index, item, _, error = outcome
+        if index == LOST:
+            self._lost = error
+            self._intake.close()
+            return
         if error is not None:
             if self._plan.on_error == "raise":
                 self._intake.close()  # what is out already may come before it; more would be work for nothing

@@ -26,7 +26,7 @@ class Results:
 
     def __init__(self, plan: Plan, intake: Intake, meter: Meter | None) -> None:
         self._plan = plan
-        self._work: Inline | Pooled = (Inline if _is_inline(plan) else Pooled)(plan, intake)
+        self._work: Inline | Pooled = _kind(plan)(plan, intake)
         self._meter = meter
         self._busy = False
         self._over = False
@@ -147,8 +147,16 @@ class Results:
             del error, outcome  # the traceback refers to this frame
 
 
-def _is_inline(plan: Plan) -> bool:
-    return bool(getattr(plan.on, "name", plan.on) == "inline")
+def _kind(plan: Plan) -> type[Inline | Pooled]:
+    match getattr(plan.on, "name", plan.on):
+        case "inline":
+            return Inline
+        case "processes":
+            from potok.dataflow.batched import Batched
+
+            return Batched
+        case _:
+            return Pooled
 
 
 def _raisable(error: BaseException, index: int, item: Any) -> BaseException:

@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from potok.errors import DeadlockError
-from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
+from potok.kernel.parking import ABANDONED, RECALLED, TIMED_OUT, take_own
 from potok.kernel.running import run_seated
 from potok.kernel.task import Task
-from potok.kernel.threadkernel import ThreadKernel
+from potok.kernel.threadkernel import ThreadKernel, wait_for
 from potok.machines.waiting import Waiter
 
 __all__ = ["Inline"]
@@ -28,8 +28,9 @@ class InlineKernel(ThreadKernel):
         if waiter.op == "sleep":
             time.sleep(max(0.0, (deadline or 0.0) - self.now()))
         if not take_own(task, waiter, TIMED_OUT if waiter.op == "sleep" else ABANDONED):
-            task.parker.acquire()
-        if waiter.op == "sleep" or waiter.error is not ABANDONED:
+            while not wait_for(task.carrier, task.parker, task.carrier.patience):
+                pass  # it was served just now; or it is called back from another address space, which tells
+        if waiter.op == "sleep" or waiter.error not in (ABANDONED, RECALLED):
             return
         raise DeadlockError(
             f"task {task.name} would wait for ever: {waiter.op} on {waiter.machine.describe()}, but on the inline "

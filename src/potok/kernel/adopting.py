@@ -9,9 +9,10 @@ import asyncio
 import time
 from typing import Any
 
+from potok.kernel.cancelling import effective
 from potok.kernel.current import current
 from potok.kernel.looping import FutureWaiter, LoopKernel, kernel_of
-from potok.kernel.parking import INTERRUPTED, TIMED_OUT, revoke, unlucky
+from potok.kernel.parking import INTERRUPTED, RECALLED, TIMED_OUT, revoke, unlucky
 from potok.kernel.root import implicit, root
 from potok.kernel.task import ATTEND, Task
 
@@ -60,7 +61,7 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
     """As `parking.wait`, for an asyncio task."""
     waiter = task.waiter
     kernel = task.kernel
-    if task.trap == ATTEND and not task.masked:
+    if task.trap == ATTEND and not task.masked and effective(task) is not None:
         revoke(task.carrier, waiter, INTERRUPTED)
     due = deadline
     if task.deadline is not None and not task.masked:
@@ -78,6 +79,8 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
         if waiter.error is error:
             raise
         await _until_handed_over(kernel, waiter)
+        if waiter.error is RECALLED:  # from another address space: nothing has happened there
+            raise
         _cancel_again_soon(kernel, error)
     except BaseException:  # the coroutine is closed: nobody is left who could be handed anything
         revoke(task.carrier, waiter, INTERRUPTED)

@@ -18,10 +18,11 @@ class Carrier:
 
     `inside` says which machine this thread is in the middle of (see `guard`); `owed` is what it has to run once it is
     inside none; `hub` is the run queue of the coroutines this thread carries, if any; `patience` is how many seconds at
-    most it may block at a time; `leads` rouses it from where it waits for other address spaces, while it does that.
+    most it may block at a time; `leads` rouses it from where it waits for other address spaces, while it does that;
+    `bids`: as it has nothing else to do, it takes that from whoever waits for something (see `potok.remote.board`).
     """
 
-    __slots__ = ("__weakref__", "hub", "ident", "inside", "leads", "name", "owed", "patience")
+    __slots__ = ("__weakref__", "bids", "hub", "ident", "inside", "leads", "name", "owed", "patience")
 
     def __init__(self) -> None:
         thread = threading.current_thread()
@@ -30,6 +31,7 @@ class Carrier:
         self.inside: Any = None
         self.owed: list[Callable[[], object]] = []
         self.hub: Any = None
+        self.bids = False
         self.leads: Callable[[], None] | None = None
         self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX
 

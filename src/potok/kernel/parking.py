@@ -258,10 +258,20 @@ def _take_back(task: Task[Any], waiter: Waiter, error: BaseException) -> None:
 def _recheck(task: Task[Any], waiter: Waiter) -> bool:
     """Our half of the hand-shake: a canceller that came before the waiter was visible has set the trap.
 
-    True: the waiter is taken back, to look again.
+    True: the waiter is taken back, to look again. Not from another address space on a false alarm: what is called
+    back there may have begun.
     """
     fence()
-    return task.trap == ATTEND and not task.masked and take_own(task, waiter, ABANDONED)
+    if task.trap != ATTEND or task.masked or (waiter.machine.away and not _has_reason(task)):
+        return False
+    return take_own(task, waiter, ABANDONED)
+
+
+def _has_reason(task: Task[Any]) -> bool:
+    """Whether what set the trap ends the wait."""
+    from potok.kernel.cancelling import effective
+
+    return task.pending is not None or effective(task) is not None
 
 
 def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:

@@ -16,7 +16,7 @@ from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
-__all__ = ["ThreadKernel", "ThreadWaiter", "closed_lock", "seat", "wait_by"]
+__all__ = ["ThreadKernel", "ThreadWaiter", "closed_lock", "seat", "wait_by", "wait_for"]
 
 
 def _block(me: Carrier, parker: threading.Lock, timeout: float) -> bool:
@@ -24,6 +24,11 @@ def _block(me: Carrier, parker: threading.Lock, timeout: float) -> bool:
 
 
 _wait: Callable[[Carrier, threading.Lock, float], bool] = _block
+
+
+def wait_for(me: Carrier, parker: threading.Lock, timeout: float) -> bool:
+    """Wait for the lock as a parked thread does."""
+    return _wait(me, parker, timeout)
 
 
 def wait_by(how: Callable[[Carrier, threading.Lock, float], bool]) -> None:

@@ -25,6 +25,7 @@ from potok.errors import RemoteError
 __all__ = [
     "ATOMS",
     "LARGE",
+    "PLAIN",
     "Carrying",
     "Handles",
     "Packed",

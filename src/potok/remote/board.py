@@ -11,6 +11,8 @@ Invariants
     link, but leaves that to who leads then.
     At most one thread leads. What it handles it handles as itself, inside no machine.
     The standby gives way after its next turn, where a thread came that would have led.
+    A thread that waits for something gives way to one that bids: one that runs errands for other address spaces (see
+    `shared`), and has them without a change of threads where it reads them itself.
     While links are open, either a thread leads or the standby will within `QUIET` seconds.
 """
 
@@ -49,6 +51,7 @@ class Board:
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()
         self._wanted = False  # a thread came that would have led
+        self._bidders: deque[Carrier] = deque()  # threads that wait for the lead, and for nothing else
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = itertools.count()
         self.gathered: deque[Callable[[], object]] = deque()
@@ -149,31 +152,45 @@ class Board:
             return True
         if me.leads is None and is_exposed(me):
             return parker.acquire(timeout=timeout)
-        if not self._lead.acquire(False):
+        if not (self._lead.acquire(False) or (me.bids and self._bid_for_lead(me))):
             self._wanted = True
             return parker.acquire(timeout=timeout)
         led = me.leads
         me.leads = self.ring
         if FREE_THREADED:
             fence()
+        until = time.monotonic() + timeout if timeout < threading.TIMEOUT_MAX else None
         try:
-            return self._lead_until(me, parker, timeout, led)
+            got = self._lead_until(me, parker, until, led)
         finally:
             me.leads = led
             self._lead.release()
             if led is None:
                 self._stir()
+        return parker.acquire(timeout=timeout if until is None else _rest(until)) if got is None else got
 
-    def _lead_until(self, me: Carrier, parker: threading.Lock, timeout: float, led: Any) -> bool:
-        until = time.monotonic() + timeout if timeout < threading.TIMEOUT_MAX else None
+    def _lead_until(self, me: Carrier, parker: threading.Lock, until: float | None, led: Any) -> bool | None:
+        """Whether the lock was acquired in time; None if another thread is to lead instead."""
+        gives_way = led is None and not me.bids
         while not parker.acquire(False):
             rest = None if until is None else until - time.monotonic()
             if rest is not None and rest <= 0:
                 return False
+            if gives_way and self._bidders:
+                return None
             self.turn(rest)
             if led is None:  # else something is still half done
                 raise_pending()
         return True
+
+    def _bid_for_lead(self, me: Carrier) -> bool:
+        """Take the lead from a thread that waits for something: this one has nothing else to do."""
+        self._bidders.append(me)
+        try:
+            self.ring()
+            return self._lead.acquire(timeout=QUIET)
+        finally:
+            self._bidders.remove(me)
 
     def turn(self, timeout: float | None) -> None:
         """Poll once and handle what there is. Only for the leader."""
@@ -215,7 +232,7 @@ class Board:
             me.leads = self.ring
             self._wanted = False
             try:
-                while not self._wanted:
+                while not (self._wanted or self._bidders):
                     self.turn(None)
             except MemoryError:  # a task has taken it all: it will hear of that itself
                 pass
@@ -235,6 +252,10 @@ class Board:
 def is_exposed(me: Carrier) -> bool:
     """Whether a signal handler may raise in this thread, at any of its steps. Half of a message sent is no message."""
     return me.takes_signals and may_raise()
+
+
+def _rest(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def _call_logged(call: Callable[[], object]) -> None:

@@ -21,13 +21,13 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
-from potok.errors import ClosedError, PotokError
+from potok.errors import ClosedError, PotokError, RemoteError
 from potok.kernel.current import carrier
 from potok.kernel.ends import operate
 from potok.kernel.guard import Guard, run_outside
 from potok.kernel.parking import RETRY
 from potok.kernel.task import Task
-from potok.links.packing import Carrying, Packed, Ref, pack_error, told
+from potok.links.packing import PLAIN, Carrying, Packed, Ref, pack, pack_error, told
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.flows import Flows
 from potok.machines.mailbox import Box, Error, Inbox, Outbox
@@ -77,6 +77,34 @@ def unbundled(
     return values
 
 
+def _is_raw(item: Any) -> bool:
+    return type(item) not in PLAIN and not isinstance(item, Packed)
+
+
+def _fix(items: list[Any]) -> None:
+    """Pack what is neither immutable nor packed. Runs the user's code."""
+    for place, item in enumerate(items):
+        if _is_raw(item):
+            try:
+                items[place] = pack(item)
+            except Exception as error:  # its receiver is told
+                items[place] = Packed(pickle.dumps(_Unsent(str(error)), 5))
+
+
+class _Unsent:
+    """In place of an item that can't be pickled."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __reduce__(self) -> Any:
+        return _refuse, (self.why,)
+
+
+def _refuse(why: str) -> Any:
+    raise RemoteError(why)
+
+
 def _kept(item: Any) -> Any:
     """What the home keeps of an item that it ships: one that refers to something is sent for good."""
     return item.again() if type(item) is Carrying else item
@@ -88,17 +116,37 @@ def _kept(item: Any) -> Any:
 class HomeFlows(Flows):
     """The flows of a channel of ours."""
 
-    __slots__ = ("gathering", "last", "number")
+    __slots__ = ("gathering", "last", "number", "unfixed")
 
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, _kept)
         self.number = number
         self.last = 0.0  # when items were sent
         self.gathering = False
+        self.unfixed = True  # there may be items that were sent before any end was elsewhere
         _flowing.add(machine)
 
     def _stirred(self, space: int) -> None:
-        _leave_to(space, self.said[space], partial(self._note, space))
+        said = self.said[space]
+        if self.unfixed and self._is_raw(said):
+            run_outside(carrier(), partial(self._fix_and_leave, space))
+        else:
+            _leave_to(space, said, partial(self._note, space))
+
+    def _is_raw(self, said: deque[Any]) -> bool:
+        """Whether something in it was sent before any end was elsewhere, and has to be packed yet."""
+        if any(_is_raw(item) for op, args in said if op == "items" for item in args[1]):
+            return True
+        waiting = [waiter.item for waiter in self.machine.senders.entries]
+        self.unfixed = any(map(_is_raw, self.machine.buffer)) or any(map(_is_raw, waiting))
+        return False
+
+    def _fix_and_leave(self, space: int) -> None:
+        said = self.said.get(space, deque())
+        for op, args in said.copy():
+            if op == "items":
+                _fix(args[1])
+        _leave_to(space, said, partial(self._note, space))
 
     def _note(self, space: int, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if op == "items":

@@ -61,10 +61,11 @@ Owner = tuple[int, int, str]
 class Stranger:
     """A task of another address space, as the holder of something here: it is known as long as it is one."""
 
-    __slots__ = ("__weakref__", "id", "name", "space")
+    __slots__ = ("__weakref__", "gone", "id", "name", "space")
 
     def __init__(self, owner: Owner) -> None:
         self.space, self.id, self.name = owner
+        self.gone = ""  # why its space is no more
 
 
 class Entry:
@@ -379,6 +380,10 @@ class Home:
     def gone(self, space: int, why: str) -> None:
         """That address space is no more: what its tasks held is abandoned, what they had borrowed comes back."""
         me = carrier()
+        with self._lock:
+            strangers = [task for key, task in self._strangers.items() if key[0] == space]
+        for stranger in strangers:  # first: what is lent comes back to them after, and looks
+            stranger.gone = why
         for machine in self.held_there(space):
             machine.guard.run(me, _abandon_if_held, machine, space, why)
         for barrier in [barrier for barrier, there in list(self.trips.items()) if there == space]:

@@ -188,7 +188,7 @@ KINDS: dict[type[Machine], tuple[str, type[Remote]]] = {
     QueueMachine: ("queue", RemoteQueue),
 }
 
-OWNED = {LockMachine, RLockMachine}
+OWNED: set[type[Machine]] = {LockMachine, RLockMachine}
 
 PARKING = {"acquire", "enter", "restore", "wait", "arrive", "put", "get", "join"}
 PLAIN = {

@@ -1,0 +1,145 @@
+"""A map on *processes*: batches, what can't be pickled, workers that die, and nobody left behind."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import pytest
+
+import potok
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def pid_of(_: int) -> int:
+    return os.getpid()
+
+
+def test_short_items_travel_in_batches_and_come_in_order() -> None:
+    """Thousands of them, in order or as they come; an input without end is pulled no further than the window."""
+    assert list(potok.map(double, range(5000), on="processes", workers=2)) == list(range(0, 10_000, 2))
+    got = list(potok.map(double, range(5000), on="processes", workers=2, ordered=False))
+    assert sorted(got) == list(range(0, 10_000, 2))
+    with potok.map(double, count(), on="processes", workers=2) as results:
+        assert list(islice(results, 300)) == list(range(0, 600, 2))
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_window_holds_with_batches(window: int) -> None:
+    """No more items are pulled and not given out than the window allows."""
+    pulled = 0
+
+    def items() -> Iterator[int]:
+        nonlocal pulled
+        for item in range(200):
+            pulled += 1
+            yield item
+
+    for given, result in enumerate(potok.map(double, items(), on="processes", workers=2, window=window)):
+        assert result == 2 * given
+        assert pulled <= given + 1 + window
+
+
+def test_workers_are_other_processes_and_no_more_than_asked_for() -> None:
+    """Also where the executor says how many."""
+    for options in ({"on": "processes", "workers": 2}, {"on": potok.processes(workers=2)}):
+        pids = set(potok.map(pid_of, range(500), **options))
+        assert os.getpid() not in pids
+        assert 1 <= len(pids) <= 2
+
+
+class PickyError(Exception):
+    """One that can't be made again from what pickle keeps of it."""
+
+    def __init__(self, item: int, why: str) -> None:
+        super().__init__(f"{item}: {why}")
+
+
+def picky(x: int) -> Any:
+    if x == 3:
+        raise PickyError(x, "odd")
+    return threading.Lock() if x == 5 else x
+
+
+def test_what_cannot_travel_is_an_error_of_its_item() -> None:
+    """A result that can't be pickled, an exception that can't be unpickled: the other items of the batch are fine."""
+    got = list(potok.map(picky, range(40), on="processes", workers=1, on_error="return"))
+    assert [item for item in got if isinstance(item, int)] == [x for x in range(40) if x not in (3, 5)]
+    for at, told in ((3, "3: odd"), (5, "lock")):
+        assert isinstance(got[at], potok.BadItem)
+        assert (got[at].index, got[at].item) == (at, at)
+        assert told in str(got[at].error)
+
+
+def test_function_that_cannot_travel_is_refused() -> None:
+    """At the first result, with the name of what is in the way."""
+    lock = threading.Lock()
+
+    def guarded(x: int) -> int:
+        with lock:
+            return x
+
+    with pytest.raises(potok.RemoteError, match="lock"):
+        list(potok.map(guarded, range(3), on="processes"))
+
+
+def die_at_50(x: int) -> int:
+    if x == 50:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@pytest.mark.parametrize("on_error", ["raise", "return"])
+def test_worker_that_dies_ends_the_map(on_error: str) -> None:
+    """With WorkerDied; what came before it stays, and nobody is left."""
+    got: list[int] = []
+    with pytest.raises(potok.WorkerDied, match="SIGKILL"):
+        got.extend(potok.map(die_at_50, range(200), on="processes", workers=2, on_error=on_error))
+    assert got == list(range(len(got)))
+    assert len(got) <= 50
+
+
+def wait_for_the_end(x: int, begun: potok.Event, ended: potok.Sender[str]) -> None:
+    begun.set()
+    try:
+        potok.Event().wait()
+    except potok.Cancelled as reason:
+        ended.send_nowait(str(reason))
+        raise
+
+
+def test_leaving_early_cancels_the_rest_and_waits() -> None:
+    """Functions that wait meet the cancellation before the block is left."""
+    begun = potok.Event()
+    ended, told = potok.channel(potok.UNBOUNDED)
+
+    def items() -> Iterator[tuple[int, potok.Event, Any]]:
+        for item in range(2):
+            yield item, begun, ended
+
+    with potok.starmap(wait_for_the_end, items(), on="processes", workers=1) as results:
+
+        def leave() -> None:
+            begun.wait()
+            scope.cancel()
+
+        with potok.scope(on="threads") as scope:
+            scope.start(leave)
+            next(results)
+    assert told.recv_nowait().startswith("cancelled")
+    ended.close()
+
+
+def test_map_inside_of_a_worker() -> None:
+    """A task on processes maps on processes."""
+    with potok.scope(on="processes") as s:
+        assert s.start(map_there).result() == [0, 2, 4]
+
+
+def map_there() -> list[int]:
+    return list(potok.map(double, range(3), on="processes", workers=1))
