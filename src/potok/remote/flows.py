@@ -38,7 +38,7 @@ from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, chann
 from potok.remote.home import Home, home
 from potok.remote.link import Link
 
-__all__ = ["FlowingChannel", "HomeFlows", "let_flow"]
+__all__ = ["FlowingChannel", "HomeFlows", "give_back", "let_flow"]
 
 BURST: Final = 50e-6  # seconds after a batch in which items are gathered for the next
 BATCH: Final = 64  # items that are sent together
@@ -494,7 +494,7 @@ class FlowingChannel(RemoteChannel):
 
     def receive(self, party: Any, end: End) -> Any:
         box, me = self.near(end), carrier()
-        if not box.buffer:
+        if party is not None and not box.buffer:
             box.pace()
         got = box.guard.run(me, box.receive, party, end)
         if got is PARKED and party is None:
@@ -548,6 +548,15 @@ class FlowingChannel(RemoteChannel):
         for box in (self.inbox, self.outbox):
             if box is not None:
                 box.guard.post(carrier(), box.fail, lambda: _fresh(error))
+
+
+def give_back() -> None:
+    """A task of this worker has ended: what came for it and it did not take goes back."""
+    me = carrier()
+    for channel in list(channels_here.values()):
+        box = channel.inbox if isinstance(channel, FlowingChannel) else None
+        if box is not None and box.buffer:
+            box.guard.run(me, box.recall)
 
 
 def _taken(box: FlowingInbox) -> Any:

@@ -27,6 +27,7 @@ from potok.remote import (
 )
 from potok.remote.board import board
 from potok.remote.contexts import open_work
+from potok.remote.flows import give_back
 from potok.remote.home import home
 from potok.remote.lines import flush_all
 from potok.remote.link import Link
@@ -149,6 +150,7 @@ class Worker:
                 self.link.note("begun")
                 self.link.drain()
                 outcome = self._run(job)
+                give_back()
                 flush_all()
                 self.job = None
                 self.link.answer(job.number, outcome)

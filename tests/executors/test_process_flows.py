@@ -1,0 +1,118 @@
+"""Buffered channels between processes: what is under way belongs to the channel until a task takes it."""
+
+import os
+import signal
+
+import pytest
+
+import potok
+from potok.testing import wait_all_parked
+
+FLOWING = potok.processes(preload=("pytest",))
+
+
+def take(rx: potok.Receiver[int], count: int) -> list[int]:
+    """Receive so many, fast, so that more may come unasked."""
+    return [rx.recv() for _ in range(count)]
+
+
+def send_each(tx: potok.Sender[int], items: range) -> None:
+    for item in items:
+        tx.send(item)
+
+
+def send_then_die(tx: potok.Sender[int], items: range) -> None:
+    for item in items:
+        tx.send(item)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take_then_die(rx: potok.Receiver[int], count: int) -> None:
+    for _ in range(count):
+        rx.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.stress
+def test_what_a_task_did_not_take_is_there_for_the_next() -> None:
+    """A task elsewhere that ends leaves in the channel whatever had come for it unasked, in its order."""
+    tx, rx = potok.channel(100)
+    with potok.scope(on=FLOWING) as s, tx:
+        send_each(tx, range(100))
+        assert s.start(take, rx.clone(), 30).result() == list(range(30))
+        assert [rx.recv_nowait() for _ in range(70)] == list(range(30, 100))
+
+
+@pytest.mark.stress
+def test_items_that_were_sent_arrive_though_the_sender_was_killed() -> None:
+    """`send` has returned: the item is sent, whatever becomes of the worker in the next moment."""
+    tx, rx = potok.channel(200)
+    with pytest.raises(ExceptionGroup), potok.scope(on=FLOWING) as s, rx:
+        task = s.start(send_then_die, tx, range(150))
+        task.join()
+        got = [rx.recv_nowait() for _ in range(150)]
+        assert got == list(range(150))
+
+
+@pytest.mark.stress
+def test_items_that_a_killed_task_did_not_take_stay_in_the_channel() -> None:
+    """Exactly those that it took are gone with it."""
+    tx, rx = potok.channel(100)
+    with pytest.raises(ExceptionGroup), potok.scope(on=FLOWING, on_fail="collect") as s:
+        send_each(tx, range(100))
+        s.start(take_then_die, rx.clone(), 41).join()
+        assert [rx.recv_nowait() for _ in range(59)] == list(range(41, 100))
+        tx.close()
+
+
+@pytest.mark.stress
+def test_capacity_counts_what_is_under_way() -> None:
+    """A sender waits once `capacity` items were sent and not taken, wherever they are."""
+    tx, rx = potok.channel(3)
+    with potok.scope(on=FLOWING) as s:
+        feeder = s.start(send_each, tx.clone(), range(10), on="threads")
+        assert s.start(take, rx.clone(), 4).result() == [0, 1, 2, 3]
+        wait_all_parked()
+        assert not feeder.done()
+        assert [rx.recv_nowait() for _ in range(3)] == [4, 5, 6]
+        assert [rx.recv() for _ in range(3)] == [7, 8, 9]
+        tx.close()
+
+
+@pytest.mark.stress
+def test_a_receiver_that_waits_gets_what_another_holds_unwanted() -> None:
+    """What came unasked to a worker that is busy is called back as soon as somebody else waits for it."""
+    tx, rx = potok.channel(100)
+    go_tx, go = potok.channel()
+    with potok.scope(on=FLOWING) as s, tx:
+        send_each(tx, range(100))
+        busy = s.start(take_and_wait, rx.clone(), 20, go)
+        wait_all_parked()
+        assert [rx.recv() for _ in range(80)] == list(range(20, 100))
+        go_tx.send(None)
+        assert busy.result() == list(range(20))
+
+
+def take_and_wait(rx: potok.Receiver[int], count: int, go: potok.Receiver[None]) -> list[int]:
+    got = take(rx, count)
+    go.recv()
+    return got
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("workers", [2, 3])
+def test_several_workers_share_what_comes(workers: int) -> None:
+    """Each item is received once, and nobody starves."""
+    tx, rx = potok.channel(10)
+    with potok.scope(on=FLOWING) as s:
+        takers = [s.start(take_all, rx.clone()) for _ in range(workers)]
+        rx.close()
+        with tx:
+            send_each(tx, range(300))
+        got = [taker.result() for taker in takers]
+    assert sorted(item for part in got for item in part) == list(range(300))
+    assert all(part == sorted(part) for part in got)
+
+
+def take_all(rx: potok.Receiver[int]) -> list[int]:
+    return list(rx)
