@@ -39,6 +39,7 @@ class Box(Machine):
     __slots__ = ("buffer", "channel", "ended", "said", "stir", "waiters", "window")
 
     tells = True
+    first = 2  # how wide the window is at first
 
     def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
         self.channel = channel
@@ -56,7 +57,7 @@ class Box(Machine):
 
     def widen(self) -> None:
         """They come fast: the next ones may come unasked."""
-        self.window = min(2 * self.window + 1, WINDOW, self.channel.size or WINDOW)
+        self.window = min(4 * self.window or self.first, WINDOW, self.channel.size or WINDOW)
 
     def check(self, end: Any) -> None:
         """Raise why nothing can be done through this end."""
@@ -234,6 +235,8 @@ class Inbox(Box):
 
 class Outbox(Box):
     """Where items go out."""
+
+    first = 16  # room that is not used is easily called back
 
     __slots__ = ("back", "epoch", "granted", "known", "places", "sent", "wanted")
 
