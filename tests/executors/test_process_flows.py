@@ -47,21 +47,23 @@ def test_what_a_task_did_not_take_is_there_for_the_next() -> None:
 def test_items_that_were_sent_arrive_though_the_sender_was_killed() -> None:
     """`send` has returned: the item is sent, whatever becomes of the worker in the next moment."""
     tx, rx = potok.channel(2000)
-    with pytest.raises(ExceptionGroup), potok.scope(on=FLOWING) as s, rx:
-        task = s.start(send_then_die, tx, range(1500))
-        task.join()
-        assert [rx.recv_nowait() for _ in range(1500)] == list(range(1500))
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on=FLOWING) as s:
+        s.start(send_then_die, tx, range(1500))
+    assert isinstance(caught.value.exceptions[0], potok.WorkerDied)
+    assert [rx.recv_nowait() for _ in range(1500)] == list(range(1500))
+    rx.close()
 
 
 @pytest.mark.stress
 def test_items_that_a_killed_task_did_not_take_stay_in_the_channel() -> None:
     """Exactly those that it took are gone with it."""
     tx, rx = potok.channel(1000)
-    with pytest.raises(ExceptionGroup), potok.scope(on=FLOWING, on_fail="collect") as s:
-        send_each(tx, range(1000))
-        s.start(take_then_die, rx.clone(), 641).join()
-        assert [rx.recv_nowait() for _ in range(359)] == list(range(641, 1000))
-        tx.close()
+    send_each(tx, range(1000))
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on=FLOWING) as s:
+        s.start(take_then_die, rx.clone(), 641)
+    assert isinstance(caught.value.exceptions[0], potok.WorkerDied)
+    assert [rx.recv_nowait() for _ in range(359)] == list(range(641, 1000))
+    tx.close()
 
 
 @pytest.mark.stress
