@@ -516,14 +516,8 @@ class Home:
         self.links.clear()
         self.on_cut_off(PotokError(why))
 
-    def ended(self, link: Link, error: BaseException) -> None:
-        """Nobody is left at the other side: take back what it waits for, and what it held."""
-        for number in list(link.serving):
-            serving = link.serving.pop(number, None)
-            if isinstance(serving, Relay | Party):
-                serving.recall()
-            elif serving is not None:
-                self.recall_run(link, number, str(error))
+    def ends(self, link: Link, error: BaseException) -> None:
+        """Nobody is left at the other side: what was under way is settled before anybody hears of it."""
         self.links.pop(link.space, None)
         self.deliver_notes(self, link)
         numbers = link.page.used()
@@ -532,6 +526,15 @@ class Home:
         if not self.space:
             for other in list(self.links.values()):
                 other.note("departed", link.space, numbers, pack_error(error))
+
+    def ended(self, link: Link, error: BaseException) -> None:
+        """Nobody is left at the other side: take back what it waits for, and what it held."""
+        for number in list(link.serving):
+            serving = link.serving.pop(number, None)
+            if isinstance(serving, Relay | Party):
+                serving.recall()
+            elif serving is not None:
+                self.recall_run(link, number, str(error))
         for ref, n in list(link.held.items()):
             if n > 0:
                 self.let_go(ref, n)

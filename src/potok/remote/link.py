@@ -73,7 +73,11 @@ class Server(Protocol):
 
     def noted(self, link: Link, note: Any) -> None: ...
 
-    def ended(self, link: Link, error: BaseException) -> None: ...
+    def ends(self, link: Link, error: BaseException) -> None:
+        """First, before calls fail."""
+
+    def ended(self, link: Link, error: BaseException) -> None:
+        """Last."""
 
 
 def _dumps(value: Any) -> tuple[bytes, tuple[int, ...]]:
@@ -403,6 +407,7 @@ class Link:
         ended, self._ended = self._ended, None
         self.cause = cause
         if ended is not None:
+            self._server.ends(self, self.error())
             for owner in ended.owners:
                 owner.failed(self.error())
             self._server.ended(self, self.error())
