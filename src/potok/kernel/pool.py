@@ -61,9 +61,10 @@ class Worker:
     def _wait(self, me: Carrier) -> bool:
         """Wait for a task; False if none comes for so long that this thread may end."""
         if me.bids:
-            if wait_for(me, self.bell, LINGER):
+            came = wait_for(me, self.bell, LINGER)
+            me.bids = False  # a task waits as any other
+            if came:
                 return True
-            me.bids = False
         return self.bell.acquire(timeout=IDLE_SECONDS) or (not self.pool.forget(self) and self.bell.acquire())
 
 
