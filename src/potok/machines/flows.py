@@ -139,10 +139,10 @@ class Flows:
         shipping = self.shippings.get(space)
         if shipping is None:
             shipping = self.shippings[space] = Shipping(epoch, slot, look)
+        shipping.pressed = False  # it has forgotten it, as it told
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
             return  # its answer tells more
-        shipping.pressed = False
         shipping.need, shipping.limit = need, limit
         self._took(shipping, taken)
         self.settle()
@@ -171,7 +171,7 @@ class Flows:
         if shipping is None or shipping.epoch != epoch:
             return  # it has left meanwhile
         self.held_back -= shipping.recalling
-        shipping.recalling = shipping.alone = False
+        shipping.recalling = shipping.alone = shipping.pressed = False
         shipping.need, shipping.limit = need, limit
         self._back(shipping, taken)
         self.settle()
@@ -211,10 +211,14 @@ class Flows:
         return sum(len(shipping.held) for shipping in self.shippings.values())
 
     def feed(self) -> None:
-        """Ship what may be shipped."""
+        """Ship what may be shipped: what is to come back first, comes back first."""
         buffer = self.machine.buffer
-        if not buffer or self.held_back:
+        if not buffer or not self.shippings or self.held_back:
             return
+        if len(self.shippings) > 1:
+            self._balance()
+            if self.held_back:
+                return
         alone = self._alone()
         for space, shipping in list(self.shippings.items()):
             room = (shipping.limit if alone else shipping.need) - shipping.shipped
