@@ -288,7 +288,7 @@ class ChannelMachine(Machine):
             if item is not PARKED:
                 if self.senders.entries:
                     self.refill()
-                elif self.flows is not None:
+                elif self.flows is not None and len(self.permits) >= self.flows.mark:
                     self.flows.top_up()
                 return item
         if self.senders.entries and self.flows is None:

@@ -34,6 +34,7 @@ class _Place:
 
 
 PLACE: Final = _Place()
+NEVER: Final = 1 << 62
 
 
 class Shipping:
@@ -111,7 +112,7 @@ class GrantWaiter(Waiter):
 class Flows:
     """All of one channel. Part of that machine: called inside of it."""
 
-    __slots__ = ("grantings", "held_back", "keep", "machine", "said", "shippings", "stir")
+    __slots__ = ("grantings", "held_back", "keep", "machine", "mark", "said", "shippings", "stir")
 
     def __init__(self, machine: Any, stir: Callable[[int], object], keep: Callable[[Any], Any]) -> None:
         self.machine = machine
@@ -119,6 +120,7 @@ class Flows:
         self.keep = keep  # what is kept of an item that is shipped
         self.shippings: dict[int, Shipping] = {}
         self.grantings: dict[int, Granting] = {}
+        self.mark = NEVER  # so many places free: worth granting
         self.held_back = 0  # spaces that something is called back from
         self.said: dict[int, deque[tuple[str, tuple[Any, ...]]]] = {}
 
@@ -217,8 +219,8 @@ class Flows:
             return
         if len(self.shippings) > 1:
             self._balance()
-            if self.held_back:
-                return
+        if self._is_held_back():
+            return
         alone = self._alone()
         for space, shipping in list(self.shippings.items()):
             room = (shipping.limit if alone else shipping.need) - shipping.shipped
@@ -226,6 +228,9 @@ class Flows:
                 self._ship(space, shipping, min(room, len(buffer)), alone)
                 if not alone:
                     self.shippings[space] = self.shippings.pop(space)  # the others come first next time
+
+    def _is_held_back(self) -> bool:
+        return self.held_back > 0
 
     def _ship(self, space: int, shipping: Shipping, count: int, alone: bool) -> None:
         buffer, keep = self.machine.buffer, self.keep
@@ -330,13 +335,17 @@ class Flows:
         for space, shipping in self.shippings.items():
             self._press(space, shipping)
         for space, granting in self.grantings.items():
-            if granting.open and not granting.recalling and self._others(granting):
+            if granting.open and not granting.recalling and self._others(space):
                 granting.recalling = True
                 self.say(space, "recall_room")
 
-    def _others(self, granting: Granting) -> bool:
+    def _others(self, space: int) -> bool:
         """Whether somebody else than that space waits for a place."""
-        return any(entry is not granting.waiter for entry in self.machine.senders.waiting())
+        return any(self.space_of(entry) != space for entry in self.machine.senders.waiting())
+
+    def space_of(self, entry: Waiter) -> Any:
+        """Which space waits there, as far as is known; None: this one."""
+        return entry.end if entry.item is PLACE else None
 
     # ── from senders elsewhere ──────────────────────────────────────────────────────────────────────────────
 
@@ -366,15 +375,22 @@ class Flows:
             granting.granted += 1
         if granting.granted > before:
             self.say(space, "room", granting.epoch, granting.granted)
+        self._set_mark()
         if granting.granted < granting.need:
             self._queue(space, granting)
 
     def top_up(self) -> None:
         """Places are free: grant what is wanted beyond what is needed, not one by one."""
-        for space, granting in self.grantings.items():
-            wish = granting.want - granting.granted
-            if wish > 0 and 2 * self.machine.places() >= min(wish, self.machine.capacity or wish):
-                self._grant(space, granting)
+        if self.machine.places() >= self.mark:
+            for space, granting in self.grantings.items():
+                if granting.want > granting.granted:
+                    self._grant(space, granting)
+
+    def _set_mark(self) -> None:
+        """Half of what somebody wishes is worth a word."""
+        wishes = [g.want - g.granted for g in self.grantings.values() if g.want > g.granted and not g.recalling]
+        most = self.machine.capacity or NEVER
+        self.mark = (min(*wishes, most) + 1) // 2 if wishes else NEVER
 
     def _queue(self, space: int, granting: Granting) -> None:
         waiter = granting.waiter = GrantWaiter()
@@ -420,6 +436,7 @@ class Flows:
         granting = self._granting(space, epoch)
         granting.recalling = False
         granting.need = granting.want = granting.granted
+        self._set_mark()
         new, granting.back = back - granting.back, back
         self.machine.give_places(new)
         self.settle()
@@ -428,6 +445,7 @@ class Flows:
         """Nobody sends there any more."""
         granting = self.grantings.pop(space, None)
         if granting is not None:
+            self._set_mark()
             if granting.waiter is not None:
                 self.machine.senders.withdraw(granting.waiter)
             self.machine.give_places(granting.open)

@@ -262,6 +262,10 @@ class Machine:
     away = False  # it stands for one in another address space
     tells = False  # it must `fetch` from there to know whether an arm is ready
 
+    def take_here(self, task: Any, end: Any) -> Any:
+        """What a receiver gets without the long way, where `away`; a mark of the kernel's, if there is nothing."""
+        raise NotImplementedError
+
     def near(self, end: Any) -> Any:
         """The machine of this address space at which those wait who operate through that end."""
         return self

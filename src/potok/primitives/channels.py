@@ -286,8 +286,8 @@ class Receiver(_End, Generic[T]):
                 got: Any = RETRY
                 if machine.direct:
                     got = _take(machine, task, end)
-                elif machine.flows is not None:
-                    got = machine.flows.taken(task, end)
+                elif machine.away:
+                    got = machine.take_here(task, end)
                 if got is RETRY:
                     got = machine.guard.run(task.carrier, machine.receive, task, end)
                 if got is PARKED:
@@ -329,8 +329,8 @@ class Receiver(_End, Generic[T]):
                 got: Any = RETRY
                 if machine.direct:
                     got = _take(machine, task, end)
-                elif machine.flows is not None:
-                    got = machine.flows.taken(task, end)
+                elif machine.away:
+                    got = machine.take_here(task, end)
                 if got is RETRY:
                     got = machine.guard.run(task.carrier, machine.receive, task, end)
                 if got is PARKED:

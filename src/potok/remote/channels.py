@@ -13,6 +13,7 @@ from weakref import WeakSet, WeakValueDictionary
 from potok.errors import ClosedError, PotokError
 from potok.kernel.current import carrier
 from potok.kernel.ends import close_end, operate, report_lost
+from potok.kernel.parking import RETRY
 from potok.links.packing import Packed, Ref, pack_error, safely_opened, told
 from potok.machines.broadcast import BroadcastMachine, Subscription
 from potok.machines.channel import ChannelMachine, End
@@ -105,6 +106,10 @@ class RemoteChannel(Remote):
     def reap(self, end: RemoteEnd) -> bool:
         """A façade here was collected. The end lives as long as it is referred to from anywhere."""
         return False
+
+    def take_here(self, task: Any, end: RemoteEnd) -> Any:
+        """An item that is here already; RETRY: there is none."""
+        return RETRY
 
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
         """An end was collected here, with so many references."""

@@ -31,16 +31,16 @@ from potok.links.packing import PLAIN, Carrying, Packed, Ref, pack, pack_error, 
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.flows import Flows
 from potok.machines.mailbox import Box, Error, Inbox, Outbox
-from potok.machines.waiting import PARKED, Arm
+from potok.machines.waiting import PARKED, Arm, Waiter
 from potok.remote.board import board
 from potok.remote.calling import Asked, ask, park_for
 from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
-from potok.remote.home import Home, home
+from potok.remote.home import Home, Party, home
 from potok.remote.link import Link
 
 __all__ = ["FlowingChannel", "HomeFlows", "give_back", "let_flow"]
 
-BURST: Final = 50e-6  # seconds after a batch in which items are gathered for the next
+BURST: Final = 100e-6  # seconds after a batch in which items are gathered for the next
 BATCH: Final = 64  # items that are sent together
 SOON: Final = 0.005  # seconds: who comes back within these may have the next items unasked
 
@@ -159,7 +159,7 @@ class HomeFlows(Flows):
             args = pack_error(args[0])
         return "flow", space, home.space, self.number, home.space, op, args
 
-    # ── the short ways of `Sender.send` and `Receiver.recv` ─────────────────────────────────────────────────
+    # ── the short way of `Sender.send` ──────────────────────────────────────────────────────────────────────
 
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """Whether the item went into the buffer; if not, take the long way."""
@@ -197,9 +197,10 @@ class HomeFlows(Flows):
         self.last = time.monotonic()
         self.machine.guard.post(carrier(), self.feed)
 
-    def taken(self, task: Task[Any], end: End) -> Any:
-        """An item without the long way; RETRY: there is none."""
-        return RETRY
+    def space_of(self, entry: Waiter) -> Any:
+        if isinstance(entry.task, Party):
+            return entry.task.link.space
+        return super().space_of(entry)
 
     soon = staticmethod(board.soon)
 
@@ -367,7 +368,8 @@ class FlowingOutbox(Outbox):
                 return False
             self.places -= 1
             if 2 * self.places == self.window:
-                self.more()
+                self.more()  # and this one goes at once, with it
+                self.last = 0.0
         self.buffer.append(item)
         now = time.monotonic()
         if now - self.last > BURST or len(self.buffer) >= BATCH or not self.note(item):
@@ -473,8 +475,8 @@ class FlowingChannel(RemoteChannel):
             return True
         return bool(got)
 
-    def taken(self, task: Task[Any], end: End) -> Any:
-        """See `HomeFlows`."""
+    def take_here(self, task: Task[Any], end: End) -> Any:
+        """An item without the long way; RETRY: there is none."""
         box = self.inbox
         if box is None or not box.buffer or end.closed:
             return RETRY
