@@ -88,9 +88,15 @@ def drop(rx: potok.Receiver[Any]) -> None:
         pass
 
 
+def drop_in_a_circle(rx: potok.Receiver[Any]) -> None:
+    circle = list(rx)
+    circle.append(circle)
+
+
 @pytest.mark.usefixtures("_no_collector")
-def test_an_end_that_a_worker_let_go_is_closed() -> None:
-    """Nobody has to wait until that worker's garbage collector comes by."""
+@pytest.mark.parametrize("drop", [drop, drop_in_a_circle])
+def test_an_end_that_a_worker_let_go_is_closed(drop: Callable[..., None]) -> None:
+    """At once; or, where it is garbage in a circle, once the worker idles: it does not wait for more of it."""
     tx, rx = potok.channel()
     reply, replies = potok.channel()
     with potok.scope(on=potok.processes(preload=("pytest",))) as s:

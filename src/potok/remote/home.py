@@ -109,7 +109,7 @@ class Party:
 
     def reply(self) -> None:
         """The waiter was woken: answer."""
-        waiter = self.waiter
+        waiter, self.waiter = self.waiter, None  # which refers to us, and to what it brought
         if self.tidy is not None:
             self.tidy()
         if waiter.error is not None:
@@ -131,6 +131,7 @@ class Party:
         machine = waiter.machine
         if not machine.guard.run(carrier(), machine.withdraw, waiter):
             return False
+        self.waiter = None
         if self.tidy is not None:
             self.tidy()
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import gc
 import os
 import socket
 import sys
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from potok.remote.crew import Options  # the program's side, which no worker imports
 
 __all__ = ["Job", "Worker"]
+
+TIDY = 0.2  # seconds without work after which a worker collects its garbage
 
 
 class Job:
@@ -143,8 +146,7 @@ class Worker:
     def serve(self) -> None:
         """Run what comes, one after the other, until the program lets this worker go."""
         while not self.over:
-            while not board.wait(self.me, self.bell, self.me.patience):
-                pass
+            self._wait()
             job = self.job
             if job is not None:
                 self.link.note("begun")
@@ -155,6 +157,15 @@ class Worker:
                 self.job = None
                 self.link.answer(job.number, outcome)
                 del job, outcome
+
+    def _wait(self) -> None:
+        """For work. What idles makes no garbage, so its collector would not come by for what the last task has left."""
+        if board.wait(self.me, self.bell, TIDY):
+            return
+        if gc.isenabled():
+            gc.collect()
+        while not board.wait(self.me, self.bell, self.me.patience):
+            pass
 
     def _run(self, job: Job) -> tuple[Any, ...]:
         where = f"in {self.called} {os.getpid()}, task {job.name}"

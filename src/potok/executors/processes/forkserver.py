@@ -9,6 +9,7 @@ The end of the control socket is the end of the program: the server leaves, and 
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import signal
@@ -29,6 +30,7 @@ def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:  # noqa: C901 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     _close_stdin()
     work, die_with_parent = _warm_up(preload)
+    gc.freeze()  # workers that collect their garbage leave alone what they share with us
     control = socket.socket(fileno=control_fd)
     bell_in, bell_out = os.pipe()
     os.set_blocking(bell_in, False)
