@@ -235,42 +235,35 @@ class Home:
             if ref[0] != self.space:
                 self.hold(ref)
             return ref, (ref, *thing.known)
-        entry = self._entry(thing)
-        ref = (self.space, entry.number)
-        self._hold(entry)
+        ref = self.refer(thing)
         return ref, (ref, *self.exports[_kind(thing, self.exports)](thing))
-
-    def _entry(self, thing: Any) -> Entry:
-        with self._lock:
-            entry = self._by_id.get(id(thing))
-            if entry is None:
-                entry = Entry(thing, next(self._numbers))
-                self._entries[entry.number] = self._by_id[id(thing)] = entry
-            return entry
-
-    def _hold(self, entry: Entry) -> None:
-        with self._lock:
-            entry.count += 1
-        end = entry.thing
-        if isinstance(end, End):
-            end.machine.guard.run(carrier(), end.machine.hold, end)
 
     def hold(self, ref: Ref) -> None:
         """Count one more reference to what is referred to already."""
         if ref[0] != self.space:
             self.link_to(ref[0]).note("hold", ref)
         elif (entry := self._entries.get(ref[1])) is not None:
-            self._hold(entry)
+            self.refer(entry.thing)
 
     def thing(self, number: int) -> Any:
         """The object of that number, which others refer to."""
         return self._entries[number].thing
 
     def refer(self, thing: Any) -> Ref:
-        """Count a reference of our own, to be let go by who has asked for it."""
-        entry = self._entry(thing)
-        self._hold(entry)
-        return self.space, entry.number
+        """Count a reference of our own, to be let go by who has asked for it.
+
+        In one step with looking for the entry, whose last other reference may just be let go; and an end holds itself
+        open first, for it would be closed as that is.
+        """
+        if isinstance(thing, End):
+            thing.machine.guard.run(carrier(), thing.machine.hold, thing)
+        with self._lock:
+            entry = self._by_id.get(id(thing))
+            if entry is None:
+                entry = Entry(thing, next(self._numbers))
+                self._entries[entry.number] = self._by_id[id(thing)] = entry
+            entry.count += 1
+            return self.space, entry.number
 
     def lend(self, thing: Any, link: Link) -> int:
         """Count a reference that the other side has from now on; the number of the thing."""
@@ -469,7 +462,7 @@ class Home:
         elif serving is not None:
             self.recall_run(link, number, why)
 
-    def noted(self, link: Link, note: Any) -> None:  # noqa: C901 - a line or two for each kind
+    def noted(self, link: Link, note: Any) -> None:
         kind, *rest = note
         if kind == "release":
             ref, n = rest
@@ -481,8 +474,8 @@ class Home:
                 link.count(ref, 1)  # until the message comes that it is for
             if ref[0] != self.space:
                 self._pass_on(ref[0], note)
-            elif (entry := self._entries.get(ref[1])) is not None:
-                self._hold(entry)
+            else:
+                self.hold(ref)
         elif kind == "flow" and rest[0] != self.space:
             self._pass_on(rest[0], note)
         elif kind in self.note_ops:
