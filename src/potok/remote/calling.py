@@ -24,7 +24,8 @@ from potok.kernel.threadkernel import closed_lock
 from potok.links.packing import Ref, told
 from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter, park
 from potok.remote.board import board
-from potok.remote.home import AGAIN_TOLD, PARKED_TOLD, RECALLED_TOLD, home
+from potok.remote.home import home
+from potok.remote.parties import AGAIN_TOLD, PARKED_TOLD, RECALLED_TOLD
 
 __all__ = [
     "Asked",

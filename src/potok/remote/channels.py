@@ -22,8 +22,9 @@ from potok.machines.select import OPEN
 from potok.machines.waiting import AGAIN, PARKED, Arm
 from potok.remote.board import board
 from potok.remote.calling import Asked, Remote, ask, park_for
-from potok.remote.home import PARKED_TOLD, Home, Party, home, packed
+from potok.remote.home import Home, home
 from potok.remote.link import Link
+from potok.remote.parties import PARKED_TOLD, Party, packed
 
 __all__ = [
     "NOBODY",

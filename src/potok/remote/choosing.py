@@ -22,9 +22,10 @@ from potok.machines.lock import RLockMachine
 from potok.machines.select import OPEN, Group, TimerMachine, try_or_queue
 from potok.machines.waiting import PARKED, Arm, Waiter, new_arm, park
 from potok.remote.calling import Asked, ask, understood
-from potok.remote.home import PARKED_TOLD, Home, Party, home, me_as_owner, packed, told_of
+from potok.remote.home import Home, home, me_as_owner
 from potok.remote.link import Link
 from potok.remote.meeting import offer, offers_itself, serials, try_away
+from potok.remote.parties import PARKED_TOLD, Party, packed, told_of
 from potok.remote.tasks import outcome_of, take_outcome
 
 __all__ = ["attempt_away"]

@@ -25,10 +25,11 @@ from potok.links.packing import Carrying, Packed
 from potok.links.wire import WireError
 from potok.remote import desk
 from potok.remote.board import board
-from potok.remote.home import Home, Relay, home
+from potok.remote.home import Home, home
 from potok.remote.lately import told_of
 from potok.remote.link import Link
 from potok.remote.page import send_page
+from potok.remote.parties import Relay
 
 __all__ = ["Assigned", "Crew", "Maker", "Options", "Worker", "dismiss", "kept", "kept_descriptors"]
 

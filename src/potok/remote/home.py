@@ -1,58 +1,32 @@
-"""The home: which objects of this process others refer to, what stands here for theirs, and who serves whom.
+"""The home: who serves what others ask of this address space, and who of them holds what is ours.
 
     a task elsewhere ── CALL (space, number, op, args) ──▶ the home of the object: `op` in the name of a `Party`
                      ◀── ANSWER ──                          at once, or when the party is woken
 
 A star: workers speak with the process that started them only, which forwards what is for others (`Relay`).
 
-Invariants
-    An object that is referred to from elsewhere lives, and so does a counted end whose façades here are collected.
-    References in transit count. Whoever has one tells the home when it lets go; for a dead link its ledger does.
-    Every call that came is answered once, whatever becomes of the object; a party whose link has ended is withdrawn.
+Every call that came is answered once, whatever becomes of the object; a party whose link has ended is withdrawn.
+Which objects others refer to, and what stands here for theirs: see `references`.
 """
 
 from __future__ import annotations
 
 import copyreg
-import itertools
-import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from potok.errors import PotokError
 from potok.kernel.current import carrier
-from potok.kernel.ends import operate
-from potok.kernel.guard import run_outside
 from potok.kernel.task import Task
-from potok.links.packing import Packed, Ref, export, pack, pack_error, set_handles
-from potok.machines.channel import End
-from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter
-from potok.remote.board import board
+from potok.links.packing import Ref, export, pack_error, set_handles
+from potok.machines.waiting import PARKED, Machine
 from potok.remote.link import Link
 from potok.remote.page import Page
+from potok.remote.parties import PARKED_TOLD, RECALLED_TOLD, Lending, Party, Relay, as_it_is, told_of
+from potok.remote.references import References, kind_among
 
-__all__ = [
-    "AGAIN_TOLD",
-    "PARKED_TOLD",
-    "RECALLED_TOLD",
-    "Home",
-    "Owner",
-    "Party",
-    "Relay",
-    "Stranger",
-    "home",
-    "me_as_owner",
-    "packed",
-    "register",
-    "told_of",
-]
-
-RECALLED_TOLD = ("recalled",)
-AGAIN_TOLD = ("again",)
-PARKED_TOLD = ("parked",)
-"""The answer to an operation that was not to wait, and would have to."""
+__all__ = ["Home", "Owner", "Stranger", "home", "me_as_owner", "register"]
 
 Owner = tuple[int, int, str]
 """A task as other address spaces know it: its space, its id there, its name."""
@@ -68,133 +42,14 @@ class Stranger:
         self.gone = ""  # why its space is no more
 
 
-class Entry:
-    """An object that others refer to, and how often."""
-
-    __slots__ = ("count", "number", "thing")
-
-    def __init__(self, thing: Any, number: int) -> None:
-        self.thing = thing
-        self.number = number
-        self.count = 0
-
-
-class PartyWaiter(Waiter):
-    """A call of another address space, parked here."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        self.woken = True
-        run_outside(carrier(), self.task.reply)  # what is answered is pickled, which is the user's code
-
-    def settle(self) -> None:
-        """Nothing of ours resumes."""
-
-
-class Party:
-    """Who operates here in the name of a task elsewhere: one for each call."""
-
-    __slots__ = ("done", "link", "number", "spare", "tidy", "waiter")
-
-    waiter_type = PartyWaiter
-
-    def __init__(self, link: Link, number: int) -> None:
-        self.link = link
-        self.number = number
-        self.waiter: Any = None
-        self.spare: Any = None
-        self.done: Callable[[Any], Any] = _as_it_is  # makes the answer of what the operation gave
-        self.tidy: Callable[[], object] | None = None  # to be called when it was woken or withdrawn
-
-    def reply(self) -> None:
-        """The waiter was woken: answer."""
-        waiter, self.waiter = self.waiter, None  # which refers to us, and to what it brought
-        if self.tidy is not None:
-            self.tidy()
-        if waiter.error is not None:
-            self.link.fail(self.number, told_of(waiter.error))
-        else:
-            self.answer(waiter.value)
-
-    def answer(self, value: Any) -> None:
-        try:
-            self.link.answer(self.number, self.done(value))
-        except Exception as error:
-            self.link.fail(self.number, told_of(error))
-
-    def recall(self) -> bool:
-        """Take the waiter back; False if it was served."""
-        waiter = self.waiter
-        if waiter is None:
-            return False
-        machine = waiter.machine
-        if not machine.guard.run(carrier(), machine.withdraw, waiter):
-            return False
-        self.waiter = None
-        if self.tidy is not None:
-            self.tidy()
-        return True
-
-
-class Relay:
-    """A call that is on its way through here, to another space."""
-
-    __slots__ = ("forward", "link", "number", "sent")
-
-    def __init__(self, link: Link, number: int, forward: Any) -> None:
-        self.link = link
-        self.number = number
-        self.forward = forward
-        self.sent = 0
-
-    def recall(self, why: Any = None) -> None:
-        """Pass it on."""
-        self.forward.recall(self.sent, why)
-
-    def answered(self, value: Any) -> None:
-        self.link.answer(self.number, value)
-
-    def failed(self, error: Any) -> None:
-        self.link.fail(self.number, told_of(error) if isinstance(error, BaseException) else error)
-
-
-class Lending(Relay):
-    """The answer is the number of an end that the asking side has from now on."""
-
-    __slots__ = ()
-
-    def answered(self, value: Any) -> None:
-        self.link.count((self.forward.space, value), 1)
-        super().answered(value)
-
-
-def told_of(error: Any) -> Any:
-    """An error as it is sent: `remotes.understood` is the reverse."""
-    if error is AGAIN:
-        return AGAIN_TOLD
-    return ("error", *pack_error(error))
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def packed(value: Any) -> Any:
-    """An item on its way to a task elsewhere."""
-    return value if isinstance(value, Packed) else pack(value)
-
-
 Serve = Callable[["Home", Link, int, Any, str, bool, tuple[Any, ...]], Any]
 
 
-class Home:
+class Home(References):
     """One for each process."""
 
     def __init__(self) -> None:
-        self.space = 0  # this one's number; the process that starts the workers has 0
-        self.cut_off: dict[int, str] = {}  # why these can't be reached any more
-        self.links: dict[int, Link] = {}  # to every space, or (in a worker) to 0 only
+        super().__init__()
         self.run: Callable[[Link, int, tuple[Any, ...]], object] = _nobody_runs
         self.recall_run: Callable[[Link, int, Any], object] = _nobody_recalls
         self.about: Callable[[Link, Any], object] = _nobody_cares
@@ -205,144 +60,19 @@ class Home:
         ] = {}  # of the space as such
         self.note_ops: dict[str, Callable[..., object]] = {}  # what is done with notes of other rooms' kinds
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
-        self.exports: dict[type, Callable[[Any], tuple[Any, ...]]] = {}  # what one is to be known by
-        self.makes: dict[str, Callable[..., Any]] = {}  # what stands here for a thing of that kind
-        self.stand_ins: WeakValueDictionary[Ref, Any] = WeakValueDictionary()
-        self._entries: dict[int, Entry] = {}
-        self._by_id: dict[int, Entry] = {}
         self.page = Page()  # where this space counts what its tasks take
         self.deliver_notes: Callable[..., object] = (
             _nobody_cares  # ... and of what a dead worker has noted down
         )
         self.on_departed: Callable[..., object] = _nobody_cares  # told of spaces that are no more
         self.on_cut_off: Callable[[PotokError], object] = lambda error: None  # told in a forked child
-        self._numbered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self.machines: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
         self.locks: WeakSet[Any] = WeakSet()  # that others know
         self.trips: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # whose action runs in that space
         self._borrowed: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
         self._strangers: WeakValueDictionary[tuple[int, int], Stranger] = WeakValueDictionary()
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
 
-    # ── references ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def export(self, thing: Any) -> tuple[Ref, tuple[Any, ...]]:
-        """See `packing.Handles`."""
-        ref = getattr(thing, "ref", None)
-        if ref is not None:  # it lives elsewhere
-            if ref[0] != self.space:
-                self.hold(ref)
-            return ref, (ref, *thing.known)
-        ref = self.refer(thing)
-        return ref, (ref, *self.exports[_kind(thing, self.exports)](thing))
-
-    def hold(self, ref: Ref) -> None:
-        """Count one more reference to what is referred to already."""
-        if ref[0] != self.space:
-            self.link_to(ref[0]).note("hold", ref)
-        elif (entry := self._entries.get(ref[1])) is not None:
-            self.refer(entry.thing)
-
-    def thing(self, number: int) -> Any:
-        """The object of that number, which others refer to."""
-        return self._entries[number].thing
-
-    def refer(self, thing: Any) -> Ref:
-        """Count a reference of our own, to be let go by who has asked for it.
-
-        In one step with looking for the entry, whose last other reference may just be let go; and an end holds itself
-        open first, for it would be closed as that is.
-        """
-        if isinstance(thing, End):
-            thing.machine.guard.run(carrier(), thing.machine.hold, thing)
-        with self._lock:
-            entry = self._by_id.get(id(thing))
-            if entry is None:
-                entry = Entry(thing, next(self._numbers))
-                self._entries[entry.number] = self._by_id[id(thing)] = entry
-            entry.count += 1
-            return self.space, entry.number
-
-    def lend(self, thing: Any, link: Link) -> int:
-        """Count a reference that the other side has from now on; the number of the thing."""
-        ref = self.refer(thing)
-        link.count(ref, 1)
-        if isinstance(thing, End):
-            thing.orphan = True  # nobody here has it: closed, when it is let go
-        return ref[1]
-
-    def number_of(self, machine: Machine) -> int:
-        """A number for it, which counts as no reference."""
-        with self._lock:
-            number = self._numbered.get(machine)
-            if number is None:
-                number = self._numbered[machine] = next(self._numbers)
-                self.machines[number] = machine
-            return number
-
-    def ref_of(self, thing: Any) -> Ref | None:
-        """How it is known elsewhere; None: it is not."""
-        entry = self._by_id.get(id(thing))
-        return None if entry is None else (self.space, entry.number)
-
-    def revive(self, spec: tuple[Any, ...]) -> Any:
-        """See `packing.Handles`."""
-        ref, *rest = spec
-        if ref[0] == self.space:
-            thing = self._entries[ref[1]].thing
-            if not isinstance(thing, End):  # an end's reference is the façade's, see `give_back`
-                self._let_go(ref, 1)
-            return thing
-        with self._lock:
-            stand_in = self.stand_ins.get(ref)
-            if stand_in is None:
-                stand_in = self.stand_ins[ref] = self.makes[rest[0]](ref, *rest)
-            stand_in.count += 1
-            return stand_in
-
-    def give_back(self, end: End) -> None:
-        """A façade over an end of ours, that came home by a reference, was collected. Safe from anywhere."""
-        entry = self._by_id.get(id(end))
-        if entry is not None:
-            board.soon(partial(self._let_go, (self.space, entry.number), 1))
-
-    def release(self, refs: tuple[Ref, ...]) -> None:
-        """See `packing.Handles`."""
-        for ref in refs:
-            board.soon(partial(self.let_go, ref, 1))
-
-    def let_go(self, ref: Ref, n: int) -> None:
-        """So many references are no more."""
-        if ref[0] == self.space:
-            self._let_go(ref, n)
-            return
-        link = self.links.get(ref[0] if self.space == 0 else 0)
-        if link is not None:
-            link.note("release", ref, n)
-
-    def _let_go(self, ref: Ref, n: int) -> None:
-        with self._lock:
-            entry = self._entries.get(ref[1])
-            if entry is None:
-                return
-            entry.count -= n
-            if entry.count <= 0:
-                del self._entries[ref[1]], self._by_id[id(entry.thing)]
-        end = entry.thing
-        if isinstance(end, End):
-            operate(carrier(), end.machine, end.machine.let_go, end, n)
-
-    def link_to(self, space: int) -> Link:
-        """The link by which that space is reached. Raises why there is none any more."""
-        by = space if self.space == 0 else 0
-        link = self.links.get(by)
-        if link is None:
-            raise PotokError(self.cut_off.get(by, "its home, a worker process, has ended"))
-        if link.cause is not None:
-            raise link.error()
-        return link
+    # ── who has what of ours ────────────────────────────────────────────────────────────────────────────────
 
     def owner(self, known: Owner) -> Any:
         """The task of that name, as a holder."""
@@ -354,16 +84,6 @@ class Home:
             if found is None:
                 found = self._strangers[key] = Stranger(known)
             return found
-
-    def refers_to(self, space: int) -> bool:
-        """Whether anything of that space is referred to, from here or from another."""
-        if any(ref[0] == space for ref in list(self.stand_ins.keys())):
-            return True
-        return any(
-            n > 0 and ref[0] == space
-            for link in list(self.links.values())
-            for ref, n in list(link.held.items())
-        )
 
     def borrowed(self, semaphore: Any, space: int, n: int) -> None:
         """Tasks there have entered, or left, so many blocks of it."""
@@ -412,7 +132,7 @@ class Home:
                 self.space_ops[op](self, link, number, (*args, wait))
             else:
                 thing = self._entries[target].thing
-                self.serves[_kind(thing, self.serves)](self, link, number, thing, op, wait, args)
+                self.serves[kind_among(thing, self.serves)](self, link, number, thing, op, wait, args)
         except Exception as error:
             link.fail(number, told_of(error))
 
@@ -431,7 +151,7 @@ class Home:
         op: Callable[..., Any],
         wait: bool,
         args: tuple[Any, ...],
-        done: Callable[[Any], Any] = _as_it_is,
+        done: Callable[[Any], Any] = as_it_is,
     ) -> None:
         """Run an operation that may park, in the name of who has called."""
         party = Party(link, number)
@@ -486,7 +206,7 @@ class Home:
                 self._pass_on(space, note)
             elif target in self._entries:
                 thing = self._entries[target].thing
-                self.serves[_kind(thing, self.serves)](self, link, 0, thing, op, False, args)
+                self.serves[kind_among(thing, self.serves)](self, link, 0, thing, op, False, args)
 
     def closed_elsewhere(self, by: Link | None, ref: Ref, why: Any) -> None:
         """This end was closed: tell all who have it."""
@@ -547,13 +267,6 @@ def _abandon_if_held(machine: Any, space: int, why: str) -> None:
 def _serve_is_home(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
     """Is anything of this space referred to from others? What is under way to them counts."""
     link.answer(number, bool(at._entries))
-
-
-def _kind(thing: Any, known: dict[type, Any]) -> type:
-    for kind in type(thing).__mro__:
-        if kind in known:
-            return kind
-    raise PotokError(f"a {type(thing).__qualname__} can't be reached from another address space")
 
 
 def _nobody_runs(link: Link, number: int, args: tuple[Any, ...]) -> None:

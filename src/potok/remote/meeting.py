@@ -38,8 +38,9 @@ from potok.machines.select import OPEN, Group
 from potok.machines.waiting import AGAIN, PARKED, Arm, WaitQueue, new_arm, park
 from potok.remote.calling import ask, understood
 from potok.remote.channels import Watch
-from potok.remote.home import Home, Party, home, packed, told_of
+from potok.remote.home import Home, home
 from potok.remote.link import Link
+from potok.remote.parties import Party, packed, told_of
 
 __all__ = ["offer", "offers_itself", "serials", "try_away"]
 

@@ -37,8 +37,9 @@ from potok.machines.waiting import PARKED
 from potok.remote import code, sync
 from potok.remote.board import board
 from potok.remote.calling import ask, park_for
-from potok.remote.home import PARKED_TOLD, RECALLED_TOLD, Home, Owner, Party, home, me_as_owner, told_of
+from potok.remote.home import Home, Owner, home, me_as_owner
 from potok.remote.link import Link
+from potok.remote.parties import PARKED_TOLD, RECALLED_TOLD, Party, told_of
 from potok.remote.sync import RemoteLock
 
 __all__ = ["RemoteCell"]

@@ -18,8 +18,9 @@ from potok.machines.semaphore import SemaphoreMachine
 from potok.machines.waiting import Arm, Machine, new_arm
 from potok.remote.calling import Remote, ask, asks, parks, reads, understood
 from potok.remote.channels import NOBODY, Watch, watch_here
-from potok.remote.home import Home, home, me_as_owner, packed, told_of
+from potok.remote.home import Home, home, me_as_owner
 from potok.remote.link import Link
+from potok.remote.parties import packed, told_of
 
 __all__ = ["RemoteBarrier", "RemoteCondition", "RemoteEvent", "RemoteLock", "RemoteQueue", "RemoteSemaphore"]
 

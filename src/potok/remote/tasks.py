@@ -15,8 +15,9 @@ from potok.machines.waiting import PARKED, Arm, new_arm
 from potok.remote.board import board
 from potok.remote.calling import Remote, ask, park_for
 from potok.remote.channels import Watch, watch_here
-from potok.remote.home import PARKED_TOLD, Home, Party, home
+from potok.remote.home import Home, home
 from potok.remote.link import Link
+from potok.remote.parties import PARKED_TOLD, Party
 
 __all__ = ["RemoteTask", "outcome_of", "take_outcome"]
 
