@@ -1,6 +1,8 @@
 """*processes*: selects whose arms have several homes. They meet wherever they can, and exactly once."""
 
+import os
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,3 +177,55 @@ def test_nothing_is_lost_or_doubled_among_many(homes: list[Ends]) -> None:
     assert len(set(got)) == len(got) >= ROUNDS
     done.close()
     heard.close()
+
+
+def mingle_until_told(
+    number: int, homes: list[Ends], stop: potok.Event, done: potok.Sender[int]
+) -> tuple[Any, Any]:
+    """As `mingle`, until it is told to stop, or that a home has gone."""
+    sent, got = [], []
+    while True:
+        item = number, len(sent)
+        arms = [rx for _, rx in homes] + [tx.sending(item) for tx, _ in homes]
+        try:
+            chosen = potok.select(stop, *arms)
+        except potok.PotokError:
+            return sent, got
+        if chosen.arm is stop:
+            return sent, got
+        if isinstance(chosen.arm, potok.Receiver):
+            got.append(chosen.value)
+            done.send(number)
+        else:
+            sent.append(item)
+
+
+def home_with_a_pid(made: potok.Sender[Any]) -> None:
+    made.send((os.getpid(), potok.channel()))
+    potok.sleep(60)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("seed", range(5))
+def test_death_of_a_home_is_told_to_both_or_to_none(seed: int) -> None:
+    """It is killed while selects meet there: whatever it had told one side, it had told the other."""
+    stop, (done, heard), (made, got) = potok.Event(), potok.channel(potok.UNBOUNDED), potok.channel()
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on=TESTED, on_fail="collect") as s:
+        keepers = [s.start(home_with_a_pid, made.clone()) for _ in range(2)]
+        (victim, one), (_, other) = got.recv(), got.recv()
+        keeper = next(each for each in keepers if each.pid == victim)
+        homes = [potok.channel(), one, other]
+        tasks = [s.start(mingle_until_told, n, homes, stop, done.clone()) for n in range(TASKS)]
+        for _ in range(5 + 3 * seed):
+            heard.recv()
+        os.kill(victim, signal.SIGKILL)
+        stop.set()
+        told = [task.result() for task in tasks]
+        keeper.join()
+        s.cancel()
+    assert caught.group_contains(potok.WorkerDied)
+    sent = sorted(item for each, _ in told for item in each)
+    received = sorted(item for _, each in told for item in each)
+    assert received == sent
+    for end in (done, heard, made, got):
+        end.close()
