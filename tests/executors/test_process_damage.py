@@ -102,7 +102,6 @@ def all_gone(session: int) -> bool:
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.stress
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("to_all", [False, True], ids=["to the program", "to its process group"])
 def test_ctrl_c_in_the_middle_of_start_up(tmp_path: Path, stage: str, to_all: bool) -> None:
@@ -118,7 +117,6 @@ def test_ctrl_c_in_the_middle_of_start_up(tmp_path: Path, stage: str, to_all: bo
     assert told.rstrip().endswith("KeyboardInterrupt"), told
 
 
-@pytest.mark.stress
 @pytest.mark.parametrize("stage", STAGES)
 def test_program_killed_in_the_middle_of_start_up_leaves_nobody(tmp_path: Path, stage: str) -> None:
     """Neither a forkserver that is just coming up, nor workers that have not greeted yet."""

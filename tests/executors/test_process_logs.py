@@ -39,10 +39,11 @@ def count_to(n: int, who: str) -> None:
         app.info("%s %d %s", who, number, "x" * (number % 50))
 
 
-def test_records_of_each_worker_arrive_in_order(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("on", [LOGGED, potok.processes(start_method="spawn")], ids=["forked", "spawned"])
+def test_records_of_each_worker_arrive_in_order(caplog: pytest.LogCaptureFixture, on: Any) -> None:
     """All of them, once each, with the name of the task and the process that has logged."""
     with potok.logs("INFO"):
-        with potok.scope(on=LOGGED) as s:
+        with potok.scope(on=on) as s:
             tasks = {who: s.start(count_to, 100, who, name=f"task {who}") for who in "abcd"}
         pids = {who: task.pid for who, task in tasks.items()}
     got = defaultdict(list)
@@ -323,6 +324,26 @@ def test_workers_are_left_as_they_were() -> None:
                 assert now() == (logging.INFO, 1)
             assert now() == (logging.INFO, 1)
         assert now() == before
+
+
+@pytest.mark.stress
+def test_several_threads_want_records_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """Workers know in the end what is wanted, whoever came and went meanwhile; nobody misses what it wanted."""
+
+    def want(s: Any, who: str) -> None:
+        for number in range(10):
+            with potok.logs("DEBUG" if number % 2 else "INFO"):
+                s.start(count_to, 1, f"{who}{number}").join()
+
+    with potok.scope(on=LOGGED) as s:
+        threads = [threading.Thread(target=want, args=(s, who)) for who in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        configured = [s.start(how_it_is_configured) for _ in range(4)]
+    assert sorted(said(caplog)) == sorted(f"{who}{number} 0 " for who in "abcd" for number in range(10))
+    assert {task.result()[1] for task in configured} == {0}
 
 
 def log_on_demand(rx: potok.Receiver[str], tx: potok.Sender[None]) -> None:

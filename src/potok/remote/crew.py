@@ -280,8 +280,10 @@ class Crew:
     def retire(self, worker: Worker) -> None:
         """Give it no more tasks, and let it go; but not before nothing that lives there is referred to."""
         worker.retired = True
-        if worker.link.is_open:
+        try:
             worker.link.call((worker.space, 0, "is_home", False, ()), Retiring(worker))
+        except PotokError:  # it has gone by itself
+            pass
 
     def _retire_if_too_big(self, worker: Worker) -> None:
         if not worker.task and self.options.is_too_big(worker.pid):

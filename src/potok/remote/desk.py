@@ -23,7 +23,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from potok.kernel.build import fence
 from potok.remote.calling import Slot, ask, block_for
 from potok.remote.home import Home, home
 from potok.remote.link import Link
@@ -42,7 +41,10 @@ class Desk:
 
     def __init__(self) -> None:
         self.wanted: dict[Token, int] = {}  # by each who wants records, from which level on
-        self._lock = threading.Lock()  # nobody waits while he has it
+        self.leaving: set[Token] = set()  # who wants those that were logged before
+        self.told: int | None = None  # what workers know of it
+        self.changing = threading.RLock()  # around these three, and telling; nobody waits while he has it
+        self._lock = threading.Lock()  # around the thread
         self._thread: threading.Thread | None = None
         self._arrived: queue.SimpleQueue[Any]  # this thread's
 
@@ -54,7 +56,7 @@ class Desk:
     def put(self, make: Callable[..., logging.LogRecord], *args: Any) -> None:
         """Have the record handled that `make(*args)` makes. Never waits."""
         with self._lock:
-            if self.wanted:
+            if self.wanted or self.leaving:
                 if self._thread is None:
                     self._begin()
                 self._arrived.put((make, args))
@@ -132,74 +134,88 @@ def end(token: Token) -> None:
     """Want them no more. Blocks for the moment until what was logged is handled. Idempotent."""
     if home.space:
         ask((0, 0, "end_records", False, (token,)))
-    elif token in desk.wanted:
-        rest = min([level for other, level in desk.wanted.copy().items() if other != token], default=None)
-        if rest != desk.level:
-            block_for(lambda slot: _tell_all(rest, slot), timeout=PATIENCE)
-        _end(token, desk.finish)
+        return
+    block_for(lambda slot: _leave(token, slot), timeout=PATIENCE)
+    _forget(token, desk.finish)
 
 
 def _begin(token: Token, level: int) -> None:
-    former = desk.level
-    desk.wanted[token] = level
-    naming.start()
-    if desk.level != former:
-        _tell_all(desk.level)
+    with desk.changing:
+        desk.wanted[token] = level
+        naming.start()
+        _tell()
 
 
-def _end(token: Token, finish: Callable[[], None]) -> None:
-    former = desk.level
-    if desk.wanted.pop(token, None) is not None and desk.level != former:
-        _tell_all(desk.level)
-    if not desk.wanted:
+def _leave(token: Token, slot: Slot) -> None:
+    with desk.changing:
+        if desk.wanted.pop(token, None) is not None:
+            desk.leaving.add(token)
+        _tell(slot)
+
+
+def _forget(token: Token, finish: Callable[[], None]) -> None:
+    with desk.changing:
+        desk.wanted.pop(token, None)
+        desk.leaving.discard(token)
+        _tell()
+        last = not (desk.wanted or desk.leaving)
+        if last:
+            naming.stop()
+    if last:
         finish()
-        naming.stop()
+
+
+def _tell(slot: Slot | None = None) -> None:
+    """Have the workers know what is wanted; answer the slot when they do."""
+    level = desk.level
+    links = list(home.links.values()) if level != desk.told else []
+    desk.told = level
+    Telling(slot).tell(links, level)
 
 
 class Telling:
     """Tells workers what is wanted; when all have answered, so is the slot."""
 
-    __slots__ = ("_rest", "_slot")
+    __slots__ = ("_lock", "_rest", "_slot")
 
     counts = False
 
     def __init__(self, slot: Slot | None) -> None:
         self._slot = slot
-        self._rest = 1
+        self._lock = threading.Lock()  # answers come while others are still told
+        self._rest = 0
 
     def tell(self, links: list[Link], level: int | None) -> None:
+        self._rest = len(links) + 1
         for link in links:
-            self._rest += 1
             try:
                 link.call((link.space, 0, "want_records", False, (level,)), self)
             except Exception:  # it has just ended
-                self._rest -= 1
+                self.answered(None)
         self.answered(None)
 
     def answered(self, value: Any) -> None:
-        self._rest -= 1
-        if not self._rest and self._slot is not None:
+        with self._lock:
+            self._rest -= 1
+            last = not self._rest
+        if last and self._slot is not None:
             self._slot.answered(True)
 
     def failed(self, error: Any) -> None:
         self.answered(None)
 
 
-def _tell_all(level: int | None, slot: Slot | None = None) -> None:
-    fence()
-    Telling(slot).tell(list(home.links.values()), level)
-
-
 def greet(link: Link) -> None:
     """A worker is new: tell it before its first task."""
-    if desk.level is not None:
-        Telling(None).tell([link], desk.level)
+    with desk.changing:
+        if desk.told is not None:
+            Telling(None).tell([link], desk.told)
 
 
 def lose(space: int) -> None:
     """A worker is gone: it wants nothing any more."""
     for token in [token for token in desk.wanted.copy() if token[0] == space]:
-        _end(token, desk.dismiss)
+        _forget(token, desk.dismiss)
 
 
 def _serve_begin(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
@@ -209,7 +225,7 @@ def _serve_begin(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> No
 
 
 def _serve_end(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
-    _end(args[0], desk.dismiss)
+    _forget(args[0], desk.dismiss)
     link.answer(number, None)
 
 
