@@ -387,10 +387,9 @@ class Flows:
                     self._grant(space, granting)
 
     def _set_mark(self) -> None:
-        """Half of what somebody wishes is worth a word."""
+        """All that somebody wishes, or a quarter of the capacity, is worth a word."""
         wishes = [g.want - g.granted for g in self.grantings.values() if g.want > g.granted and not g.recalling]
-        most = self.machine.capacity or NEVER
-        self.mark = (min(*wishes, most) + 1) // 2 if wishes else NEVER
+        self.mark = min(*wishes, max(1, (self.machine.capacity or NEVER) // 4)) if wishes else NEVER
 
     def _queue(self, space: int, granting: Granting) -> None:
         waiter = granting.waiter = GrantWaiter()

@@ -238,10 +238,11 @@ class Outbox(Box):
 
     first = 16  # room that is not used is easily called back
 
-    __slots__ = ("back", "epoch", "granted", "known", "places", "sent", "wanted")
+    __slots__ = ("back", "calls", "epoch", "granted", "known", "places", "sent", "wanted")
 
     def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
         super().__init__(channel, stir)
+        self.calls = 0  # items that wait for a place at home itself: nothing overtakes them
         self._begin()
 
     def _begin(self) -> None:
@@ -320,8 +321,22 @@ class Outbox(Box):
             self.buffer.append(waiter.item)
             served.append(waiter)
         self.flush()  # first: what they say next comes after it
+        self._leave_to_calls(self.calls)
         for waiter in served:
             waiter.wake()
+
+    def called(self, n: int) -> None:
+        """So many items more, or fewer, wait at home."""
+        self.calls += n
+        self._leave_to_calls(n)
+
+    def _leave_to_calls(self, n: int) -> None:
+        """Those that wait at home need the places that are here."""
+        n = min(self.places, n)
+        if n > 0:
+            self.places -= n
+            self.back += n
+            self.say("unused", self.epoch, self.back)
 
     def recall(self) -> None:
         """Give back the room that nobody has used."""

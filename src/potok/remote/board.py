@@ -34,6 +34,7 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.interrupts import may_raise, raise_pending
 from potok.kernel.threadkernel import wait_by
+from potok.remote.spinning import Spinner
 
 __all__ = ["Board", "board", "is_exposed"]
 
@@ -46,6 +47,7 @@ class Board:
 
     def __init__(self) -> None:
         self._polls: Any = selectors.DefaultSelector()
+        self._spinner = Spinner()
         self._lead = threading.RLock()  # its holder may take it again: what it handles may wait for an answer
         self._standby: Any = None
         self._stirred = threading.Lock()  # the standby's: released to have it look
@@ -197,7 +199,7 @@ class Board:
         if self._timers:
             due = max(0.0, self._timers[0][0] - time.monotonic())
             timeout = due if timeout is None else min(due, timeout)
-        for key, events in self._polls.select(timeout):
+        for key, events in self._spinner.poll(self._polls.select, timeout):
             key.data(events)
         while self._timers and self._timers[0][0] <= time.monotonic():
             self._calls.append(heappop(self._timers)[2])

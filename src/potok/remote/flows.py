@@ -35,8 +35,9 @@ from potok.machines.waiting import PARKED, Arm, Waiter
 from potok.remote.board import board
 from potok.remote.calling import Asked, ask, park_for
 from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
-from potok.remote.home import Home, Party, home
+from potok.remote.home import Home, home
 from potok.remote.link import Link
+from potok.remote.parties import Party
 
 __all__ = ["FlowingChannel", "HomeFlows", "give_back", "let_flow"]
 
@@ -334,20 +335,16 @@ class FlowingInbox(Inbox):
 class FlowingOutbox(Outbox):
     """An outbox of this space."""
 
-    __slots__ = ("calls", "gathering", "last", "paced")
+    __slots__ = ("gathering", "last", "paced")
 
     lost = ()
 
     def __init__(self, channel: FlowingChannel) -> None:
         super().__init__(channel, partial(_stir, self))
-        self.calls = 0  # items that wait at home
         self.guard = Guard(carrier())
         self.gathering = False
         self.last = 0.0  # when items were sent
         self.paced = 0.0
-
-    def called(self, n: int) -> None:
-        self.calls += n
 
     def more_soon(self) -> None:
         """There is no room: how much shall there be for the next, without asking?"""
