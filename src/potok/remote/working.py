@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import gc
 import os
 import socket
 import sys
@@ -26,6 +27,7 @@ from potok.remote import (
     records,
 )
 from potok.remote.board import board
+from potok.remote.buffers import store
 from potok.remote.contexts import open_work
 from potok.remote.flows import give_back
 from potok.remote.home import home
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from potok.remote.crew import Options  # the program's side, which no worker imports
 
 __all__ = ["Job", "Worker"]
+
+IDLE = 0.2  # seconds after a task in which the next may come
 
 
 class Job:
@@ -83,6 +87,7 @@ class Worker:
         self.job: Job | None = None
         self.over = False
         self.initialized = False
+        self.tidying = False
         home.space = -1  # until it is told
         home.run = self.accept
         home.recall_run = self.recall
@@ -155,6 +160,15 @@ class Worker:
                 self.job = None
                 self.link.answer(job.number, outcome)
                 del job, outcome
+                if not self.tidying and store.has_of_others:
+                    self.tidying = True
+                    board.later(IDLE, self._tidy)
+
+    def _tidy(self) -> None:
+        """Between tasks: what the last one has left in cycles may hold memory of others."""
+        self.tidying = False
+        if self.job is None and store.has_of_others:
+            gc.collect()
 
     def _run(self, job: Job) -> tuple[Any, ...]:
         where = f"in {self.called} {os.getpid()}, task {job.name}"
