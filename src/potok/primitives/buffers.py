@@ -55,6 +55,7 @@ def block(shape: Shape, dtype: Any = "uint8") -> Any:
     After it was sent, writing raises ValueError ("read-only"); a memoryview is released, and raises ValueError for
     reading, too. That is so also where `send` then timed out or was cancelled: send the same again. A loan of which
     there are other views (a slice that is still about), or of which only a part is sent, is copied and stays as it is.
+    Only a memoryview that was taken of the array, or a pointer, escapes that: do not write through it after `send`.
 
     Blocks: no. Executors: the same on all; where a system has no memory to share, it is ordinary memory.
     """

@@ -108,7 +108,7 @@ class Store:
         block = part.hold.block
         loan, block.loan = block.loan, None
         if loan is not None:
-            loan.end(block)
+            loan.end()
 
     def view(self, part: Part) -> memoryview:
         return self._view(part.hold, part.start, part.size, part.hold.block.arena.shared)
@@ -349,8 +349,6 @@ class Store:
             if arena.shared:
                 self._blocks.close(arena)
                 return
-            if block.offset in arena.protected:
-                arena.protect(block.offset, True)
             if block.offset in arena.warm:
                 self._idle += arena.place
             self._free[arena.place].append((arena, block.offset, time.monotonic()))

@@ -71,7 +71,6 @@ class Arena:
         "name",
         "origin",
         "place",
-        "protected",
         "shared",
         "size",
         "uses",
@@ -88,7 +87,6 @@ class Arena:
         self.leaving = False
         self.origin: Any = None  # the link over which it was introduced; None: it is ours
         self.warm: set[int] = set()  # the places that have pages
-        self.protected: set[int] = set()  # those in which this process may not write
         self.address = 0  # where it lies here, once somebody has looked
         self._memory: Any = None
 
@@ -124,12 +122,6 @@ class Arena:
                 else:  # without the GIL
                     ctypes().memmove(self.address + start, address_of(view)[0], size)
                 start += size
-
-    def protect(self, offset: int, writable: bool) -> None:
-        """Whether this process may write at that place. Raises OSError."""
-        protection = PROT_READ | (PROT_WRITE if writable else 0)
-        _check(_libc().mprotect(self.address + offset, self.place, protection))
-        (self.protected.discard if writable else self.protected.add)(offset)
 
     def cool(self, offset: int) -> None:
         """Give the pages of that place back."""
@@ -173,7 +165,7 @@ def _libc() -> Any:
     libc = c.CDLL(None, use_errno=True)
     libc.mmap.restype = c.c_void_p
     libc.mmap.argtypes = [c.c_void_p, c.c_size_t, c.c_int, c.c_int, c.c_int, c.c_ssize_t]
-    for name, third in (("munmap", ()), ("mprotect", (c.c_int,)), ("madvise", (c.c_int,))):
+    for name, third in (("munmap", ()), ("madvise", (c.c_int,))):
         getattr(libc, name).argtypes = [c.c_void_p, c.c_size_t, *third]
     return libc
 
