@@ -19,6 +19,7 @@ import pickle
 import threading
 import traceback
 from collections.abc import Callable
+from errno import ENOMEM
 from typing import Any, Final, Protocol
 
 from potok.errors import RemoteError
@@ -250,8 +251,10 @@ def _loads(data: bytes, parts: tuple[Part, ...]) -> Any:
         pickled, buffers = opened_parts(data, parts)
         return _unpickle(pickled, buffers=buffers)
     except Exception as error:
+        full = isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM
+        why = "it is too large for the memory of this process: " if full else ""
         raise RemoteError(
-            f"what came from another address space can't be unpickled here: {type(error).__name__}: {error}"
+            f"what came from another address space can't be unpickled here: {why}{type(error).__name__}: {error}"
         ) from error
 
 
