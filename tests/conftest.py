@@ -100,9 +100,12 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 
 def _kept_descriptors() -> set[int]:
-    """What idle worker processes, and those who make and hear them, have open."""
-    crew = sys.modules.get("potok.remote.crew")
-    return crew.kept_descriptors() if crew is not None else set()
+    """What idle worker processes, those who make and hear them, and memory that lies idle have open."""
+    crew, buffers = sys.modules.get("potok.remote.crew"), sys.modules.get("potok.remote.buffers")
+    kept = crew.kept_descriptors() if crew is not None else set()
+    return kept | (
+        buffers.store.descriptors() | buffers.board.descriptors() if buffers is not None else set()
+    )
 
 
 def _new_since(before: Held) -> Held:

@@ -25,6 +25,7 @@ from potok.errors import (
 )
 from potok.kernel.task import Task
 from potok.primitives.broadcasts import Subscriber, broadcast
+from potok.primitives.buffers import block, shared_array
 from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
 from potok.primitives.choice import after, apri_select, aselect, pri_select, select
 from potok.primitives.conditions import Condition
@@ -92,6 +93,7 @@ __all__ = [
     "aselect",
     "asleep",
     "await_",
+    "block",
     "broadcast",
     "channel",
     "checkpoint",
@@ -108,6 +110,7 @@ __all__ = [
     "scope",
     "select",
     "share",
+    "shared_array",
     "shield",
     "sleep",
     "starmap",

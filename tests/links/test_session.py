@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from potok.links.session import (
+    PROTOCOL,
     Answered,
     Called,
     Ended,
@@ -413,3 +414,36 @@ def test_message_that_has_no_room_ends_the_session(
     assert "too large" in str(ended.cause)
     assert ended.owners == ("owner",)
     assert a.session.receive(b"more") == []
+
+
+def test_descriptors_that_no_message_takes_are_left() -> None:
+    """A frame that is refused, one that is cut, and whatever comes after the end: whoever asks closes them."""
+    taken: list[int] = []
+
+    def takes(data: bytes, descriptors: tuple[int, ...]) -> Any:
+        taken.extend(descriptors)
+        return loads(data, descriptors)
+
+    session = Session(dumps, takes, "here")
+    hello = encode(Kind.HELLO, PROTOCOL.to_bytes(8) + pickle.dumps("there"), 1)
+    late = encode(Kind.RECALL, (9).to_bytes(8) + pickle.dumps("too late"), 1)  # of a call that is not open
+    assert session.receive(hello + late, [1, 2]) == [Greeted("there")]
+    assert taken == [1, 2]
+    unasked = encode(Kind.ANSWER, (7).to_bytes(8) + pickle.dumps("?"), 2)
+    (ended,) = session.receive(unasked + unasked[:5], [3, 4, 5])
+    assert isinstance(ended, Ended)
+    assert session.receive(b"more", [6]) == []
+    assert sorted(session.leave()) == [3, 4, 5, 6]
+    assert session.leave() == []
+    assert taken == [1, 2]
+
+
+def test_a_conversation_can_be_given_up_for_what_the_bytes_do_not_show(sides: tuple[Side, Side]) -> None:
+    """As any end: what is open fails with it, once."""
+    a, _ = sides
+    a.session.call("open", "owner")
+    (ended,) = a.session.give_up(WireError("no more open files"))
+    assert isinstance(ended, Ended)
+    assert ended.owners == ("owner",)
+    assert a.session.give_up(WireError("again")) == []
+    assert a.session.end_of_stream() == []

@@ -1,7 +1,7 @@
 """`isolate=True`: what another address space would do to a value, here: copy it.
 
 Potok's own objects (ends, locks, queues, tasks) are handles: they go by reference, as they keep their home across
-address spaces.
+address spaces; and so does memory that all may write.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pickle
 from typing import Any
 
 from potok.errors import PotokError
+from potok.links.parts import is_shared
 
 __all__ = ["copied"]
 
@@ -37,7 +38,14 @@ def _copy_by_cloudpickle(value: Any) -> Any:
 
 def _copy(value: Any, base: Any) -> Any:
     handles: list[Any] = []
+    buffers: list[pickle.PickleBuffer] = []
     memory = io.BytesIO()
+
+    def copy(buffer: pickle.PickleBuffer) -> bool:
+        if not is_shared(buffer):
+            return True
+        buffers.append(buffer)
+        return False
 
     class Pickler(base):  # type: ignore[misc]
         def persistent_id(self, thing: Any) -> int | None:
@@ -50,9 +58,9 @@ def _copy(value: Any, base: Any) -> Any:
         def persistent_load(self, number: Any) -> Any:
             return handles[number]
 
-    Pickler(memory, 5).dump(value)
+    Pickler(memory, 5, buffer_callback=copy).dump(value)
     memory.seek(0)
-    return Unpickler(memory).load()
+    return Unpickler(memory, buffers=buffers).load()
 
 
 def _is_handle(thing: Any) -> bool:

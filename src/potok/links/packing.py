@@ -4,7 +4,8 @@ A `Packed` is a value as it was when it was packed, and the names of the handles
 ends, locks, tasks) do not travel, they stay at their home and are named by a *reference*. In between nobody looks
 inside; whoever forwards a Packed only sees how many references are under way in it.
 
-Plain pickle first; cloudpickle for what that can't do: lambdas, closures, what is defined in `__main__`.
+Plain pickle first; cloudpickle for what that can't do: lambdas, closures, what is defined in `__main__`. Big buffers
+go beside the pickle, see `parts`.
 
 Invariants
     A reference in a Packed is counted at its home from `pack` until what `open` made of it is collected,
@@ -18,9 +19,11 @@ import pickle
 import threading
 import traceback
 from collections.abc import Callable
+from errno import ENOMEM
 from typing import Any, Final, Protocol
 
 from potok.errors import RemoteError
+from potok.links.parts import BIG, Part, clouded, dumped, embarked, landed, opened_parts
 
 __all__ = [
     "ATOMS",
@@ -35,7 +38,6 @@ __all__ = [
     "opened",
     "pack",
     "pack_error",
-    "pickled_by_value",
     "revive",
     "safely_opened",
     "set_handles",
@@ -51,8 +53,7 @@ PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
 ATOMS: Final = frozenset(
     {int, float, bool, type(None)}
 )  # never change, and may go with others as they are; ...
-LARGE: Final = 1 << 16  # ... and str and bytes below so many
-MAIN: Final = b"__main__"
+LARGE: Final = BIG  # ... and str and bytes below so many
 
 _local = threading.local()
 
@@ -88,26 +89,40 @@ def set_handles(handles: Handles) -> None:
 class Packed:
     """A value under way."""
 
-    __slots__ = ("data", "item", "refs")
+    __slots__ = ("data", "item", "parts", "refs")
 
-    def __init__(self, data: bytes, refs: tuple[Ref, ...] = (), item: Any = MISSING) -> None:
-        self.data = data
+    def __init__(
+        self, data: bytes, refs: tuple[Ref, ...] = (), item: Any = MISSING, parts: tuple[Part, ...] = ()
+    ) -> None:
+        self.data = data  # empty where its pickle is the first part
         self.refs = refs
         self.item = item  # where it was packed: the value itself
+        self.parts = parts
 
     def __reduce__(self) -> Any:
-        return (Carrying if self.refs else Packed), (self.data, self.refs)
+        if not self.data and not self.parts:  # bytes, which nobody could change meanwhile
+            self.data, self.parts = _dump(self.item, [])
+        if not self.parts:
+            return (Carrying if self.refs else Packed), (self.data, self.refs)
+        return _landed, (self.data, self.refs, embarked(self.parts))
 
-    needs_care = False  # there is more to it than its bytes
+    @property
+    def needs_care(self) -> bool:
+        """Whether there is more to it than its bytes."""
+        return not self.data or bool(self.parts)
 
     def open(self) -> Any:
         """The value. Raises RemoteError where it can't be unpickled here."""
         if self.item is not MISSING:
             return self.item
-        return _load(self.data, self.refs)
+        return _load(self.data, self.refs, self.parts)
 
     def __repr__(self) -> str:
-        return f"<Packed: {len(self.data)} bytes>"
+        return f"<Packed: {len(self.data)} bytes, {sum(part.size for part in self.parts)} beside them>"
+
+
+def _landed(data: bytes, refs: tuple[Ref, ...], parts: tuple[tuple[int, int, int], ...]) -> Packed:
+    return (Carrying if refs else Packed)(data, refs, MISSING, landed(parts))
 
 
 class Carrying(Packed):
@@ -119,9 +134,11 @@ class Carrying(Packed):
         if self.item is not MISSING:
             return self.item
         refs, self.refs = self.refs, ()
-        return _load(self.data, refs)
+        return _load(self.data, refs, self.parts)
 
-    needs_care = True
+    @property
+    def needs_care(self) -> bool:
+        return True
 
     def again(self) -> Carrying:
         """The same once more, with references of its own. Raises why the home of one can't be reached any more."""
@@ -133,7 +150,7 @@ class Carrying(Packed):
         except BaseException:
             _handles.release(tuple(held))
             raise
-        return Carrying(self.data, self.refs, self.item)
+        return Carrying(self.data, self.refs, self.item, self.parts)
 
     def sent(self) -> None:
         """It left for another address space: the references are that one's now."""
@@ -144,36 +161,42 @@ class Carrying(Packed):
             _handles.release(self.refs)
 
 
-def pack(value: Any, keep: bool = False) -> Packed:
+def pack(value: Any, keep: bool = False, beside: bool = True) -> Packed:
     """The value as it is now. `keep`: opened in this very address space it shall be the object itself.
+
+    `beside`: big buffers go beside the pickle. Without, two packed values are equal if their `data` are.
 
     Raises: RemoteError, that names the value and what in it can't be pickled.
     """
     item = value if keep else MISSING
-    if type(value) in PLAIN:
-        try:
-            return Packed(pickle.dumps(value, 5), (), item)
-        except MemoryError:
-            raise _too_large(value) from None
+    kind = type(value)
+    if kind in PLAIN:
+        if not (kind is bytes or kind is str) or len(value) < BIG or not beside:
+            try:
+                return Packed(pickle.dumps(value, 5), (), item)
+            except MemoryError:
+                raise _too_large(value) from None
+        if keep:
+            return Packed(b"", (), item)  # copied when it leaves, if it ever does
     outer = getattr(_local, "refs", None)
     refs: list[Ref] = []
     _local.refs = refs
     try:
-        data = _dump(value, refs)
+        data, parts = _dump(value, refs, beside)
     except BaseException:
         if refs:
             _handles.release(tuple(refs))
         raise
     finally:
         _local.refs = outer
-    return Carrying(data, tuple(refs), item) if refs else Packed(data, (), item)
+    return Carrying(data, tuple(refs), item, parts) if refs else Packed(data, (), item, parts)
 
 
-def _dump(value: Any, refs: list[Ref]) -> bytes:
+def _dump(value: Any, refs: list[Ref], beside: bool = True) -> tuple[bytes, tuple[Part, ...]]:
     try:
-        data = pickle.dumps(value, 5)
-        if MAIN not in data:
-            return data
+        got = dumped(value, None, beside)
+        if got is not None:
+            return got
     except MemoryError:
         raise _too_large(value) from None
     except Exception:  # noqa: S110 - cloudpickle may know more, and its error is the better one
@@ -182,7 +205,7 @@ def _dump(value: Any, refs: list[Ref]) -> bytes:
         _handles.release(tuple(refs))
         refs.clear()
     try:
-        return _pickle_by_value(value)
+        return dumped(value, _pickler_by_value(), beside)  # type: ignore[return-value]
     except MemoryError:
         raise _too_large(value) from None
     except Exception as error:
@@ -198,42 +221,40 @@ def _too_large(value: Any) -> RemoteError:
     )
 
 
-def _load(data: bytes, refs: tuple[Ref, ...]) -> Any:
+def _load(data: bytes, refs: tuple[Ref, ...], parts: tuple[Part, ...]) -> Any:
     if not refs:
-        return _loads(data)
+        return _loads(data, parts)
     outer = getattr(_local, "due", None)
     due = _local.due = list(refs)
     try:
-        return _loads(data)
+        return _loads(data, parts)
     finally:
         _local.due = outer
         if due:  # what it was to be revived for failed
             _handles.release(tuple(due))
 
 
-def set_pickling(loads: Callable[[bytes], Any], dumps: Callable[[Any], bytes]) -> None:
-    """Who unpickles here from now on, and who pickles what plain pickle can't."""
-    global _unpickle, _pickle_by_value
-    _unpickle, _pickle_by_value = loads, dumps
+def set_pickling(loads: Callable[..., Any], pickler: Callable[[], Callable[..., Any]]) -> None:
+    """Who unpickles here from now on, and the pickler for what plain pickle can't: see `parts.clouded`."""
+    global _unpickle, _pickler_by_value
+    _unpickle, _pickler_by_value = loads, pickler
 
 
-def pickled_by_value(value: Any) -> bytes:
-    """What is done by default."""
-    import cloudpickle
-
-    return cloudpickle.dumps(value, 5)  # type: ignore[no-any-return]
+_unpickle: Callable[..., Any] = pickle.loads
+_pickler_by_value: Callable[[], Callable[..., Any]] = clouded
 
 
-_unpickle: Callable[[bytes], Any] = pickle.loads
-_pickle_by_value: Callable[[Any], bytes] = pickled_by_value
-
-
-def _loads(data: bytes) -> Any:
+def _loads(data: bytes, parts: tuple[Part, ...]) -> Any:
     try:
-        return _unpickle(data)
+        if not parts:
+            return _unpickle(data)
+        pickled, buffers = opened_parts(data, parts)
+        return _unpickle(pickled, buffers=buffers)
     except Exception as error:
+        full = isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM
+        why = "it is too large for the memory of this process: " if full else ""
         raise RemoteError(
-            f"what came from another address space can't be unpickled here: {type(error).__name__}: {error}"
+            f"what came from another address space can't be unpickled here: {why}{type(error).__name__}: {error}"
         ) from error
 
 

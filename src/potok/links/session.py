@@ -144,18 +144,20 @@ class Session:
 
     Args:
         dumps: pickles a value; returns the bytes and the descriptors of memory that goes beside them.
-        loads: the reverse.
+        loads: the reverse. The descriptors are its own from then on, also where it raises.
         about: what the other side is told first; pickled, too.
     """
 
     __slots__ = (
         "_calls",
+        "_claimed",
         "_decoder",
         "_dumps",
         "_ended",
         "_greeted",
         "_left",
         "_loads",
+        "_lost_descriptors",
         "_numbers",
         "_out",
         "_serving",
@@ -178,6 +180,8 @@ class Session:
         self._greeted = False  # they said hello
         self._left = self._they_left = False  # goodbye was said
         self._ended = False
+        self._claimed = False  # the descriptors of the frame that is being read are somebody's
+        self._lost_descriptors: list[int] = []
         self._queue(Kind.HELLO, PROTOCOL, self._dumps(about))
 
     # ── speaking ────────────────────────────────────────────────────────────────────────────────────────────
@@ -279,12 +283,13 @@ class Session:
     def receive(self, data: bytes, descriptors: Iterable[int] = ()) -> list[Event]:
         """What these bytes have brought. Bytes that potok did not send end the session: `Ended`, with the cause."""
         if self._ended:
+            self._lost_descriptors += descriptors
             return []
         events: list[Event] = []
         try:
             self._decoder.feed(data, descriptors)
             for frame in self._decoder.frames():
-                event = self._understand(frame)
+                event = self._understood(frame)
                 if event is not None:
                     events.append(event)
         except WireError as error:
@@ -305,9 +310,14 @@ class Session:
             return [self._end(WireError("the other side of the link has gone with calls unanswered"))]
         return [self._end(None)]
 
+    def give_up(self, cause: WireError) -> list[Event]:
+        """What came can't be read, for a reason that the bytes do not show."""
+        return [] if self._ended else [self._end(cause)]
+
     def leave(self) -> list[int]:
-        """Descriptors that came and belong to no frame; whoever gets them closes them."""
-        return self._decoder.leave()
+        """Descriptors that came and belong to no message; whoever gets them closes them."""
+        rest, self._lost_descriptors = self._lost_descriptors, []
+        return rest + self._decoder.leave()
 
     def _end(self, cause: WireError | None) -> Ended:
         self._ended = True
@@ -316,6 +326,18 @@ class Session:
         self._calls.clear()
         self._serving.clear()
         return ended
+
+    def _understood(self, frame: Frame) -> Event | None:
+        self._claimed = False
+        try:
+            return self._understand(frame)
+        finally:
+            if not self._claimed:
+                self._lost_descriptors += frame.descriptors
+
+    def _load(self, packed: Packed) -> Any:
+        self._claimed = True
+        return self._loads(*packed)
 
     def _understand(self, frame: Frame) -> Event | None:
         if len(frame.payload) < NUMBER.size:
@@ -332,7 +354,8 @@ class Session:
             case Kind.ANSWER | Kind.FAILURE:
                 return self._answered(Kind(frame.kind), number, packed)
             case Kind.RECALL:
-                return Recalled(number, self._read(packed)) if number in self._serving else None
+                why = self._read(packed)  # also if it came too late: there may be memory in it
+                return Recalled(number, why) if number in self._serving else None
             case Kind.NOTE:
                 return Noted(self._read(packed))
             case Kind.GOODBYE:
@@ -351,7 +374,7 @@ class Session:
     def _read(self, packed: Packed) -> Any:
         """What potok itself has written: where that can't be read, nothing can."""
         try:
-            return self._loads(*packed)
+            return self._load(packed)
         except Exception as error:
             raise WireError(f"a message of potok's own can't be read: {error!r}") from error
 
@@ -360,7 +383,7 @@ class Session:
             raise WireError(f"call {number} came twice")
         self._serving.add(number)
         try:
-            return Called(number, self._loads(*packed))
+            return Called(number, self._load(packed))
         except Exception as error:
             self.fail(number, error)
             return None
@@ -370,7 +393,7 @@ class Session:
             raise WireError(f"an answer came to call {number}, which is not open")
         owner = self._calls.pop(number)
         try:
-            value = self._loads(*packed)
+            value = self._load(packed)
         except Exception as error:
             return Failed(number, error, owner)
         return Failed(number, value, owner) if kind is Kind.FAILURE else Answered(number, value, owner)

@@ -56,8 +56,8 @@ class Decoder:
 
     def feed(self, data: bytes, descriptors: Iterable[int] = ()) -> None:
         """Take what has come over the stream."""
+        self._descriptors.extend(descriptors)  # first: for the bytes there may be no memory
         self._bytes += data
-        self._descriptors.extend(descriptors)
 
     def frames(self) -> Iterator[Frame]:
         """What has become whole, in order. Raises WireError after the last good one, and from then on."""

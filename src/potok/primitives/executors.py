@@ -82,7 +82,7 @@ def processes(
     from potok.links.packing import pack
     from potok.remote import handles  # noqa: F401 - what pickle must know to travel by reference
 
-    packed = None if initializer is None else pack(initializer)
+    packed = None if initializer is None else pack(initializer, beside=False)
     if packed is not None and packed.refs:
         raise TypeError(
             "initializer may not hold channel ends, locks or tasks; give them to the tasks that use them"

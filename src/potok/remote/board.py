@@ -73,8 +73,7 @@ class Board:
     def watch(self, sock: Any, then: Callable[[int], object]) -> None:
         """Call `then(events)` whenever the socket can be read."""
         self._polls.register(sock, selectors.EVENT_READ, then)
-        if self._standby is None:
-            self._begin()
+        self.begin()
         self.ring()
 
     def also_write(self, sock: Any, then: Callable[[int], None], wanted: bool) -> None:
@@ -219,7 +218,10 @@ class Board:
 
     # ── the standby ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """From now on somebody leads. Idempotent."""
+        if self._standby is not None:
+            return
         wait_by(self.wait)
         self._standby = threading.Thread(target=self._stand_by, name="potok-links", daemon=True)
         self._standby.start()

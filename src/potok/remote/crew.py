@@ -25,6 +25,7 @@ from potok.links.packing import Carrying, Packed
 from potok.links.wire import WireError
 from potok.remote import desk
 from potok.remote.board import board
+from potok.remote.buffers import store
 from potok.remote.home import Home, home
 from potok.remote.lately import told_of
 from potok.remote.link import Link
@@ -390,7 +391,7 @@ def dismiss() -> None:
 def kept_descriptors() -> set[int]:
     """The file descriptors that stay open though no task runs: of idle workers, their makers and the switchboard."""
     idle = [w for crew in list(_crews.values()) for w in list(crew.idle) if w.link.is_open]
-    told = board.descriptors() | {worker.link.descriptor for worker in idle}
+    told = board.descriptors() | store.descriptors() | {worker.link.descriptor for worker in idle}
     told |= set().union(*(worker.link.page.descriptors() for worker in idle))
     return told.union(*(tell(idle) for tell in kept))
 

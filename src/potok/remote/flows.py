@@ -269,7 +269,10 @@ def serve_fetch(machine: ChannelMachine, link: Link, number: int, args: tuple[An
 
 
 def _leave_to(
-    space: int, said: deque[Any], form: Callable[..., tuple[Any, ...]], then: Callable[[Link], object] | None = None
+    space: int,
+    said: deque[Any],
+    form: Callable[..., tuple[Any, ...]],
+    then: Callable[[Link], object] | None = None,
 ) -> None:
     """Have this sent to that space, at the latest as this thread has left the machine that it is in."""
     try:
@@ -283,7 +286,9 @@ def _leave_to(
 
 def _stir(box: Box) -> None:
     space = box.channel.ref[0]
-    _leave_to(space, box.said, partial(_note, box.channel.ref), None if home.space == 0 else partial(_speak, box))
+    _leave_to(
+        space, box.said, partial(_note, box.channel.ref), None if home.space == 0 else partial(_speak, box)
+    )
 
 
 def _speak(box: Any, link: Link) -> None:
@@ -487,7 +492,9 @@ class FlowingChannel(RemoteChannel):
             return got
         if party is not None:
             box.guard.run(me, box.more_soon)
-            return park_for(self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box))
+            return park_for(
+                self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)
+            )
         box.fetch(end)
         return box.guard.run(me, _send_at_once, box, end, item)
 

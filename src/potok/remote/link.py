@@ -17,13 +17,15 @@ Invariants
 from __future__ import annotations
 
 import logging
-import pickle
+import os
 import select
 import socket
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from potok.errors import PotokError, WorkerDied
@@ -44,6 +46,7 @@ from potok.links.session import (
 )
 from potok.links.wire import WireError
 from potok.remote.board import board, is_exposed
+from potok.remote.buffers import store
 from potok.remote.page import Page
 
 __all__ = ["Asker", "Link", "Server"]
@@ -51,6 +54,9 @@ __all__ = ["Asker", "Link", "Server"]
 CHUNK = 1 << 16  # bytes read, or written, at a time
 LOOK = 0.05  # seconds after which who waits for the socket sees whether it is still open
 REMEMBERED = 8  # things that the other side said last
+TOO_MANY_OPEN = "memory came over it that this process can't take: it has too many open files (RLIMIT_NOFILE)"
+PASSED = socket.CMSG_SPACE(253 * 4)  # for all descriptors that the kernel passes at once
+CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Asker(Protocol):
@@ -80,14 +86,6 @@ class Server(Protocol):
         """Last."""
 
 
-def _dumps(value: Any) -> tuple[bytes, tuple[int, ...]]:
-    return pickle.dumps(value, 5), ()
-
-
-def _loads(data: bytes, descriptors: tuple[int, ...]) -> Any:
-    return pickle.loads(data)  # noqa: S301 - from a socket that this run made itself
-
-
 class Link:
     """To another address space, whose number is `space`."""
 
@@ -107,9 +105,9 @@ class Link:
         self.unsaid: deque[tuple[deque[Any], Callable[..., tuple[Any, ...]]]] = deque()
         self._socket = sock
         self._server = server
-        self._session = Session(_dumps, _loads, about)
+        self._session = Session(partial(store.dumps, self), partial(store.loads, self), about)
         self._guard = Guard(None)
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()  # and the descriptors with it
         self._left: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # to who leads
         self._heard: deque[Event] = deque()
         self._stuck = False  # the socket is full
@@ -294,12 +292,10 @@ class Link:
         if self._stuck or self._kept_back:
             return
         for out in self._session.take_outgoing():
-            self._unsent.append(memoryview(out.data))
+            self._unsent.append((memoryview(out.data), out.descriptors))
         try:
             while self._unsent:
-                piece = self._unsent[0]
-                sent = self._socket.send(piece if len(self._unsent) == 1 else self._joined())
-                self._drop_sent(sent)
+                self._send_some()
         except BlockingIOError:
             self._stuck = True
             board.also_write(self._socket, self._ready, True)
@@ -328,20 +324,27 @@ class Link:
             board.also_write(self._socket, self._ready, False)
         self._flush()
 
-    def _joined(self) -> memoryview:
-        """The first pieces in one, where they are small: one system call for all."""
-        size, pieces = 0, []
-        while self._unsent and (size == 0 or size + len(self._unsent[0]) <= CHUNK):
-            size += len(self._unsent[0])
-            pieces.append(self._unsent.popleft())
-        joined = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
-        self._unsent.appendleft(joined)
-        return joined
-
-    def _drop_sent(self, sent: int) -> None:
-        piece = self._unsent.popleft()
+    def _send_some(self) -> None:
+        """One system call: descriptors go with the first byte of their piece, and small pieces together."""
+        if len(self._unsent) > 1:
+            self._join()
+        piece, descriptors = self._unsent[0]
+        sent = (
+            socket.send_fds(self._socket, [piece], descriptors) if descriptors else self._socket.send(piece)
+        )
         if sent < len(piece):
-            self._unsent.appendleft(piece[sent:])
+            self._unsent[0] = piece[sent:], ()
+        else:
+            self._unsent.popleft()
+
+    def _join(self) -> None:
+        """Put the first pieces together, where they are small."""
+        piece, descriptors = self._unsent.popleft()
+        size, pieces = len(piece), [piece]
+        while self._unsent and size + len(self._unsent[0][0]) <= CHUNK and not self._unsent[0][1]:
+            pieces.append(self._unsent.popleft()[0])
+            size += len(pieces[-1])
+        self._unsent.appendleft((piece if len(pieces) == 1 else memoryview(b"".join(pieces)), descriptors))
 
     # ── listening ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -353,15 +356,20 @@ class Link:
     def _read(self, last: bool) -> None:
         if self._stuck:
             self._unstick()
+        descriptors: list[int] = []
         try:
-            data = self._socket.recv(CHUNK)
+            data, passed, flags, _ = self._socket.recvmsg(CHUNK, PASSED, CLOSED_ON_EXEC)
+            if passed:
+                descriptors = _descriptors_in(passed)
+            if flags & socket.MSG_CTRUNC:
+                self._heard += self._session.give_up(WireError(TOO_MANY_OPEN))
         except BlockingIOError:
             if not last:  # a child of the other side may still hold the socket open
                 return
             data = b""
         except OSError:
             data = b""
-        self._heard += self._session.receive(data) if data else self._session.end_of_stream()
+        self._heard += self._session.receive(data, descriptors) if data else self._session.end_of_stream()
 
     def _handle_heard(self) -> None:
         """One after the other; what goes wrong with one concerns nobody else, least of all who happens to lead."""
@@ -387,6 +395,8 @@ class Link:
                 owner.failed(error)
             case Recalled(number, why):
                 self._server.recall(self, number, why)
+            case Noted((("returned" | "forget") as kind, told)):
+                store.noted(self, kind, told)
             case Noted(note):
                 self._came_with(note)
                 self._server.noted(self, note)
@@ -406,12 +416,19 @@ class Link:
     def _conclude(self, cause: BaseException) -> None:
         ended, self._ended = self._ended, None
         self.cause = cause
+        self._guard.run(carrier(), self._leave_off)
+        store.lost(self)
         if ended is not None:
             self._server.ends(self, self.error())
             for owner in ended.owners:
                 owner.failed(self.error())
             self._server.ended(self, self.error())
             self.held.clear()
+
+    def _leave_off(self) -> None:
+        self._unsent.clear()
+        for fd in self._session.leave():
+            os.close(fd)
 
     def hang_up(self) -> None:
         """The other side is no more: hear its last words, then end. `explain` knows why by now."""
@@ -441,6 +458,7 @@ class Link:
         """In a forked child: it is the parent's. Nothing is said."""
         self.cause = PotokError(why)
         self._guard = Guard(None)  # the other may be held by a thread that is not here
+        self._leave_off()
         self._socket.close()
 
     def close(self) -> None:
@@ -468,6 +486,18 @@ class Link:
         return PotokError(str(cause))
 
 
+def _descriptors_in(passed: list[tuple[int, int, bytes]]) -> list[int]:
+    """Those that came with some bytes."""
+    numbers = array("i")
+    for level, kind, data in passed:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+    if not CLOSED_ON_EXEC:
+        for fd in numbers:
+            os.set_inheritable(fd, False)
+    return list(numbers)
+
+
 def _unexplained(cause: WireError | None) -> BaseException:
     return PotokError(f"the other address space has gone{f': {cause}' if cause is not None else ''}")
 
@@ -477,6 +507,8 @@ def _log(what: str, *args: Any) -> None:
 
 
 def _counts(event: Event) -> bool:
+    if isinstance(event, Noted):
+        return event.note[0] not in ("returned", "forget")
     if isinstance(event, Called):
         return bool(event.request[2] != "look")
     return getattr(getattr(event, "owner", None), "counts", True)

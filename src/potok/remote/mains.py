@@ -24,7 +24,8 @@ import pickle
 from types import FunctionType
 from typing import Any
 
-from potok.links.packing import Packed, pickled_by_value, set_pickling
+from potok.links.packing import Packed, set_pickling
+from potok.links.parts import clouded, of_views
 
 __all__ = ["initialize"]
 
@@ -38,8 +39,8 @@ _sent: Globals = {}  # as they came with it
 class _Unpickler(pickle.Unpickler):
     """Fills in what is kept; or else, notes down the globals of functions that come by value."""
 
-    def __init__(self, data: bytes, seen: dict[int, dict[str, Any]] | None = None) -> None:
-        super().__init__(io.BytesIO(data))
+    def __init__(self, data: Any, buffers: Any = None, seen: dict[int, dict[str, Any]] | None = None) -> None:
+        super().__init__(io.BytesIO(data), buffers=buffers)
         self._seen = seen
 
     def find_class(self, module: str, name: str) -> Any:
@@ -58,14 +59,8 @@ class _Unpickler(pickle.Unpickler):
             names.update(_kept.get(names.get("__name__"), {}))
 
 
-def _loads(data: bytes) -> Any:
-    return _Unpickler(data).load()
-
-
-def _dumps(value: Any) -> bytes:
-    file = io.BytesIO()
-    _pickler()(file, 5).dump(value)
-    return file.getvalue()
+def _loads(data: Any, buffers: Any = None) -> Any:
+    return _Unpickler(data, buffers).load()
 
 
 @functools.cache
@@ -81,7 +76,7 @@ def _pickler() -> Any:
                 _put_back(thing.__globals__.get("__name__", ""), reduced[2][1]["__globals__"])
             return reduced
 
-    return Pickler
+    return of_views(Pickler)
 
 
 def _put_back(module: str, names: dict[str, Any]) -> None:
@@ -96,18 +91,18 @@ def _put_back(module: str, names: dict[str, Any]) -> None:
 def initialize(initializer: Packed) -> None:
     """Call it, and keep what it leaves. Raises what it raises."""
     seen: dict[int, dict[str, Any]] = {}
-    set_pickling(lambda data: _Unpickler(data, seen).load(), pickled_by_value)
+    set_pickling(lambda data, buffers=None: _Unpickler(data, buffers, seen).load(), clouded)
     try:
         call = initializer.open()
     finally:
-        set_pickling(pickle.loads, pickled_by_value)
+        set_pickling(pickle.loads, clouded)
     call()
     _kept.update(_by_module(seen))
     if _kept:
         seen.clear()
-        _Unpickler(initializer.data, seen).load()  # once more: what it has changed in place, too
+        _Unpickler(initializer.data, None, seen).load()  # once more: what it has changed in place, too
         _sent.update(_by_module(seen))
-        set_pickling(_loads, _dumps)
+        set_pickling(_loads, _pickler)
 
 
 def _by_module(seen: dict[int, dict[str, Any]]) -> Globals:

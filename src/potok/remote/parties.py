@@ -69,7 +69,8 @@ class Party:
         if waiter.error is not None:
             self.link.fail(self.number, told_of(waiter.error))
         else:
-            self.answer(waiter.value)
+            value, waiter.value, waiter.item = waiter.value, None, None  # it and we refer to each other
+            self.answer(value)
 
     def answer(self, value: Any) -> None:
         try:
