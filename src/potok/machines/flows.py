@@ -359,7 +359,11 @@ class Flows:
         """Its outbox wants room for so many in all."""
         granting = self._granting(space, epoch)
         granting.need, granting.want = need, want
-        self._grant(space, granting)
+        if granting.granted < need or not self.machine.open_receivers:
+            self._grant(space, granting)
+        else:
+            self._set_mark()
+            self.top_up()
 
     def _grant(self, space: int, granting: Granting) -> None:
         machine = self.machine

@@ -238,7 +238,7 @@ class Outbox(Box):
 
     first = 16  # room that is not used is easily called back
 
-    __slots__ = ("back", "calls", "epoch", "granted", "known", "places", "sent", "wanted")
+    __slots__ = ("back", "calls", "epoch", "granted", "known", "places", "sent", "wanted", "wishes")
 
     def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
         super().__init__(channel, stir)
@@ -249,6 +249,7 @@ class Outbox(Box):
         self.epoch = next(_epochs)  # another one each time that it was left
         self.known = False  # the home has heard of us
         self.sent = 0
+        self.wishes = False  # for more room, to be told with the next items
         self.places = 0  # for so many more items there is room at home
         self.granted = 0  # ... was, in all
         self.back = 0  # ... was, and was given back
@@ -282,6 +283,8 @@ class Outbox(Box):
             self.sent += len(items)
             self.known = True
             self.say("push", self.epoch, items)
+            if self.wishes:
+                self.more()
 
     def ask(self) -> None:
         wish = self.granted + len(self.waiters)
@@ -293,6 +296,7 @@ class Outbox(Box):
 
     def more(self) -> None:
         """Have room come before it is needed."""
+        self.wishes = False
         if self.window:
             self.known = True
             self.say("want", self.epoch, self.wanted, self.granted + self.window)

@@ -41,7 +41,7 @@ from potok.remote.parties import Party
 
 __all__ = ["FlowingChannel", "HomeFlows", "give_back", "let_flow"]
 
-BURST: Final = 100e-6  # seconds after a batch in which items are gathered for the next
+BURST: Final = 250e-6  # seconds after a batch in which items are gathered for the next
 BATCH: Final = 64  # items that are sent together
 SOON: Final = 0.005  # seconds: who comes back within these may have the next items unasked
 
@@ -359,7 +359,6 @@ class FlowingOutbox(Outbox):
         else:
             self.window = 0
         self.paced = now
-        self.more()
 
     def offer(self, item: Any, end: Any) -> bool | None:
         """Whether it is on its way; None: it is gathered, have it go soon."""
@@ -370,8 +369,7 @@ class FlowingOutbox(Outbox):
                 return False
             self.places -= 1
             if 2 * self.places == self.window:
-                self.more()  # and this one goes at once, with it
-                self.last = 0.0
+                self.wishes = True
         self.buffer.append(item)
         now = time.monotonic()
         if now - self.last > BURST or len(self.buffer) >= BATCH or not self.note(item):
@@ -491,7 +489,9 @@ class FlowingChannel(RemoteChannel):
         if got is not PARKED:
             return got
         if party is not None:
-            box.guard.run(me, box.more_soon)
+            box.more_soon()
+            if box.window and not box.calls:  # room is on its way, for more than this one
+                return box.guard.run(me, box.send, party, end, item)
             return park_for(
                 self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)
             )
