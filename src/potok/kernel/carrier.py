@@ -6,11 +6,19 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Carrier"]
+__all__ = ["Carrier", "in_main_thread"]
 
 # A signal that arrives in the moment before the main thread blocks on a lock is not seen until that returns (CPython
 # looks for signals before it gives up the GIL, not after). So the main thread comes up for a look now and then.
 SIGNAL_LOOK = 0.25
+
+
+def in_main_thread() -> bool:
+    """Whether this is the main thread.
+
+    `threading.current_thread()` would have `threading` list a thread that it did not start, until 3.13 for ever.
+    """
+    return threading.get_ident() == threading.main_thread().ident
 
 
 class Carrier:
@@ -22,18 +30,22 @@ class Carrier:
     `bids`: as it has nothing else to do, it takes that from whoever waits for something (see `potok.remote.board`).
     """
 
-    __slots__ = ("__weakref__", "bids", "hub", "ident", "inside", "leads", "name", "owed", "patience")
+    __slots__ = ("__weakref__", "bids", "hub", "ident", "inside", "leads", "owed", "patience")
 
     def __init__(self) -> None:
-        thread = threading.current_thread()
         self.ident = threading.get_ident()
-        self.name = thread.name
         self.inside: Any = None
         self.owed: list[Callable[[], object]] = []
         self.hub: Any = None
         self.bids = False
         self.leads: Callable[[], None] | None = None
-        self.patience = SIGNAL_LOOK if thread is threading.main_thread() else threading.TIMEOUT_MAX
+        self.patience = SIGNAL_LOOK if in_main_thread() else threading.TIMEOUT_MAX
+
+    @property
+    def name(self) -> str:
+        """The thread's, where `threading` knows it: C code, `_thread` and the end of any thread may come here, too."""
+        names = (thread.name for thread in threading.enumerate() if thread.ident == self.ident)
+        return next(names, f"thread {self.ident}")
 
     @property
     def takes_signals(self) -> bool:

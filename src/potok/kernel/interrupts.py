@@ -11,12 +11,12 @@ what must not be left half done.
 from __future__ import annotations
 
 import signal
-import threading
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from potok.kernel.cancelling import cancel_scope
+from potok.kernel.carrier import in_main_thread
 from potok.kernel.current import carrier
 from potok.machines.scope import ScopeMachine
 
@@ -38,7 +38,7 @@ _outermost: ScopeMachine | None = None
 def guard_main(scope: ScopeMachine) -> None:
     """Called as a scope is entered: if it is the main thread's outermost, Ctrl-C cancels it from now on."""
     global _outermost
-    if _outermost is not None or threading.current_thread() is not threading.main_thread():
+    if _outermost is not None or not in_main_thread():
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         _outermost = scope
@@ -99,6 +99,6 @@ def may_raise() -> bool:
 def raise_pending() -> None:
     """Raise what our own handler has put off, in the main thread."""
     global _pending
-    if _pending is not None and threading.current_thread() is threading.main_thread():
+    if _pending is not None and in_main_thread():
         pending, _pending = _pending, None
         raise pending

@@ -17,6 +17,7 @@ from typing import Any
 
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.cancelling import effective, expire
+from potok.kernel.carrier import in_main_thread
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, getcurrent
 from potok.kernel.parking import INTERRUPTED, revoke
@@ -61,7 +62,7 @@ class LoopKernel:
         self.runner: Any = None  # when the loop is ours
         self._alarm: Any = None
         self._alarm_at = 0.0
-        self._in_main = threading.current_thread() is threading.main_thread()
+        self._in_main = in_main_thread()
 
     # ── the seam, for adopted asyncio tasks ─────────────────────────────────────────────────────────────────
 

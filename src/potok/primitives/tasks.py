@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from types import FrameType
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from potok.errors import BlockingCallError, PotokError
 from potok.kernel import stuck
+from potok.kernel.carrier import in_main_thread
 from potok.kernel.current import current, getcurrent, running_loop
 from potok.kernel.exiting import watch_exit
 from potok.kernel.guard import Guard
@@ -212,7 +212,7 @@ def dump_on(signum: int) -> None:
 
     Only from the main thread. The dump is printed by the signal's handler, at once.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not in_main_thread():
         raise PotokError("dump_on sets a signal handler: call it from the main thread")
 
     def handler(number: int, frame: FrameType | None) -> None:

@@ -70,7 +70,7 @@ class Desk:
     def finish(self) -> None:
         """Wait until what has come is handled, but not for ever; then the thread ends."""
         thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        if thread is None or thread.ident == threading.get_ident():
             self.dismiss()
             return
         if block_for(self.dismiss, timeout=PATIENCE):
