@@ -21,6 +21,11 @@ try:
 
     HAVE_GREENLET = True
     getcurrent: Callable[[], Any] = _greenlet.getcurrent
+    # When a thread ends, greenlet looks for who still refers to its main greenlet; if it finds nobody, it takes the one
+    # reference for a lost one and drops it. It can't see frames that run, nor garbage that is just being collected: so
+    # a local variable (of a frame in a traceback, too) was seen to be left with a freed object. What is given up is the
+    # release of references that are lost indeed, and a look at every object of the process for each thread that ends.
+    _greenlet.enable_optional_cleanup(False)
 except ImportError:  # in a sub-interpreter
     HAVE_GREENLET = False
     _local = threading.local()
