@@ -19,12 +19,19 @@ from hypothesis import settings
 import potok
 
 SETTLE_SECONDS = 5.0
-"""How long threads that are already ending may take; only a failing test waits that long."""
+"""How long what is ending may take; only a failing test waits that long."""
+
+ENDING_SECONDS = 0.05
+"""How long threads may take before the garbage collector is asked whether somebody has forgotten to end them."""
 
 STRESS_SWITCH_INTERVAL = 1e-6
 
+LASTING = {"potok-idle", "potok-loop", "potok-links"}
+"""Threads that may be there after a test: one that has no task, the root's loop, the one that reads links."""
+
+THREADS = Path("/proc/self/task")
 DESCRIPTORS = Path("/proc/self/fd")
-"""Where there is no such folder, descriptors are not checked."""
+"""Where there are no such folders, descriptors are not checked, and threads less strictly."""
 
 Held = dict[tuple[str, int], str]
 """Threads, tasks and descriptors by kind and number, each with how a report calls it."""
@@ -72,21 +79,25 @@ def eager_switching(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _held() -> Held:
     """Return what a test must not leave more of."""
-    threads = {("thread", thread.ident or 0): f"thread {thread.name!r}" for thread in _threads()}
+    threads = {("thread", number): f"thread {number} {name!r}" for number, name in _threads()}
     tasks = {("task", info.task.id): f"task [{info}]" for info in potok.tasks()}
     return threads | tasks | {("fd", fd): f"file descriptor {fd} ({target})" for fd, target in _descriptors()}
 
 
-def _threads() -> Iterator[threading.Thread]:
-    """Yield the threads that run something: not potok's idle ones, and not the one with the root's loop.
+def _threads() -> Iterator[tuple[int, str]]:
+    """Yield the threads that run something: not potok's idle ones, and not those that live as long as the process.
 
-    A thread that `threading` did not start (`_DummyThread`) stays listed after its end, until 3.13; it is
-    alive only while it has a frame.
+    By the system's numbers, which tell of those that `threading` did not start, too, and are not given to the next
+    thread at once. (Looking for frames would make a frame object of whatever runs: tests must not depend on that.)
+    Where the system lists no threads, those that `threading` did not start are not looked for: it can't tell of
+    their end until 3.13.
     """
-    frames = sys._current_frames()
-    for thread in threading.enumerate():
-        if thread.ident in frames and thread.name not in {"potok-idle", "potok-loop", "potok-links"}:
-            yield thread
+    started = [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
+    names = {thread.native_id: thread.name for thread in started if thread.native_id is not None}
+    numbers = [int(entry.name) for entry in THREADS.iterdir()] if THREADS.exists() else list(names)
+    for number in numbers:
+        if names.get(number) not in LASTING:
+            yield number, names.get(number, "unknown to threading")
 
 
 def _descriptors() -> Iterator[tuple[int, str]]:
@@ -114,8 +125,13 @@ def _new_since(before: Held) -> Held:
 
 def _settle(before: Held) -> Held:
     """Give what is ending the time to end, and finalizers the chance to close (and to warn); return the rest."""
-    gc.collect()  # takes seconds where a hundred thousand tests were collected, and lets no thread run meanwhile
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while (leaked := _new_since(before)) and time.monotonic() < deadline:
-        time.sleep(0.005)  # a thread tells nobody when it has become idle
+    begun, collected = time.monotonic(), False
+    while leaked := _new_since(before):
+        waited = time.monotonic() - begun
+        if waited > SETTLE_SECONDS:
+            break
+        if not collected and (waited > ENDING_SECONDS or any(kind != "thread" for kind, _ in leaked)):
+            gc.collect()
+            collected = True
+        time.sleep(0.001)  # a thread tells nobody when it has become idle
     return leaked
