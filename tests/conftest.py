@@ -43,6 +43,23 @@ settings.register_profile("stress", deadline=None, print_blob=True, max_examples
 settings.load_profile("potok")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Under `-m stress --count=…` repeat only what is going to run.
+
+    pytest-repeat multiplies all tests before the others are deselected: two and a half million, at 200 repetitions.
+    """
+    stressed = metafunc.definition.get_closest_marker("stress") is not None
+    if metafunc.config.option.markexpr == "stress" and not stressed:
+        metafunc.definition.add_marker(pytest.mark.repeat(1))
+
+
+def pytest_collection_finish() -> None:
+    """Spare `_settle` the collected tests, which live to the end: a collection takes what the tests made, no more."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def loop_thread() -> None:
     """Have the root's loop thread made before anyone looks for leaks: it lives as long as the process."""
