@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from potok.kernel.current import carrier, getcurrent, running_loop
+from potok.kernel.current import at_thread_end, carrier, getcurrent, running_loop
 from potok.kernel.hub import GreenletWaiter, Hub
 from potok.kernel.task import Task
 
@@ -70,6 +70,7 @@ class Coroutines:
         hub: Hub | None = me.hub
         if hub is None or hub.main is not getcurrent():
             hub = me.hub = Hub(me)
+            at_thread_end(hub.dissolve)
         hub.loop_factory = self.loop_factory
         hub.lent = (host, host.kernel, host.waiter_type)
         host.kernel, host.waiter_type, host.greenlet = hub, GreenletWaiter, hub.main

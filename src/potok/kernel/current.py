@@ -11,10 +11,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from potok.kernel.carrier import Carrier
+from potok.kernel.carrier import Carrier, in_main_thread
 from potok.kernel.task import Task
 
-__all__ = ["HAVE_GREENLET", "carrier", "current", "current_awaiting", "getcurrent", "running_loop"]
+__all__ = [
+    "HAVE_GREENLET",
+    "at_thread_end",
+    "carrier",
+    "current",
+    "current_awaiting",
+    "getcurrent",
+    "running_loop",
+]
 
 try:
     import greenlet as _greenlet
@@ -45,6 +53,32 @@ def carrier() -> Carrier:
     except AttributeError:
         made = _threads.carrier = Carrier()
         return made
+
+
+class _Farewell:
+    """Among a thread's locals, which are dropped as it ends: in that thread, and before greenlet knows of it.
+
+    Those of threads that are still there as the process ends are dropped by another.
+    """
+
+    __slots__ = ("ident", "last_words")
+
+    def __init__(self, last_words: Callable[[], object]) -> None:
+        self.ident = threading.get_ident()
+        self.last_words = last_words
+
+    def __del__(self) -> None:
+        if threading.get_ident() == self.ident:
+            self.last_words()
+
+
+def at_thread_end(last_words: Callable[[], object]) -> None:
+    """Have the current thread call this as it ends (or when something else is to be called instead).
+
+    Not the main thread, whose end is the process's: what could be called then may be gone already.
+    """
+    if not in_main_thread():
+        _threads.farewell = _Farewell(last_words)
 
 
 def current() -> Task[Any]:

@@ -176,6 +176,24 @@ class Hub:
         except ValueError:
             pass
 
+    def dissolve(self) -> None:
+        """End the greenlets that wait for work: their thread ends, and no other can switch to them.
+
+        What a suspended greenlet's frames refer to is seen by no garbage collector: this hub, for one.
+        """
+        try:
+            here, left = getcurrent(), [*self.idle, self.greenlet]
+        except RuntimeError:
+            return  # greenlet knows that the process ends
+        if self.main is not here:
+            return  # made by a greenlet that potok does not know, and that has ended before its thread
+        self.main = self.greenlet = self.carrier.hub = None
+        self.idle.clear()
+        for waiting in left:
+            if waiting is not None and not waiting.dead:
+                waiting.parent = here
+                waiting.throw()
+
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def launch(self, task: Task[Any]) -> None:
