@@ -1,38 +1,10 @@
-"""Threads that potok did not start, or `threading` neither: what potok leaves of itself there."""
+"""Threads that `threading` did not start: C code's, those of `_thread`, and any thread at its very end."""
 
 import _thread
-import gc
 import threading
-import weakref
-
-import pytest
 
 import potok
-from potok.kernel.current import carrier
 from potok.testing import wait_all_parked
-
-
-async def wait_a_moment() -> None:
-    await potok.asleep(0)
-
-
-@pytest.mark.parametrize("task", [lambda: potok.sleep(0), wait_a_moment], ids=["def", "async"])
-def test_a_thread_that_ran_coroutines_leaves_no_greenlet_behind(task: object) -> None:
-    """Those that wait for the next scope's tasks end with their thread: nobody else could let go of them."""
-    hubs: list[weakref.ref[object]] = []
-
-    def run() -> None:
-        for _ in range(2):
-            with potok.scope(on="coroutines") as scope:
-                scope.start(task)
-                scope.start(task)
-        hubs.append(weakref.ref(carrier().hub))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    gc.collect()
-    assert hubs[0]() is None
 
 
 def test_a_thread_that_threading_does_not_know_stays_unknown_to_it() -> None:

@@ -49,8 +49,11 @@ class Coroutines:
         if self._thread is not None and kernel is self._thread.hub:
             return
         kernel.users -= 1
-        if not kernel.users and kernel.lent is not None:
-            _give_back(kernel)
+        if not kernel.users:
+            if kernel.lent is not None:
+                _give_back(kernel)
+            else:
+                kernel.rest()  # nobody will tell when the guest's loop is closed
 
     def _find(self, host: Task[Any], awaiting: bool) -> Hub | None:
         """The hub that the opener can drive; None if it can drive none."""

@@ -17,7 +17,8 @@ Invariants
     `ready` holds each parked greenlet at most once: its waiter is woken once.
     Whoever appends looks at `sleeping` after; the hub sets `sleeping`, then looks at both. One sees the other.
     Who is woken goes before who begins, so few are in the middle of things at a time; each turn begins one at least.
-    A finished task's greenlet takes the next new task itself, or waits in `idle` for one.
+    A finished task's greenlet takes the next new task itself, or waits in `idle` for one: until its thread ends, or,
+    in somebody's loop, until the last scope does.
 """
 
 from __future__ import annotations
@@ -176,23 +177,26 @@ class Hub:
         except ValueError:
             pass
 
-    def dissolve(self) -> None:
-        """End the greenlets that wait for work: their thread ends, and no other can switch to them.
+    def rest(self) -> None:
+        """End the greenlets that wait for tasks, in the greenlet that the hub was made in.
 
-        What a suspended greenlet's frames refer to is seen by no garbage collector: this hub, for one.
+        No garbage collector sees what a suspended greenlet's frames refer to: this hub, and with it a loop.
         """
+        here = getcurrent()
+        if self.main is here:  # or else it is one that potok does not know, and that has ended, maybe
+            while self.idle:
+                _end(self.idle.pop(), here)
+
+    def dissolve(self) -> None:
+        """The hub's thread ends, and no other can switch to its greenlets."""
         try:
-            here, left = getcurrent(), [*self.idle, self.greenlet]
+            self.rest()
         except RuntimeError:
             return  # greenlet knows that the process ends
-        if self.main is not here:
-            return  # made by a greenlet that potok does not know, and that has ended before its thread
+        own, here = self.greenlet, self.main
         self.main = self.greenlet = self.carrier.hub = None
-        self.idle.clear()
-        for waiting in left:
-            if waiting is not None and not waiting.dead:
-                waiting.parent = here
-                waiting.throw()
+        if own is not None and here is getcurrent():
+            _end(own, here)
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,3 +342,10 @@ class Hub:
             self._bell.release()
         except RuntimeError:
             pass
+
+
+def _end(waiting: Any, here: Any) -> None:
+    """Have a suspended greenlet leave its frames, and come back."""
+    if not waiting.dead:
+        waiting.parent = here
+        waiting.throw()
