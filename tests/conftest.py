@@ -78,14 +78,18 @@ def _held() -> Held:
 
 
 def _threads() -> Iterator[threading.Thread]:
-    """Yield the threads that run something: not potok's idle ones, and not the one with the root's loop.
+    """Yield the threads that run something: not potok's idle ones, those of idle interpreters, and the root's loop.
 
     A thread that `threading` did not start (`_DummyThread`) stays listed after its end, until 3.13; it is
     alive only while it has a frame.
     """
     frames = sys._current_frames()
+    making = sys.modules.get("potok.executors.interpreters.making")
+    idle = making.maker.idle_threads() if making is not None else set()
     for thread in threading.enumerate():
-        if thread.ident in frames and thread.name not in {"potok-idle", "potok-loop", "potok-links"}:
+        if thread.ident in idle or thread.name in {"potok-idle", "potok-loop", "potok-links"}:
+            continue
+        if thread.ident in frames:
             yield thread
 
 
@@ -100,7 +104,7 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 
 def _kept_descriptors() -> set[int]:
-    """What idle worker processes, and those who make and hear them, have open."""
+    """What idle workers, and those who make and hear them, have open."""
     crew = sys.modules.get("potok.remote.crew")
     return crew.kept_descriptors() if crew is not None else set()
 
