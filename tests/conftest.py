@@ -112,8 +112,13 @@ def _threads() -> Iterator[tuple[int, str]]:
     started = [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
     names = {thread.native_id: thread.name for thread in started if thread.native_id is not None}
     numbers = [int(entry.name) for entry in THREADS.iterdir()] if THREADS.exists() else list(names)
+    making = sys.modules.get("potok.executors.interpreters.making")
+    interpreters = making.maker.idle_threads() if making is not None else set()
+    idle = {thread.native_id for thread in started if thread.ident in interpreters}
     for number in numbers:
-        if names.get(number) not in LASTING:
+        if number in idle or names.get(number) in LASTING:
+            continue
+        if number in names or not interpreters:  # else it may be one that an idle interpreter has for its links
             yield number, names.get(number, "unknown to threading")
 
 

@@ -29,7 +29,7 @@ from potok.primitives.buffers import block, shared_array
 from potok.primitives.channels import UNBOUNDED, Receiver, Sender, channel
 from potok.primitives.choice import after, apri_select, aselect, pri_select, select
 from potok.primitives.conditions import Condition
-from potok.primitives.executors import coroutines, processes, threads
+from potok.primitives.executors import coroutines, interpreters, processes, threads
 from potok.primitives.locks import Lock, RLock
 from potok.primitives.logs import logs
 from potok.primitives.pipes import Pipe, pipe
@@ -101,6 +101,7 @@ __all__ = [
     "current_scope",
     "current_task",
     "dump_on",
+    "interpreters",
     "logs",
     "map",
     "pipe",

@@ -21,8 +21,6 @@ from potok.cores import find_cores
 SCHEMA = 1
 """Version of the `--json` document. It grows when a reader of the old one would misread the new one."""
 
-NOT_BUILT = "not in this version of potok"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `potok doctor`."""
@@ -80,8 +78,8 @@ def _start_methods() -> dict[str, Any]:
 
 def _executors() -> dict[str, dict[str, Any]]:
     """Say of every executor whether it works here, by running a task on it."""
-    reasons = {name: _why_not(name) for name in ("inline", "coroutines", "threads", "processes", "simulated")}
-    reasons |= {"interpreters": NOT_BUILT}
+    names = ("inline", "coroutines", "threads", "interpreters", "processes", "simulated")
+    reasons = {name: _why_not(name) for name in names}
     return {name: {"available": reason is None, "reason": reason} for name, reason in reasons.items()}
 
 

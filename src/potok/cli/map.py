@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="work on N items at a time, at most")
     parser.add_argument(
         "--on",
-        choices=("threads", "coroutines", "processes", "inline"),
+        choices=("threads", "coroutines", "interpreters", "processes", "inline"),
         help="the executor; by default threads for def, coroutines for async def; inline is the plain loop",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A map on *processes*: as `pooled`, but items travel in batches, for each message costs more than most functions.
+"""A map on *processes* or *interpreters*: as `pooled`, but in batches, for each message costs more than most functions.
 
     consumer ──[job, job, …]──▶ worker: works on them one after the other ──[outcome, …], seconds──▶ consumer
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the rest of this package is imported by those who map: `imp
 
 __all__ = ["map", "starmap"]
 
-NOT_BUILT = ("auto", "interpreters")
+NOT_BUILT = ("auto",)
 CONCURRENT_COROUTINES = 100
 
 
@@ -39,11 +39,11 @@ def map(  # noqa: A001 - the name everybody knows it by
     Args:
         fn: `def` or `async def`.
         *iterables: one, or several of which `fn` takes an argument each, until the shortest ends.
-        on: "threads" (the default for `def`), "coroutines" (for `async def`), "processes" (for what computes),
-            "inline" (the plain loop), or an executor.
+        on: "threads" (the default for `def`), "coroutines" (for `async def`), "processes" or "interpreters" (for what
+            computes), "inline" (the plain loop), or an executor.
         workers: how many items are worked on at a time, at most. By default on threads the usable cores and 4 more
-            (for those that wait), at most 32; on coroutines 100; on processes the usable cores, or what
-            `potok.processes(workers=...)` says. Inline works on one.
+            (for those that wait), at most 32; on coroutines 100; on processes and interpreters the usable cores,
+            or what `potok.processes(workers=...)` says. Inline works on one.
         ordered: results in the order of the input; otherwise as they are completed.
         window: how many items may be pulled and not yet given out; "auto": four times the workers; on processes, which
             get short items in batches, four batches each. In order, a slow item holds back the results of so many
@@ -56,9 +56,9 @@ def map(  # noqa: A001 - the name everybody knows it by
         the input itself is raised after the results of all items pulled before it.
 
     Executors: the same on all, but inline does not work ahead, and there an `async def` function read with plain
-        `for` may await nothing that waits. On processes items and results are copied. A result that can't be
-        pickled is an error of its item; an item that can't (RemoteError), or a worker that dies (WorkerDied), ends the
-        map.
+        `for` may await nothing that waits. On processes and interpreters items and results are copied. A result that
+        can't be pickled is an error of its item; an item that can't (RemoteError), or a worker that dies (WorkerDied),
+        ends the map.
     """
     if not iterables:
         raise TypeError("potok.map takes a function and at least one iterable")
@@ -130,7 +130,8 @@ def _executor(on: Any, is_async: bool) -> Any:
         return "coroutines" if is_async else "threads"
     if isinstance(on, str) and on in NOT_BUILT:
         raise ValueError(
-            f'on={on!r} is not in this version of potok; choose "threads", "coroutines", "processes" or "inline"'
+            f'on={on!r} is not in this version of potok; choose "threads", "coroutines", "processes", '
+            f'"interpreters" or "inline"'
         )
     potok.scope(on=on)  # raises for what names no executor
     return on
@@ -142,14 +143,14 @@ def _default_workers(on: Any) -> int:
             return 1
         case "coroutines":
             return CONCURRENT_COROUTINES
-        case "processes":
+        case "processes" | "interpreters":
             return _workers_of(on) or _usable_cores()
         case _:
             return min(32, _usable_cores() + 4)
 
 
 def _workers_of(on: Any) -> int | None:
-    """What `potok.processes(workers=...)` says."""
+    """What `potok.processes(workers=...)`, or `potok.interpreters`, says."""
     return getattr(getattr(on, "options", None), "workers", None)
 
 

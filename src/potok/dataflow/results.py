@@ -151,7 +151,7 @@ def _kind(plan: Plan) -> type[Inline | Pooled]:
     match getattr(plan.on, "name", plan.on):
         case "inline":
             return Inline
-        case "processes":
+        case "processes" | "interpreters":
             from potok.dataflow.batched import Batched
 
             return Batched

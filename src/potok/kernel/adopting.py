@@ -16,7 +16,7 @@ from potok.kernel.parking import INTERRUPTED, RECALLED, TIMED_OUT, revoke, unluc
 from potok.kernel.root import implicit, root
 from potok.kernel.task import ATTEND, Task
 
-__all__ = ["adopt_as", "adopted_task", "await_future", "current_in_loop", "drive_natively"]
+__all__ = ["adopt_as", "adopted_task", "await_future", "current_in_loop", "drive_natively", "live_adopted"]
 
 
 def adopted_task() -> Task[Any]:
@@ -126,18 +126,19 @@ def _cancel_again(aio_task: asyncio.Task[Any], error: asyncio.CancelledError) ->
 
 def drive_natively(task: Task[Any]) -> Any:
     """Run the task's coroutine in a loop of its own, as this thread's only work."""
-
-    async def main() -> Any:
-        running, executor = asyncio.current_task(), task.executor
-        kernel = kernel_of(asyncio.get_running_loop())
-        adopt_as(task, running, kernel)
-        task.executor = executor
-        if task.deadline is not None:  # from outside: it acts at foreign awaits, too
-            kernel.watch_deadline(task, max(0.0, task.deadline - kernel.now()))
-        return await task.fn(*task.args)
-
     with asyncio.Runner() as runner:
-        return runner.run(main())
+        return runner.run(live_adopted(task))
+
+
+async def live_adopted(task: Task[Any]) -> Any:
+    """The life of a task of potok's as a task of asyncio's."""
+    running, executor = asyncio.current_task(), task.executor
+    kernel = kernel_of(asyncio.get_running_loop())
+    adopt_as(task, running, kernel)
+    task.executor = executor
+    if task.deadline is not None:  # from outside: it acts at foreign awaits, too
+        kernel.watch_deadline(task, max(0.0, task.deadline - kernel.now()))
+    return await task.fn(*task.args)
 
 
 def current_in_loop() -> Task[Any]:

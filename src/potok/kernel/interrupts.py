@@ -41,8 +41,11 @@ def guard_main(scope: ScopeMachine) -> None:
     if _outermost is not None or not in_main_thread():
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        try:
+            signal.signal(signal.SIGINT, _on_interrupt)
+        except ValueError:  # in a sub-interpreter, whose main thread gets no signals
+            return
         _outermost = scope
-        signal.signal(signal.SIGINT, _on_interrupt)
 
 
 def release_main(scope: ScopeMachine) -> None:

@@ -56,6 +56,7 @@ class LoopKernel:
         self.loop = loop
         self.carrier = carrier()
         self.hub: Any = None  # the greenlets of this thread, once there are any
+        self.natives: Any = None  # what starts tasks in this loop where there are no greenlets
         self.woken: deque[FutureWaiter] = deque()
         self.sleeping = True  # the next wake has to call into the loop
         self.adopted: dict[Any, Task[Any]] = {}  # asyncio tasks that use potok, until they are done
@@ -231,10 +232,12 @@ def give_loop(hub: Any, loop_factory: Callable[[], Any] | None) -> None:
 def needs_running_loop(waiter: Waiter) -> bool:
     """Whether this wait, which would block the running loop, is for something that the loop must run."""
     kernel = getattr(aio_events._get_running_loop(), "_potok_kernel", None)
-    if kernel is None or kernel.hub is None:
+    carried = None if kernel is None else kernel.hub or kernel.natives
+    if carried is None:
         return False
+    its = {kernel, carried}  # what tasks of this loop have as their kernel
     if waiter.op == "join":
-        return waiter.item.kernel is kernel.hub
+        return waiter.item.kernel in its
     if waiter.op == "finish":
-        return any(member.kernel is kernel.hub for member in waiter.machine.members)
-    return bool(kernel.hub.users)
+        return any(member.kernel in its for member in waiter.machine.members)
+    return bool(carried.users)

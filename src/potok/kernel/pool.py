@@ -12,6 +12,7 @@ from typing import Any
 from potok.kernel.build import FREE_THREADED, fence
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
+from potok.kernel.exiting import endings
 from potok.kernel.running import run_here
 from potok.kernel.task import Task
 from potok.kernel.threadkernel import ThreadKernel, wait_for
@@ -36,7 +37,7 @@ class Worker:
         self.bell.acquire()
         self.thread = threading.Thread(target=self._work, name="potok-idle", daemon=True)
 
-    def give(self, task: Task[Any]) -> None:
+    def give(self, task: Task[Any] | None) -> None:
         self.task = task
         self.bell.release()
         if FREE_THREADED:
@@ -49,7 +50,8 @@ class Worker:
         _here.worker = self
         while self._wait(me):
             task, self.task = self.task, None
-            assert task is not None, "the bell rings for a task only"  # noqa: S101 - an invariant, stated
+            if task is None:  # the pool ends
+                return
             self.thread.name = f"potok-{task.name}"
             run_here(task)
             self.thread.name = "potok-idle"
@@ -57,6 +59,8 @@ class Worker:
             self.free = False
             if self.task is None:
                 self.pool.idle.append(self)
+                if self.pool.ended and self.pool.forget(self):
+                    return
 
     def _wait(self, me: Carrier) -> bool:
         """Wait for a task; False if none comes for so long that this thread may end."""
@@ -73,6 +77,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.idle: list[Worker] = []
+        self.ended = False
 
     def take(self) -> Worker:
         """One that is idle: this very thread, if it is one that just looks out for work, or is about to."""
@@ -95,6 +100,14 @@ class Pool:
             return False
         return True
 
+    def end(self) -> None:
+        """End the threads without work, and have the others follow."""
+        self.ended = True
+        while self.idle:
+            worker = self.idle.pop()
+            worker.give(None)
+            worker.thread.join()
+
     def reset(self) -> None:
         """In a forked child none of the threads exist."""
         self.idle = []
@@ -102,6 +115,7 @@ class Pool:
 
 _here = threading.local()
 _pool = Pool()
+endings.append(_pool.end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.reset)
 

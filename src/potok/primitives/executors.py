@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from potok.kernel.current import HAVE_GREENLET
 from potok.kernel.seam import Executor
 
-__all__ = ["coroutines", "processes", "resolve", "simulated", "threads"]
+__all__ = ["coroutines", "interpreters", "processes", "resolve", "simulated", "threads"]
 
 
 def _inline() -> Executor:
@@ -32,9 +33,15 @@ def threads(isolate: bool = False) -> Executor:
 def coroutines(loop_factory: Callable[[], Any] | None = None) -> Executor:
     """The executor on which all tasks share one thread, `def` and `async def` alike.
 
+    In a sub-interpreter, where greenlet does not load, it takes `async def` tasks alone: a `def` task is a PotokError.
+
     Args:
         loop_factory: makes the event loop, where one of potok's own is needed: `uvloop.new_event_loop`.
     """
+    if not HAVE_GREENLET:
+        from potok.executors.natives import NativeCoroutines
+
+        return NativeCoroutines(loop_factory)
     from potok.executors.coroutines import Coroutines
 
     return Coroutines(loop_factory)
@@ -67,26 +74,16 @@ def processes(
         raise ValueError(
             f'start_method must be "forkserver" or "spawn", not {start_method!r}; fork is never safe'
         )
-    for name, number in (
-        ("workers", workers),
-        ("max_workers", max_workers),
-        ("max_tasks_per_worker", max_tasks_per_worker),
-        ("max_rss", max_rss),
-    ):
-        if number is not None and not _is_count(number):
-            raise ValueError(f"{name} must be None or an int >= 1, not {number!r}")
-    if initializer is not None and not callable(initializer):
-        raise TypeError(f"initializer must be callable without arguments, not {initializer!r}")
+    _check_counts(
+        workers=workers,
+        max_workers=max_workers,
+        max_tasks_per_worker=max_tasks_per_worker,
+        max_rss=max_rss,
+    )
+    packed = _packed(initializer)
     from potok.executors.processes import Options, Processes
     from potok.executors.processes.limits import HAS_RSS, threads_for
-    from potok.links.packing import pack
-    from potok.remote import handles  # noqa: F401 - what pickle must know to travel by reference
 
-    packed = None if initializer is None else pack(initializer, beside=False)
-    if packed is not None and packed.refs:
-        raise TypeError(
-            "initializer may not hold channel ends, locks or tasks; give them to the tasks that use them"
-        )
     if max_rss is not None and not HAS_RSS:
         raise ValueError(
             "max_rss needs /proc, to see how much memory a worker has; take max_tasks_per_worker here"
@@ -94,6 +91,60 @@ def processes(
     threads = threads_for(workers, max_workers)
     limits = (max_tasks_per_worker, max_rss, threads)
     return Processes(Options(workers, max_workers, packed, tuple(preload), start_method, *limits))
+
+
+def interpreters(
+    workers: int | None = None,
+    max_workers: int | None = None,
+    initializer: Callable[[], object] | None = None,
+    max_tasks_per_worker: int | None = None,
+) -> Executor:
+    """The executor on which each task has a sub-interpreter of this very process to itself, with a GIL of its own.
+
+    Choose it over *processes* where nobody may start processes, where starting them afresh costs more (there is no fork
+    there), or where all should be one process to whoever looks. Choose *processes* for modules that do not load in a
+    sub-interpreter (numpy, greenlet), and where what hangs must be killed: an interpreter can't be. `os._exit`, or a
+    crash, in one ends the whole program. Signals, the working folder and the environment are the process's, and shared.
+
+    A task of an interpreter can start others on any executor; but on *coroutines* only `async def` ones, as greenlet
+    does not load there: `on="threads"` takes either colour.
+
+    Args:
+        workers: how many `map` and its like use at a time; by default as many as there are usable cores.
+        max_workers: how many there may be at all; `start` beyond it raises. No bound by default.
+        initializer: called once in each interpreter, before its first task.
+        max_tasks_per_worker: an interpreter that has run so many tasks is ended, against what leaks in it.
+
+    Raises: PotokError before Python 3.14, which can't do it.
+    """
+    _check_counts(workers=workers, max_workers=max_workers, max_tasks_per_worker=max_tasks_per_worker)
+    packed = _packed(initializer)
+    from potok.executors.interpreters import Interpreters, Options
+
+    return Interpreters(Options(workers, max_workers, packed, max_tasks_per_worker))
+
+
+def _check_counts(**counts: object) -> None:
+    for name, number in counts.items():
+        if number is not None and not _is_count(number):
+            raise ValueError(f"{name} must be None or an int >= 1, not {number!r}")
+
+
+def _packed(initializer: Any) -> Any:
+    """As it travels to the workers."""
+    if initializer is None:
+        return None
+    if not callable(initializer):
+        raise TypeError(f"initializer must be callable without arguments, not {initializer!r}")
+    from potok.links.packing import pack
+    from potok.remote import handles  # noqa: F401 - what pickle must know to travel by reference
+
+    packed = pack(initializer, beside=False)
+    if packed.refs:
+        raise TypeError(
+            "initializer may not hold channel ends, locks or tasks; give them to the tasks that use them"
+        )
+    return packed
 
 
 def _is_count(number: object) -> bool:
@@ -121,6 +172,7 @@ _makers: dict[str, Callable[[], Executor]] = {
     "inline": _inline,
     "coroutines": coroutines,
     "threads": threads,
+    "interpreters": interpreters,
     "processes": processes,
     "simulated": simulated,
 }

@@ -54,6 +54,7 @@ class Board:
         self._stirred.acquire()
         self._wanted = False  # a thread came that would have led
         self._bidders: deque[Carrier] = deque()  # threads that wait for the lead, and for nothing else
+        self._closed = False
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = itertools.count()
         self.gathered: deque[Callable[[], object]] = deque()
@@ -91,6 +92,8 @@ class Board:
 
     def soon(self, call: Callable[[], object]) -> None:
         """Have it called by whoever leads. Safe from anywhere, a finalizer included; never waits."""
+        if self._closed:
+            return
         self._calls.append(call)
         self.ring()
 
@@ -135,7 +138,7 @@ class Board:
         """Have whoever leads look up from the poll."""
         try:
             self._bell.send(b"!")
-        except OSError:  # rung often enough; or this process is ending
+        except (OSError, AttributeError):  # rung often enough; or this process is ending
             pass
 
     def _heard(self, events: int) -> None:
@@ -228,7 +231,7 @@ class Board:
 
     def _stand_by(self) -> None:
         me = carrier()
-        while True:
+        while not self._closed:
             if not self._lead.acquire(False):
                 self._stirred.acquire()
                 time.sleep(QUIET)  # the thread that led is likely to come back
@@ -236,7 +239,7 @@ class Board:
             me.leads = self.ring
             self._wanted = False
             try:
-                while not (self._wanted or self._bidders):
+                while not (self._wanted or self._bidders or self._closed):
                     self.turn(None)
             except MemoryError:  # a task has taken it all: it will hear of that itself
                 pass
@@ -244,6 +247,23 @@ class Board:
                 me.leads = None
                 self._lead.release()
             time.sleep(QUIET)
+
+    def close(self) -> None:
+        """The address space ends, and its process does not: leave no thread and no descriptor behind."""
+        self._closed = True
+        self._stir()
+        self.ring()
+        if self._standby is not None:
+            self._standby.join()
+        if self._lead.acquire(timeout=QUIET):  # else a thread that does not end still waits in the poll
+            self._polls.close()
+            self._ear.close()
+            self._bell.close()
+        # The hook for forks refers to us until it is too late to collect cycles, and a single object that is left over
+        # has Python keep all memory of its sub-interpreter: so refer to nothing. Finalizers may still ask for things.
+        gathered = self.gathered
+        self.__dict__.clear()
+        self._closed, self.gathered = True, gathered
 
     def reset(self) -> None:
         """In a forked child: the links are the parent's."""

@@ -7,7 +7,6 @@ is. So a worker that died without having told has not begun, and another is give
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import signal
 import socket
@@ -48,8 +47,11 @@ class Maker(Protocol):
     def make(self, worker: Worker, there: socket.socket) -> None:
         """Have a worker made that speaks over this socket. Does not wait for it."""
 
-    def kill(self, pid: int) -> None:
-        """End the worker at once."""
+    def kill(self, worker: Worker) -> bool:
+        """End the worker at once. False where that can't be: nobody will tell how it has ended."""
+
+    def overdue(self, worker: Worker) -> None:
+        """Its task was cancelled `GRACE` seconds ago, and still runs."""
 
 
 class Options(Protocol):
@@ -73,6 +75,9 @@ class Options(Protocol):
     def is_too_big(self, pid: int) -> bool | None:
         """Whether that worker has more memory than it may; None: it may have any."""
 
+    def called(self, worker: Worker) -> str:
+        """What people are told that this one is."""
+
     def maker(self) -> Maker:
         """What makes workers that are as told."""
 
@@ -81,11 +86,13 @@ class Options(Protocol):
 
 
 class Worker:
-    """A worker process, as the program sees it."""
+    """A worker, as the program sees it."""
 
     __slots__ = (
         "assigned",
         "crew",
+        "descriptors",
+        "failure",
         "fault",
         "gone",
         "idle_since",
@@ -108,6 +115,8 @@ class Worker:
         self.pid = 0  # until it has greeted, or the forkserver has told
         self.status: int | None = None  # the exit code; negative: the signal
         self.fault: WireError | None = None  # for which it was killed
+        self.failure = ""  # what ended it, where there is no exit code
+        self.descriptors: tuple[int, ...] = ()  # that it has open in this very process
         self.gone = False
         self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
         self.task = ""
@@ -124,15 +133,11 @@ class Worker:
         """Its task was cancelled: it has a moment to end by itself."""
         if self.stopping != self.run:
             self.stopping = self.run
-            board.later(GRACE, partial(self._kill_if_still, self.run))
+            board.later(GRACE, partial(self._tell_if_still, self.run))
 
-    def _kill_if_still(self, run: int) -> None:
+    def _tell_if_still(self, run: int) -> None:
         if self.run == run and self.task and not self.gone:
-            logging.getLogger("potok").warning(
-                "task %s was cancelled %g s ago and has reached no park point: its worker process %d is killed",
-                *(self.task, GRACE, self.pid),
-            )
-            self.crew.kill(self)
+            self.crew.options.maker().overdue(self)
 
     def is_given(self, assigned: Assigned) -> None:
         """It is to run a task."""
@@ -168,9 +173,10 @@ class Worker:
         return self.pid
 
     def is_called(self, pid: int) -> None:
-        if pid and not self.pid:
-            desk.tell(self.space, pid, "worker process %d was started", pid)
+        news = pid and not self.pid
         self.pid = pid
+        if news:
+            desk.tell(self.space, pid, "%s was started", self.crew.options.called(self))
         told, self.told = self.told, []
         for bell in told:
             bell.release()
@@ -181,15 +187,17 @@ class Worker:
         moment = "while it ran" if self.assigned is None else "before it began"
         ran = f" {moment} task {self.task}" if self.task else ""
         how = "went away"
-        if self.status is not None and (self.fault is None or self.status != -signal.SIGKILL):
+        if self.failure:
+            how = self.failure
+        elif self.status is not None and (self.fault is None or self.status != -signal.SIGKILL):
             how = self._ended_how(self.status)
         elif self.fault is not None and GONE in str(self.fault):
             how = f"closed its link (all its file descriptors, perhaps) and was killed, as {self.fault}"
         elif self.fault is not None or cause is not None:
             how = f"was stopped, as {self.fault or cause}"
         return WorkerDied(
-            f"worker process {self.pid} {how}{ran}",
-            exit_code=None if self.status is None or self.status < 0 else self.status,
+            f"{self.crew.options.called(self)} {how}{ran}",
+            exit_code=None if self.failure or self.status is None or self.status < 0 else self.status,
             signal=-self.status if self.status is not None and self.status < 0 else None,
             pid=self.pid,
             task=self.task,
@@ -201,7 +209,7 @@ class Worker:
         return f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
 
     def ended(self, status: int) -> None:
-        """The process is no more."""
+        """The process, or interpreter, is no more."""
         self.status = status
         self.link.hang_up()
         self._log_end()
@@ -211,8 +219,8 @@ class Worker:
         if self.status is not None and not self.logged:
             self.logged = True
             ran = f" while it ran task {self.task}" if self.task else ""
-            told = f"worker process %d {self._ended_how(self.status)}%s"
-            desk.tell(self.space, self.pid, told, self.pid, ran)
+            told = f"%s {self.failure or self._ended_how(self.status)}%s"
+            desk.tell(self.space, self.pid, told, self.crew.options.called(self), ran)
 
 
 def _signal_name(number: int) -> str:
@@ -264,9 +272,6 @@ class Crew:
             elif worker.link.is_open and not worker.gone and worker.link.is_alive():
                 return worker
 
-    def kill(self, worker: Worker) -> None:
-        self.options.maker().kill(worker.known_pid())
-
     def take_back(self, worker: Worker) -> None:
         worker.idle_since = time.monotonic()
         self.idle.append(worker)
@@ -314,7 +319,15 @@ class Crew:
     def _kill_if_not_gone(self, worker: Worker) -> None:
         """It was let go, and something keeps it from ending."""
         if worker.status is None and not self.options.maker_is_gone():
-            self.kill(worker)
+            self.options.maker().kill(worker)
+
+    def dismiss(self, worker: Worker) -> None:
+        """Let it go, if it is idle."""
+        try:
+            self.idle.remove(worker)
+        except ValueError:  # taken just now, or gone
+            return
+        worker.link.let_go()
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers
@@ -325,41 +338,56 @@ class Crew:
             )
         worker = Worker(self, next(_spaces))
         here, there = socket.socketpair()
+        with there:
+            link = worker.link = self._link_to(worker, here)
+            self.workers.add(worker)
+            try:
+                self.options.maker().make(worker, there)  # last: it may end before this returns
+            except BaseException:
+                link.let_go()
+                raise
+        return worker
+
+    def _link_to(self, worker: Worker, here: socket.socket) -> Link:
         try:
-            self.options.maker().make(worker, there)
+            page = send_page(here)
+            link = Link(here, worker.space, home, {"space": worker.space})
         except BaseException:
             here.close()
             raise
-        finally:
-            there.close()
-        self.workers.add(worker)
-        page = send_page(here)
-        link = worker.link = Link(here, worker.space, home, {"space": worker.space})
         link.page = page
         link.explain = partial(_explain, worker)
         home.links[worker.space] = link
         _by_link[link] = worker
         desk.greet(link)
-        return worker
+        return link
 
 
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
     worker.gone = True
+    if worker.link.dismissed:  # how it ends is of no interest
+        return None
     if worker.status is not None or cause is None or worker.crew.options.maker_is_gone():
         return worker.explain(cause)
     if GONE in str(cause):  # by its death, most likely, of which we shall hear
-        board.later(SILENCE, partial(_stop_for, worker, cause))
-    else:  # it has written what is no message
-        _stop_for(worker, cause)
-    return None
+        board.later(SILENCE, partial(_stop_late, worker, cause))
+        return None
+    return None if _stop_for(worker, cause) else worker.explain(cause)  # it has written what is no message
 
 
-def _stop_for(worker: Worker, cause: WireError) -> None:
-    """It can't be spoken with any more, if it still lives."""
-    if worker.status is None and worker.pid and not worker.crew.options.maker_is_gone():
-        worker.fault = cause
-        worker.crew.kill(worker)
+def _stop_for(worker: Worker, cause: WireError) -> bool:
+    """It can't be spoken with any more, if it still lives. Whether its end will be told."""
+    if worker.status is not None or not worker.pid or worker.crew.options.maker_is_gone():
+        return True
+    worker.fault = cause
+    return worker.crew.options.maker().kill(worker)
+
+
+def _stop_late(worker: Worker, cause: WireError) -> None:
+    if not _stop_for(worker, cause):
+        worker.failure = worker.failure or "closed its link (all file descriptors, perhaps), and lives on"
+        worker.link.hang_up()
 
 
 _spaces = itertools.count(1)
@@ -391,7 +419,8 @@ def dismiss() -> None:
 def kept_descriptors() -> set[int]:
     """The file descriptors that stay open though no task runs: of idle workers, their makers and the switchboard."""
     idle = [w for crew in list(_crews.values()) for w in list(crew.idle) if w.link.is_open]
-    told = board.descriptors() | store.descriptors() | {worker.link.descriptor for worker in idle}
+    told = board.descriptors() | store.descriptors()
+    told = told.union(*((worker.link.descriptor, *worker.descriptors) for worker in idle))
     told |= set().union(*(worker.link.page.descriptors() for worker in idle))
     return told.union(*(tell(idle) for tell in kept))
 
@@ -427,6 +456,8 @@ class Assigned:
                 break
             except PotokError:  # it has died since
                 if self.spare is None or not self.tries:
+                    if worker.failure:  # the link is only about to tell
+                        raise worker.explain(None) from None
                     raise
         if self.why is not None:  # meanwhile
             self.recall(*self.why)
@@ -500,8 +531,10 @@ def _begun(link: Link) -> None:
 
 def _greeted(link: Link, about: Any) -> None:
     worker = _by_link.get(link)
-    if worker is not None and not worker.pid:
-        worker.is_called(about["pid"])
+    if worker is not None:
+        worker.descriptors = about.get("descriptors", ())
+        if not worker.pid:
+            worker.is_called(about["pid"])
 
 
 def _lost(link: Link, error: BaseException) -> None:
@@ -513,11 +546,12 @@ def _lost(link: Link, error: BaseException) -> None:
         worker.is_called(worker.pid)
 
 
-home.run = _run_for_another
-home.about = _greeted
-home.lost = _lost
-home.space_ops["pid"] = _serve_pid
-home.note_ops["begun"] = _begun
+if not home.space:  # a worker that happens to import this has others
+    home.run = _run_for_another
+    home.about = _greeted
+    home.lost = _lost
+    home.space_ops["pid"] = _serve_pid
+    home.note_ops["begun"] = _begun
 
 
 def _forget_all() -> None:
@@ -528,5 +562,5 @@ def _forget_all() -> None:
     _by_link.clear()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork") and not home.space:
     os.register_at_fork(after_in_child=_forget_all)

@@ -25,6 +25,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -171,7 +172,15 @@ class Link:
         try:
             self._commit(call, request)
         except WireError:
-            self._heard.append(Failed(call.number, self.error(), call.owner))
+            board.soon(partial(self._fail_late, call))
+
+    def _fail_late(self, call: Call) -> None:
+        """It was to be sent, and the link has ended since; why, may be told only later."""
+        ended = self._ended
+        if ended is None or self.cause is not None:
+            call.owner.failed(self.error())
+        else:
+            self._ended = replace(ended, owners=(*ended.owners, call.owner))
 
     def has(self, call: Call) -> bool:
         """Whether it was sent, or is going to be; asked by who has prepared it, after an exception."""

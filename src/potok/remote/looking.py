@@ -32,7 +32,9 @@ def look(me: Task[Any]) -> Places:
 
 def places_here(but: tuple[int, int]) -> Places:
     """Those of this space."""
-    parking.reuse = False  # a task that has parked anew has a new waiter then
+    if parking.reuse:
+        parking.reuse = False  # a task that has parked anew has a new waiter from now on
+        return None
     found = []
     for info in live_tasks():
         task = info.task
@@ -43,7 +45,10 @@ def places_here(but: tuple[int, int]) -> Places:
         where = place(task)
         if where is None:
             return None
-        found.append((task.id, id(where), getattr(where, "since", 0.0)))
+        since = getattr(where, "since", None)
+        if since == 0.0:  # it is about to park: what it waits for may not have been asked yet
+            return None
+        found.append((task.id, id(where), since))
     if home.unsettled():
         return None
     return home.space, tuple(found), sum(link.traffic for link in list(home.links.values()))

@@ -51,7 +51,7 @@ class Page:
         return self._free.pop() if self._free else 0
 
     def free(self, slot: int) -> None:
-        if slot:
+        if slot and self.tells:
             self.numbers[slot] = 0
             self._free.append(slot)
 

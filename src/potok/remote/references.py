@@ -165,7 +165,7 @@ class References:
         by = space if self.space == 0 else 0
         link = self.links.get(by)
         if link is None:
-            raise PotokError(self.cut_off.get(by, "its home, a worker process, has ended"))
+            raise PotokError(self.cut_off.get(by, "its home, a worker, has ended"))
         if link.cause is not None:
             raise link.error()
         return link

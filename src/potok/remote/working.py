@@ -78,8 +78,6 @@ copyreg.pickle(SentTask, export)
 class Worker:
     """This address space, as a worker. What depends on what it is, is said by who derives from it."""
 
-    called = "worker"
-
     def __init__(self, sock: socket.socket) -> None:
         self.me = carrier()
         self.bell = closed_lock()
@@ -93,8 +91,20 @@ class Worker:
         home.lost = self.lost
         home.unsettled = self.unsettled
         home.page = receive_page(sock)
-        self.link = Link(sock, 0, home, {"pid": os.getpid()})
+        self.link = Link(sock, 0, home, self.about(sock))
         home.links[0] = self.link
+
+    def about(self, sock: socket.socket) -> dict[str, Any]:
+        """What the program is told of it."""
+        return {"pid": os.getpid()}
+
+    def called(self) -> str:
+        """What people are told that it is."""
+        raise NotImplementedError
+
+    def explained(self, error: BaseException) -> BaseException:
+        """What a task has failed with, as its program is told."""
+        return error
 
     # ── called by the thread that leads ─────────────────────────────────────────────────────────────────────
 
@@ -168,7 +178,7 @@ class Worker:
             pass
 
     def _run(self, job: Job) -> tuple[Any, ...]:
-        where = f"in {self.called} {os.getpid()}, task {job.name}"
+        where = f"in {self.called()}, task {job.name}"
         try:
             self.settle_in(*job.setting)
             records.settle()
@@ -177,7 +187,7 @@ class Worker:
                 return ("unfit", *pack_error(failure, where), os.getpid())
             fn, args, context, _ = open_work(job.work)
         except BaseException as error:
-            return ("failed", *pack_error(error, where), os.getpid())
+            return ("failed", *pack_error(self.explained(error), where), os.getpid())
         root.guard.run(self.me, root.attach, job.border)
         task = SentTask(fn, args, job.border, job.name)
         task.id = job.id
@@ -197,6 +207,8 @@ class Worker:
             run_here(task)
         finally:
             root.guard.run(self.me, root.detach, job.border)
+        if task.error is not None:
+            task.error = self.explained(task.error)
         records.life(job.name, _described(task.error))
         return _outcome(task, where)
 
@@ -209,7 +221,7 @@ class Worker:
                 initialize(options.initializer)
             except BaseException as error:
                 failure = PotokError(
-                    f"the initializer of {options.executor()!r} failed in a {self.called}, which gets no task: "
+                    f"the initializer of {options.executor()!r} failed in {self.called()}, which gets no task: "
                     f"{type(error).__name__}: {error}"
                 )
                 failure.__cause__ = error

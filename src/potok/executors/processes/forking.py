@@ -9,7 +9,7 @@ import time
 from collections import deque
 
 from potok.errors import PotokError
-from potok.executors.processes.spawning import HANDED_FD, spawn
+from potok.executors.processes.spawning import HANDED_FD, ProcessMaker, spawn
 from potok.remote.board import board
 from potok.remote.crew import Worker, kept
 
@@ -30,7 +30,7 @@ def forkserver_with(preload: tuple[str, ...], threads: int) -> Forkserver:
         return server
 
 
-class Forkserver:
+class Forkserver(ProcessMaker):
     """The process that forks, and what it was asked for."""
 
     def __init__(self, preload: tuple[str, ...], threads: int) -> None:
@@ -65,11 +65,12 @@ class Forkserver:
                         f"the forkserver has ended, so no worker can be started: {error}"
                     ) from error
 
-    def kill(self, pid: int) -> None:
+    def kill(self, worker: Worker) -> bool:
         try:
-            self.control.send(f"kill {pid}".encode())
+            self.control.send(f"kill {worker.known_pid()}".encode())
         except OSError:  # it has ended, and with it whom it was to kill
             pass
+        return True
 
     def _told(self, events: int) -> None:
         while True:

@@ -10,7 +10,7 @@ from potok.links.packing import Packed
 
 if TYPE_CHECKING:
     from potok.kernel.seam import Executor
-    from potok.remote.crew import Maker
+    from potok.remote.crew import Maker, Worker
 
 __all__ = ["Options"]
 
@@ -40,6 +40,9 @@ class Options(NamedTuple):
     @property
     def _forks(self) -> bool:
         return self.start_method != "spawn" and sys.platform == "linux"
+
+    def called(self, worker: Worker) -> str:
+        return f"worker process {worker.pid}"
 
     def executor(self) -> Executor:
         from potok.executors.processes import Processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -10,10 +11,11 @@ import sys
 from functools import partial
 
 from potok.executors.processes.limits import environment
+from potok.remote import crew
 from potok.remote.board import board
 from potok.remote.crew import Worker, kept
 
-__all__ = ["HANDED_FD", "spawn", "spawner_with"]
+__all__ = ["HANDED_FD", "ProcessMaker", "spawn", "spawner_with"]
 
 HANDED_FD = 3
 POLL = 0.02  # seconds between two looks whether a process has ended, where nothing tells
@@ -40,7 +42,21 @@ def spawn(code: str, sock: socket.socket, threads: int) -> int:
             os.close(fd)
 
 
-class Spawner:
+class ProcessMaker:
+    """What makes worker processes can kill them."""
+
+    def kill(self, worker: Worker) -> bool:
+        raise NotImplementedError
+
+    def overdue(self, worker: Worker) -> None:
+        logging.getLogger("potok").warning(
+            "task %s was cancelled %g s ago and has reached no park point: its worker process %d is killed",
+            *(worker.task, crew.GRACE, worker.pid),
+        )
+        self.kill(worker)
+
+
+class Spawner(ProcessMaker):
     """Starts every worker as a fresh interpreter: slower, but everywhere, and with nothing of this process in it."""
 
     def __init__(self, threads: int) -> None:
@@ -60,9 +76,10 @@ class Spawner:
         else:
             board.later(POLL, partial(self._look_after, pid))
 
-    def kill(self, pid: int) -> None:
-        if pid in self.living:
-            os.kill(pid, signal.SIGKILL)
+    def kill(self, worker: Worker) -> bool:
+        if worker.pid in self.living:
+            os.kill(worker.pid, signal.SIGKILL)
+        return True
 
     def _look_after(self, pid: int) -> None:
         if not self._ended(pid, None):

@@ -18,7 +18,8 @@ __all__ = ["work"]
 class ProcessWorker(Worker):
     """This process, as a worker."""
 
-    called = "worker process"
+    def called(self) -> str:
+        return f"worker process {os.getpid()}"
 
     def abandon(self, job: Job) -> None:
         flush_all()

@@ -18,7 +18,9 @@ CAPABILITIES = {
     "other threads": "only tasks of this executor take part: no other thread can reach them",
     "event loop": "tasks have no event loop here that could wait for asyncio's futures",
     "one address space": "values are copies in another address space, and what is no handle stays where it is",
+    "one process": "its tasks run in other processes",
     "host": "this code can't host it",
+    "greenlets": "greenlet does not load where its tasks run, so that they can start no def tasks on coroutines",
     "root tasks": "nobody would run a task that belongs to no block (potok.start)",
 }
 """What a test may need, and why it is left out, or skipped, on an executor that lacks it."""
@@ -38,15 +40,22 @@ class Target:
         lacks: which of `CAPABILITIES` it can't offer.
         hosts: which of `HOSTS` can run a test's body.
         tick: a time that is short, and yet long enough for what happens at once to have happened; in seconds.
+        crowd: how many tasks at a time are many, where each may take an address space to itself.
     """
 
     def __init__(
-        self, *on: Any, lacks: Iterable[str] = (), tick: float = 0.01, hosts: Iterable[str] = HOSTS
+        self,
+        *on: Any,
+        lacks: Iterable[str] = (),
+        tick: float = 0.01,
+        hosts: Iterable[str] = HOSTS,
+        crowd: int = 200,
     ) -> None:
         self.on = on
         self.lacks = frozenset(lacks)
         self.tick = tick
         self.hosts = frozenset(hosts)
+        self.crowd = crowd
         if unknown := self.lacks - CAPABILITIES.keys():
             raise ValueError(f"unknown capabilities: {', '.join(sorted(unknown))}")
 
