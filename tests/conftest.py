@@ -124,12 +124,21 @@ def _threads() -> Iterator[tuple[int, str]]:
 
 def _descriptors() -> Iterator[tuple[int, str]]:
     """Yield the open file descriptors; but for the one of this very listing, which has no target any more."""
-    kept = _kept_descriptors()
+    kept, of_others = _kept_descriptors(), _kept_by_others()
     for entry in list(DESCRIPTORS.iterdir()) if DESCRIPTORS.exists() else ():
         with suppress(OSError):
             if int(entry.name) in kept:
                 continue
-            yield int(entry.name), str(entry.readlink())
+            target = str(entry.readlink())
+            if not any(name in target for name in of_others):
+                yield int(entry.name), target
+
+
+def _kept_by_others() -> tuple[str, ...]:
+    """What an interpreter keeps between tasks, and we can't tell by number: memory, and the library of ctypes."""
+    making = sys.modules.get("potok.executors.interpreters.making")
+    idle = making is not None and making.maker.idle_threads()
+    return ("memfd:potok-memory", "libffi.so") if idle else ()
 
 
 def _kept_descriptors() -> set[int]:

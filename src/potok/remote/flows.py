@@ -359,6 +359,7 @@ class FlowingOutbox(Outbox):
         else:
             self.window = 0
         self.paced = now
+        self.more()
 
     def offer(self, item: Any, end: Any) -> bool | None:
         """Whether it is on its way; None: it is gathered, have it go soon."""
@@ -489,9 +490,7 @@ class FlowingChannel(RemoteChannel):
         if got is not PARKED:
             return got
         if party is not None:
-            box.more_soon()
-            if box.window and not box.calls:  # room is on its way, for more than this one
-                return box.guard.run(me, box.send, party, end, item)
+            box.guard.run(me, box.more_soon)
             return park_for(
                 self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)
             )
