@@ -109,6 +109,7 @@ def test_tasks_of_interpreters_and_processes_start_each_other() -> None:
 def test_ended_interpreters_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle for long enough, they go: their threads, descriptors and memory with them."""
     monkeypatch.setattr(crew, "IDLE_SECONDS", 0.02)
+    crew.dismiss()  # those of other tests, which have longer
 
     def parked(tx: potok.Sender[int]) -> None:
         with potok.scope(on="threads") as s:  # so that it has threads of its own to end
