@@ -160,12 +160,16 @@ def _wait_for_ends(me: Task[Any], channels: list[ChannelMachine]) -> None:
 def _settle(me: Task[Any], machine: ChannelMachine, sends: bool) -> list[Task[Any]]:
     """Close what `me` has handed over of this side; the tasks that got it."""
     to: list[Task[Any]] = []
-    for end, handed in list(machine.handed.items()):
+    for end, handed in machine.guard.run(me.carrier, _handed_over, machine):
         if end.sends is sends and handed.scope.host is me:
             close_end(me.carrier, end, None, _why(end, handed.tasks[0]))
             to += handed.tasks
     machine.guard.run(me.carrier, _calm_down, machine)
     return to
+
+
+def _handed_over(machine: ChannelMachine) -> list[tuple[End, Handed]]:
+    return list(machine.handed.items())
 
 
 def _calm_down(machine: ChannelMachine) -> None:
