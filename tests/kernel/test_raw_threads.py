@@ -3,6 +3,8 @@
 import _thread
 import threading
 
+import pytest
+
 import potok
 from potok.testing import wait_all_parked
 
@@ -44,3 +46,22 @@ def test_a_thread_that_threading_does_not_know_is_named_by_its_number() -> None:
     tx.send("go on")
     ended.wait()
     assert names == [f"thread {idents[0]}"]
+
+
+@pytest.mark.stress
+def test_threads_come_to_use_potok_while_tasks_are_listed() -> None:
+    """A look at who lives (reports and dumps, too) takes no notice of threads that are just becoming known."""
+    running = [threading.Thread(target=adopt_threads) for _ in range(2)]
+    for thread in running:
+        thread.start()
+    while any(thread.is_alive() for thread in running):
+        potok.tasks()
+    for thread in running:
+        thread.join()
+
+
+def adopt_threads() -> None:
+    for _ in range(30):
+        thread = threading.Thread(target=potok.Lock().acquire)
+        thread.start()
+        thread.join()

@@ -47,7 +47,7 @@ def adopt_as(task: Task[Any], aio_task: Any, kernel: LoopKernel) -> Task[Any]:
     kernel.adopted[aio_task] = task
     aio_task.add_done_callback(kernel.adopted.pop)
     if task.home is root:
-        implicit.add(task)
+        implicit[task.id] = task
     elif task.trap == ATTEND:
         kernel.interrupt(task)  # told before it had a loop to be told by
     return task

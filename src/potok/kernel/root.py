@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from potok.errors import Cancelled
 from potok.kernel.carrier import Carrier
@@ -25,7 +25,8 @@ __all__ = ["implicit", "implicit_task", "report_failure", "root"]
 root = ScopeMachine(None, None, kind="root")
 root.guard = Guard(None)
 
-implicit: WeakSet[Task[Any]] = WeakSet()
+# By number; not a set of weak references, which can't be walked through while a thread is added.
+implicit: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()
 
 _thread_kernel = ThreadKernel()
 
@@ -37,7 +38,7 @@ def implicit_task(carrier: Carrier) -> Task[Any]:
     task.executor = "threads"
     task.started = True
     seat(task)
-    implicit.add(task)
+    implicit[task.id] = task
     return task
 
 

@@ -39,7 +39,8 @@ def live_tasks(ask_holders: bool = False) -> list[TaskInfo]:
 
     `ask_holders`: also of what has its home in another address space, which takes a round trip.
     """
-    found = {task for task in set(implicit) if task.waiter is not None}
+    adopted = (known() for known in implicit.valuerefs())
+    found = {task for task in adopted if task is not None and task.waiter is not None}
     found.update(task for task in _below(root) if not task.finished)
     return [_info(task, ask_holders) for task in sorted(found, key=lambda task: task.id)]
 
