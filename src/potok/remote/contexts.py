@@ -84,13 +84,13 @@ def _stands_at(var: ContextVar[Any], place: Place) -> bool:
 
 def _find(var: ContextVar[Any]) -> Place:
     """Where it stands, in a module that others can import if there is one; under its own name if it does."""
-    modules = [(name, getattr(module, "__dict__", {})) for name, module in list(sys.modules.items())]
+    modules = [(name, getattr(module, "__dict__", {})) for name, module in sys.modules.copy().items()]
     modules.sort(key=lambda named: named[0] == MAIN)  # a stable order: `__main__` comes last
     for name, attributes in modules:
         if attributes.get(var.name) is var:
             return name, var.name
     for name, attributes in modules:
-        for attribute, value in list(attributes.items()):
+        for attribute, value in attributes.copy().items():
             if value is var:
                 return name, attribute
     raise RemoteError(

@@ -249,7 +249,7 @@ class Home(References):
                 serving.recall()
             elif serving is not None:
                 self.recall_run(link, number, str(error))
-        for ref, n in list(link.held.items()):
+        for ref, n in link.held.copy().items():
             if n > 0:
                 self.let_go(ref, n)
         if not (

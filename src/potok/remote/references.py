@@ -177,7 +177,7 @@ class References:
         return any(
             n > 0 and ref[0] == space
             for link in list(self.links.values())
-            for ref, n in list(link.held.items())
+            for ref, n in link.held.copy().items()
         )
 
 
