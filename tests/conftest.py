@@ -29,9 +29,8 @@ STRESS_SWITCH_INTERVAL = 1e-6
 LASTING = {"potok-idle", "potok-loop", "potok-links"}
 """Threads that may be there after a test: one that has no task, the root's loop, the one that reads links."""
 
-THREADS = Path("/proc/self/task")
 DESCRIPTORS = Path("/proc/self/fd")
-"""Where there are no such folders, descriptors are not checked, and threads less strictly."""
+"""Where there is no such folder, descriptors are not checked."""
 
 Held = dict[tuple[str, int], str]
 """Threads, tasks and descriptors by kind and number, each with how a report calls it."""
@@ -104,22 +103,14 @@ def _held() -> Held:
 def _threads() -> Iterator[tuple[int, str]]:
     """Yield the threads that run something: not potok's idle ones, and not those that live as long as the process.
 
-    By the system's numbers, which tell of those that `threading` did not start, too, and are not given to the next
-    thread at once. (Looking for frames would make a frame object of whatever runs: tests must not depend on that.)
-    Where the system lists no threads, those that `threading` did not start are not looked for: it can't tell of
-    their end until 3.13.
+    By the system's numbers, which are not given to the next thread at once. Not those that `threading` did not start:
+    C libraries keep theirs, and one that made itself known (`_DummyThread`) stays listed after its end, until 3.13. To
+    look for frames instead would make a frame object of whatever runs: tests must not depend on that.
     """
-    started = [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
-    names = {thread.native_id: thread.name for thread in started if thread.native_id is not None}
-    numbers = [int(entry.name) for entry in THREADS.iterdir()] if THREADS.exists() else list(names)
-    making = sys.modules.get("potok.executors.interpreters.making")
-    interpreters = making.maker.idle_threads() if making is not None else set()
-    idle = {thread.native_id for thread in started if thread.ident in interpreters}
-    for number in numbers:
-        if number in idle or names.get(number) in LASTING:
-            continue
-        if number in names or not interpreters:  # else it may be one that an idle interpreter has for its links
-            yield number, names.get(number, "unknown to threading")
+    for thread in threading.enumerate():
+        known = thread.native_id is not None and not isinstance(thread, threading._DummyThread)
+        if known and thread.name not in LASTING:
+            yield thread.native_id, thread.name
 
 
 def _descriptors() -> Iterator[tuple[int, str]]:
