@@ -107,9 +107,11 @@ def _threads() -> Iterator[tuple[int, str]]:
     C libraries keep theirs, and one that made itself known (`_DummyThread`) stays listed after its end, until 3.13. To
     look for frames instead would make a frame object of whatever runs: tests must not depend on that.
     """
+    making = sys.modules.get("potok.executors.interpreters.making")
+    idle = making.maker.idle_threads() if making is not None else set()
     for thread in threading.enumerate():
         known = thread.native_id is not None and not isinstance(thread, threading._DummyThread)
-        if known and thread.name not in LASTING:
+        if known and thread.name not in LASTING and thread.ident not in idle:
             yield thread.native_id, thread.name
 
 
