@@ -142,7 +142,7 @@ def test_a_waiter_is_ready_made_for_its_party():
         "end",
         False,
     ]
-    assert (waiter.group, waiter.value, waiter.error, waiter.since) == (None, None, None, 0.0)
+    assert (waiter.group, waiter.value, waiter.error, waiter.since) == (None, None, None, NOT_YET)
 
 
 def test_machines_say_what_they_leave_to_their_kinds():

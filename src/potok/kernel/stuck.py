@@ -57,7 +57,7 @@ def _info(task: Task[Any], ask_holders: bool = False) -> TaskInfo:
     waiter = task.waiter
     if waiter is None:
         return TaskInfo(task, task.name, task.executor, "", None, "")
-    since = max(0.0, task.kernel.now() - waiter.since) if waiter.since else 0.0
+    since = max(0.0, task.kernel.now() - waiter.since) if waiter.since > 0 else 0.0
     away = getattr(waiter.machine, "away", False)
     holder = None if away and not ask_holders else getattr(waiter.machine, "holder", None)
     held_by = getattr(holder, "name", "")

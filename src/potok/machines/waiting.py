@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 
 from potok.errors import BlockingCallError
 
-__all__ = ["AGAIN", "PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "new_arm", "park"]
+__all__ = ["AGAIN", "NOT_YET", "PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "new_arm", "park"]
 
 
 class _Parked:
@@ -50,6 +50,9 @@ class _Again:
 
 
 AGAIN: Final = _Again()
+
+NOT_YET: Final = -1.0
+"""Since when a waiter waits whose task is about to park."""
 
 
 class Waiter:
@@ -82,7 +85,7 @@ class Waiter:
     group: Any  # the select it is an arm of; None for a plain waiter
     value: Any  # the outcome ...
     error: Any  # ... or the exception to raise
-    since: float  # when its kernel parked it
+    since: float  # when its kernel parked it; NOT_YET before
     woken: bool  # `wake` was called
 
     def wake(self) -> None:
@@ -160,7 +163,7 @@ def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any 
         waiter = party.waiter_type()
         waiter.task = party
         waiter.group = waiter.value = waiter.error = None
-        waiter.since = 0.0
+        waiter.since = NOT_YET
     else:
         party.spare = None
     waiter.machine = machine  # before it can be claimed: see `revoke`

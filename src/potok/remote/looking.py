@@ -13,6 +13,7 @@ from typing import Any
 from potok.kernel import parking
 from potok.kernel.stuck import live_tasks, place
 from potok.kernel.task import Task
+from potok.machines.waiting import NOT_YET
 from potok.remote.calling import ask, block_for
 from potok.remote.home import Home, home, me_as_owner
 from potok.remote.link import Link
@@ -46,7 +47,7 @@ def places_here(but: tuple[int, int]) -> Places:
         if where is None:
             return None
         since = getattr(where, "since", None)
-        if since == 0.0:  # it is about to park: what it waits for may not have been asked yet
+        if since == NOT_YET:  # it is about to park: what it waits for may not have been asked yet
             return None
         found.append((task.id, id(where), since))
     if home.unsettled():
