@@ -44,6 +44,20 @@ def test_what_a_task_did_not_take_is_there_for_the_next() -> None:
 
 
 @pytest.mark.stress
+def test_what_was_under_way_as_a_task_ended_is_received_once() -> None:
+    """Tasks take turns at a channel that is being filled: what comes too late for one of them is the next one's."""
+    tx, rx = potok.channel(200)
+    got: list[int] = []
+    with potok.scope(on=FLOWING) as s:
+        s.start(send_each, tx, range(6000), on="threads")
+        for _ in range(100):
+            got += s.start(take, rx, 30).result()
+            got += [rx.recv() for _ in range(30)]
+        rx.close()
+    assert got == list(range(6000))
+
+
+@pytest.mark.stress
 def test_items_that_were_sent_arrive_though_the_sender_was_killed() -> None:
     """`send` has returned: the item is sent, whatever becomes of the worker in the next moment."""
     tx, rx = potok.channel(2000)

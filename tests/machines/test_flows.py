@@ -59,7 +59,7 @@ class Space:
                 epoch, items, alone = args
                 self.inbox.arrive(epoch, items, alone)
             case "recall":
-                self.inbox.recall()
+                self.inbox.recall(*args)
             case "press":
                 self.inbox.press()
             case "over":
@@ -313,3 +313,115 @@ class FlowsTest(RuleBasedStateMachine):
 
 
 TestFlows = FlowsTest.TestCase
+
+
+def flowing(capacity):
+    """A channel at its home: the machine, its flows, a sender, a receiver."""
+    machine = guarded(ChannelMachine(capacity))
+    machine.flows = Flows(machine, lambda space: None, lambda item: item)
+    machine.share()
+    return machine, machine.flows, machine.open(sends=True), machine.open(sends=False)
+
+
+def send_all(machine, tx, items):
+    return [party for item in items if machine.send(party := Party(), tx, item) is PARKED]
+
+
+def test_what_comes_back_is_received_before_what_waits_for_its_places():
+    """Items that are given back were first; one that waits at home takes a place that came free, behind them."""
+    machine, flows, tx, rx = flowing(3)
+    send_all(machine, tx, range(3))
+    flows.pull(1, lambda slot: 0, 1, 0, 3, 3, 0)  # three wait there,
+    flows.pull(1, lambda slot: 0, 1, 0, 1, 1, 0)  # and two have given up before the items came
+    (sender,) = send_all(machine, tx, [3])
+    receiver = Party()
+    assert machine.receive(receiver, rx) is PARKED
+    assert flows.said[1].pop() == ("recall", (1,))
+    flows.returned(1, 1, 1, 1, 1)
+    assert sender.waiter.wakes == 1
+    assert (receiver.waiter.value, *machine.buffer) == (1, 2, 3)
+
+
+def test_spaces_are_fed_while_it_is_looked_what_others_have_taken():
+    """A look at what was taken frees places, so that an item that waits goes to another space at once."""
+    machine, flows, tx, _ = flowing(2)
+    page = [0, 0, 0]
+    for space in SPACES:
+        flows.pull(space, page.__getitem__, 1, 0, 1, 1, space)
+    waiting = send_all(machine, tx, range(4))
+    assert len(waiting) == 2  # items 0 and 1 lie there
+    flows.pull(2, page.__getitem__, 1, 0, 0, 0, 2)  # whoever wanted it has given up,
+    page[2] = 1  # but another one came
+    flows.pull(1, page.__getitem__, 1, 0, 3, 3, 1)
+    assert [party.waiter.wakes for party in waiting] == [1, 0]
+    assert ("items", (1, [2], False)) in flows.said[1]
+
+
+class Wired:
+    """An inbox in space 1, and the wires between it and the flows at its home."""
+
+    size = None
+
+    def __init__(self, flows):
+        self.flows = flows
+        self.page = [0, 0]
+        self.inbox = Inbox(self, lambda: None, self.page, 1)
+        self.inbox.window = 8
+
+    def carry_home(self):
+        while self.inbox.said:
+            op, args = self.inbox.said.popleft()
+            if op == "pull":
+                self.flows.pull(1, self.page.__getitem__, *args)
+            elif op == "returned":
+                self.flows.returned(1, *args[:4])
+            else:
+                getattr(self.flows, op)(1, *args)
+
+    def carry_here(self):
+        while self.flows.said[1]:
+            op, args = self.flows.said[1].popleft()
+            {"items": self.inbox.arrive, "recall": self.inbox.recall, "press": self.inbox.press}[op](*args)
+
+
+def test_what_is_given_back_unasked_is_not_taken_though_it_arrives():
+    """An item that was under way as the last task there ended belongs to the channel again, and to it only."""
+    machine, flows, tx, rx = flowing(None)
+    there = Wired(flows)
+    assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
+    there.carry_home()
+    send_all(machine, tx, range(2))
+    there.carry_here()
+    send_all(machine, tx, [2])  # on its way there ...
+    there.inbox.give_back()
+    there.carry_home()
+    there.carry_here()  # ... and arrives
+    assert (list(there.inbox.buffer), list(machine.buffer)) == ([], [1, 2])
+    assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
+    there.carry_home()
+    there.carry_here()
+    there.carry_home()
+    assert there.inbox.taken == 2
+    assert [machine.receive(Party(), rx) for _ in machine.buffer] == []
+
+
+def test_a_call_for_what_was_left_meanwhile_is_not_answered_with_what_came_since():
+    """The answer to a recall is definite: nothing was shipped to that epoch of the inbox in between."""
+    machine, flows, tx, rx = flowing(None)
+    there = Wired(flows)
+    assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
+    there.carry_home()
+    send_all(machine, tx, range(2))
+    there.carry_here()
+    here = Party()
+    assert machine.receive(here, rx) is PARKED  # so item 1 is called back,
+    there.inbox.give_back()  # and has left by itself
+    waiting = Party()
+    assert there.inbox.receive(waiting, ThereEnd(sends=False)) is PARKED
+    there.carry_home()
+    assert here.waiter.value == 1
+    send_all(machine, tx, [2])  # is on its way as the call arrives
+    there.carry_here()
+    there.carry_home()
+    assert waiting.waiter.value == 2
+    assert not machine.buffer

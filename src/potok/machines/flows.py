@@ -55,13 +55,13 @@ class Shipping:
         "taken",
     )
 
-    def __init__(self, epoch: int, slot: int, look: Callable[[int], int]) -> None:
+    def __init__(self, epoch: int, taken: int, slot: int, look: Callable[[int], int]) -> None:
         self.epoch = epoch
         self.slot = slot  # where that space counts what was taken
         self._look = look  # how many were taken, as far as can be seen from here
         self.held: deque[Any] = deque()  # shipped, and not known to be taken
-        self.shipped = 0
-        self.taken = 0
+        self.shipped = taken  # before this epoch, none but those taken
+        self.taken = taken
         self.need = 0
         self.limit = 0
         self.alone = False  # it was told that it may wait without saying so
@@ -140,7 +140,7 @@ class Flows:
         """Its inbox tells where it stands."""
         shipping = self.shippings.get(space)
         if shipping is None:
-            shipping = self.shippings[space] = Shipping(epoch, slot, look)
+            shipping = self.shippings[space] = Shipping(epoch, taken, slot, look)
         shipping.pressed = False  # it has forgotten it, as it told
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
@@ -149,11 +149,11 @@ class Flows:
         self._took(shipping, taken)
         self.settle()
 
-    def lend_item(self, space: int, look: Callable[[int], int], epoch: int, slot: int) -> None:
+    def lend_item(self, space: int, look: Callable[[int], int], epoch: int, taken: int, slot: int) -> None:
         """A task there, which does not wait, wants one if there is any."""
         shipping = self.shippings.get(space)
         if shipping is None:
-            shipping = self.shippings[space] = Shipping(epoch, slot, look)
+            shipping = self.shippings[space] = Shipping(epoch, taken, slot, look)
         if self.machine.buffer and not self.held_back:
             self._ship(space, shipping, 1, shipping.alone)
         self.settle()
@@ -168,7 +168,7 @@ class Flows:
             self.say(space, "room", epoch, granting.granted)
 
     def returned(self, space: int, epoch: int, taken: int, need: int, limit: int) -> None:
-        """It has given back what it had not taken."""
+        """It was called back, and has given back what it had not taken. Nothing was shipped to it meanwhile."""
         shipping = self.shippings.get(space)
         if shipping is None or shipping.epoch != epoch:
             return  # it has left meanwhile
@@ -179,7 +179,7 @@ class Flows:
         self.settle()
 
     def left(self, space: int, epoch: int, taken: int) -> None:
-        """Nobody receives there any more."""
+        """Nobody receives there any more, in this epoch: what is still on its way there is not taken, either."""
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
             self.held_back -= shipping.recalling
@@ -188,19 +188,23 @@ class Flows:
 
     def _took(self, shipping: Shipping, taken: int) -> None:
         """It was heard that so many were taken there."""
+        self.machine.give_places(self._count(shipping, taken))
+
+    def _count(self, shipping: Shipping, taken: int) -> int:
+        """How many were taken since it was last heard of."""
         new = taken - shipping.taken
         if new > 0:
             shipping.taken = taken
             for _ in range(new):
                 shipping.held.popleft()
-            self.machine.give_places(new)
+        return new
 
     def _back(self, shipping: Shipping, taken: int) -> None:
         """Of what was shipped nothing but what was taken has left the channel."""
-        self._took(shipping, taken)
-        self.machine.put_back(shipping.held)
-        shipping.held.clear()
-        shipping.shipped = taken
+        new = self._count(shipping, taken)
+        back, shipping.held, shipping.shipped = shipping.held, deque(), taken
+        self.machine.put_back(back)
+        self.machine.give_places(new)  # last: what waits for these comes after what is back
 
     def look(self) -> None:
         """See what was taken, without being told."""
@@ -272,7 +276,7 @@ class Flows:
     def _balance(self) -> None:
         """Call back what lies where nobody wants it, if somebody does elsewhere, and have all say what they want."""
         alone = self._alone()
-        for space, shipping in self.shippings.items():
+        for space, shipping in list(self.shippings.items()):  # places that came free may have others fed
             if shipping.recalling:
                 continue
             if shipping.alone and not alone:
@@ -292,7 +296,7 @@ class Flows:
         A party that does not wait (None) is not kept from what is there.
         """
         if party is not None:
-            for space, shipping in self.shippings.items():
+            for space, shipping in list(self.shippings.items()):
                 if shipping.excess > 0:
                     self._call_back(space, shipping)
         return self.held_back > 0
@@ -305,7 +309,7 @@ class Flows:
     def _recall(self, space: int, shipping: Shipping) -> None:
         shipping.recalling = True
         self.held_back += 1
-        self.say(space, "recall")
+        self.say(space, "recall", shipping.epoch)
 
     def _end(self) -> None:
         """No sender is left and the buffer is empty: tell the receivers, once nothing can come back any more."""

@@ -112,19 +112,18 @@ class Inbox(Box):
         super().__init__(channel, stir)
         self.numbers = numbers  # `numbers[slot]` tells how many were taken, also when this space is no more
         self.slot = slot
+        self.taken = numbers[slot] = 0  # in all epochs
         self._begin()
 
     def _begin(self) -> None:
         self.epoch = next(_epochs)  # another one each time that it was left
         self.known = False  # the home has heard of us
-        self.arrived = 0
-        self.taken = 0
-        self.told = 0  # what the home knows of `taken`, ...
-        self.need = 0  # ... how many receivers want in all, ...
-        self.limit = 0  # ... and how many may come
+        self.arrived = self.taken
+        self.told = self.taken  # what the home knows of `taken`, ...
+        self.need = self.taken  # ... how many receivers want in all, ...
+        self.limit = self.taken  # ... and how many may come
         self.alone = False  # nobody else receives: they come up to the limit
         self.pressed = False  # the home waits to hear of the next one taken
-        self.numbers[self.slot] = 0
 
     # ── the operations ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -212,8 +211,10 @@ class Inbox(Box):
         else:
             self.pressed = True
 
-    def recall(self) -> None:
+    def recall(self, epoch: int) -> None:
         """Give back what no task took."""
+        if epoch != self.epoch:
+            return  # it was left meanwhile, which has given it back
         self.buffer.clear()
         self.arrived = self.told = self.taken
         self.alone = self.pressed = False
@@ -222,7 +223,7 @@ class Inbox(Box):
 
     def cancel(self, error: Error) -> None:
         """The channel is no more."""
-        self.recall()
+        self.recall(self.epoch)
         self.fail(error)
 
     def leave(self) -> None:
@@ -231,6 +232,13 @@ class Inbox(Box):
             self.buffer.clear()
             self.say("left", self.epoch, self.taken)
             self._begin()
+
+    def give_back(self) -> None:
+        """Unasked: also what is still on its way, which an answer to `recall` would not tell of."""
+        if self.buffer or self.limit > self.taken:
+            self.leave()
+            if len(self.waiters):
+                self.pull()
 
 
 class Outbox(Box):

@@ -334,7 +334,7 @@ class FlowingInbox(Inbox):
         """See for certain whether an item is there. Blocks for a round trip."""
         if not (end.closed or self.buffer or self.ended is not None):
             self.known = True
-            ask((*end.ref, "fetch", False, ("item", home.space, self.epoch, self.slot)))
+            ask((*end.ref, "fetch", False, ("item", home.space, self.epoch, self.taken, self.slot)))
 
 
 class FlowingOutbox(Outbox):
@@ -560,8 +560,8 @@ def give_back() -> None:
     me = carrier()
     for channel in list(channels_here.values()):
         box = channel.inbox if isinstance(channel, FlowingChannel) else None
-        if box is not None and box.buffer:
-            box.guard.run(me, box.recall)
+        if box is not None:
+            box.guard.run(me, box.give_back)
 
 
 def _taken(box: FlowingInbox) -> Any:
@@ -632,7 +632,7 @@ def _hear_home(  # noqa: C901 - a line for each word
     elif op == "cancel":
         inbox.guard.run(me, inbox.cancel, _told(args))
     elif op == "recall":
-        inbox.guard.run(me, inbox.recall)
+        inbox.guard.run(me, inbox.recall, *args)
     elif op == "press":
         inbox.guard.run(me, inbox.press)
     else:
