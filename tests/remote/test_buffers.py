@@ -6,11 +6,13 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from errno import EMFILE, ENOMEM
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from potok.errors import RemoteError
 from potok.links import parts
 from potok.links.packing import Packed, pack
 from potok.links.parts import BIG
@@ -279,6 +281,89 @@ def test_idle_memory_is_bounded(stores: list[Store]) -> None:
     del many
     assert in_use(one) == 0
     assert 0 < one._idle <= one.most_idle
+
+
+def without_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(ENOMEM, os.strerror(ENOMEM))
+
+    monkeypatch.setattr(memory, "_map", refuse)
+    monkeypatch.setattr(memory, "is_limited", lambda: True)
+    monkeypatch.setattr(buffers, "is_limited", lambda: True)
+
+
+def test_nothing_has_to_be_mapped(stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an address bytes are written and read through the descriptor, in cold places and warm ones."""
+    one, other, _ = stores
+    there, _ = pair(one, other)
+    without_addresses(monkeypatch)
+    for number in range(3):
+        value = bytes([number]) + LARGE
+        view = opened(there, memoryview(value))
+        assert (view, view.readonly) == (value, True)
+        assert opened(there, [value, "x" * BIG]) == [value, "x" * BIG]
+        settled(other)
+        there.hear()
+        assert in_use(one) == 0
+    assert one._idle > 0
+    one.relieve()
+    assert (one._blocks.arenas, one._idle, one._mapped) == ({}, 0, [])
+
+
+def test_what_all_may_write_is_never_a_copy(stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it can't be mapped, it can't be opened."""
+    one, other, _ = stores
+    there, _ = pair(one, other)
+    packed, _ = carried(there, packed_by(one, one.shared(BIG)))
+    without_addresses(monkeypatch)
+    with pytest.raises(RemoteError, match="too large for the memory of this process"):
+        opened_by(other, packed)
+    del packed
+    gc.collect()
+    settled(other)
+    there.hear()
+    assert in_use(one) == 0
+
+
+def test_idle_memory_is_given_back_before_there_is_none(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor is to be had again once an idle arena is closed."""
+    one, _, _ = stores
+    earlier = packed_by(one, memoryview(LARGE))
+    del earlier
+    assert in_use(one) == 0
+    (idle,) = one._blocks.arenas.values()
+    real = memory.make_descriptor
+
+    def scarce(size: int) -> int:
+        if idle.fd >= 0:
+            raise OSError(EMFILE, os.strerror(EMFILE))
+        return real(size)
+
+    monkeypatch.setattr(buffers, "make_descriptor", scarce)
+    packed = packed_by(one, memoryview(LARGE * 100))
+    assert packed.parts
+    assert idle.fd == -1
+    assert opened_by(one, packed) == LARGE * 100
+
+
+def test_addresses_are_kept_unless_they_are_limited(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a mapping goes with the last who looks at it, at both sides."""
+    one, other, _ = stores
+    there, _ = pair(one, other)
+    for limited in (False, True):
+        monkeypatch.setattr(buffers, "is_limited", lambda limited=limited: limited)
+        for _ in range(2):  # the second time the place is warm
+            view = opened(there, memoryview(LARGE))
+            assert view == LARGE
+            del view
+            settled(other)
+            there.hear()
+            assert in_use(one) == 0
+        assert [bool(store._mapped) for store in (one, other)] == [not limited] * 2
 
 
 def test_few_descriptors_for_many_blocks(stores: list[Store]) -> None:
