@@ -5,7 +5,7 @@ from fakes import Party, make_arm, new_group
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from potok.machines.waiting import PARKED, Machine, Waiter, WaitQueue, park
+from potok.machines.waiting import NOT_YET, PARKED, Machine, Waiter, WaitQueue, park
 
 
 class Queue(RuleBasedStateMachine):
