@@ -89,7 +89,7 @@ def test_value_that_grows_as_it_is_pickled(tmp_path: Path) -> None:
 
 
 def test_result_that_is_too_large_for_the_program(printed: Callable[..., str]) -> None:
-    """The error of that task says so; its worker is stopped, others go on."""
+    """It is that task's failure, also in the eyes of its scope, whether anybody asks for it or not; others go on."""
     told = printed(
         """
         import resource
@@ -107,14 +107,79 @@ def test_result_that_is_too_large_for_the_program(printed: Callable[..., str]) -
                 resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
                 tx, rx = potok.channel()
                 other = s.start(rx.recv)
+                s.start(give, 256 << 20).join()
                 bad = s.start(give, 256 << 20)
                 print(bad.exception())
+                print(bad.exception() is bad.exception(), bad.state())
                 tx.send("fine")
                 print(other.result(), s.start(give, 3).result())
-        except* potok.WorkerDied as group:
-            print(len(group.exceptions))
+        except* potok.RemoteError as group:
+            print(len(group.exceptions), bad.exception() in group.exceptions)
         """
     )
     error, *rest = told.splitlines()
-    assert "was stopped, as a message is too large for the memory" in error
-    assert rest == ["fine b'xxx'", "1"]
+    assert "it is too large for the memory of this process" in error
+    assert rest == ["True failed", "fine b'xxx'", "2 True"]
+
+
+class Reluctant:
+    """It can't be made anew in the program."""
+
+    def __init__(self, home: int) -> None:
+        self.home = home
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        if os.getpid() == state["home"]:
+            raise LookupError("not here")
+
+
+@pytest.mark.parametrize("on_fail", ["cancel", "collect"])
+def test_result_that_can_not_be_opened_is_the_failure_of_its_task(on_fail: str) -> None:
+    """Whoever asks first finds it out, and the scope hears of it; once, however often it is asked."""
+    pid = os.getpid()
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on="processes", on_fail=on_fail) as s:
+        task = s.start(Reluctant, pid)
+        error = task.exception()
+        assert isinstance(error, potok.RemoteError)
+        assert s.cancelled == (on_fail == "cancel")
+        if on_fail == "cancel":
+            with pytest.raises(potok.Cancelled, match="not here"):
+                potok.checkpoint()
+        assert task.state() == "failed"
+    assert list(caught.value.exceptions) == [error]
+    with pytest.raises(potok.RemoteError, match="LookupError: not here") as raised:
+        task.result()
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("on_fail", ["cancel", "collect"])
+def test_result_that_can_not_be_opened_leaves_the_scope_once(on_fail: str) -> None:
+    """Raised in the body and known as the task's failure: one error, not two."""
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on="processes", on_fail=on_fail) as s:
+        s.start(Reluctant, os.getpid()).result()
+    assert [type(error) for error in caught.value.exceptions] == [potok.RemoteError]
+
+
+def test_result_that_can_not_be_opened_after_the_scope() -> None:
+    """The scope has gone without it: who asks is told."""
+    with potok.scope(on="processes") as s:
+        task = s.start(Reluctant, os.getpid())
+    assert isinstance(task.exception(), potok.RemoteError)
+    assert task.exception() is task.exception()
+    with pytest.raises(potok.RemoteError, match="not here"):
+        potok.run(Reluctant, os.getpid(), on="processes")
+
+
+def test_idle_memory_is_not_missed_where_addresses_are_few() -> None:
+    """What came and went leaves the worker its room: its own results, and arguments of its tasks."""
+    with potok.scope(on=NARROW) as s:
+        pid = s.start(os.getpid).result()
+        for _ in range(3):
+            assert len(s.start(give, int(ROOM * 0.3)).result()) == int(ROOM * 0.3)
+            assert s.start(len, memoryview(bytes(ROOM // 4))).result() == ROOM // 4
+        assert s.start(have, int(ROOM * 0.6)).result() == pid
+
+
+def have(size: int) -> int:
+    bytearray(size)
+    return os.getpid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,7 +15,7 @@ from potok.kernel.root import report_failure, root
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import End
 
-__all__ = ["finish", "run_awaited", "run_task"]
+__all__ = ["fail_late", "finish", "run_awaited", "run_task"]
 
 
 def run_task(task: Task[Any], drive: Callable[[Task[Any]], Any] | None = None) -> None:
@@ -61,19 +62,39 @@ def finish(task: Task[Any]) -> None:
         _close_ends(task, task.ends)
         task.ends, error = None, task.error
     home = task.home
-    failed = error is not None and not isinstance(error, Cancelled)
-    if failed:
+    if error is not None and not isinstance(error, Cancelled):
         if home is root:
             _report_unless_asked(task)
         else:
-            home.errors.append(error)
-            if not home.collects:
-                cancel_scope(home, f"task {task.name} failed: {type(error).__name__}: {error}")
+            _tell_scope(task, error)
     task.context = task.greenlet = None
     task.args = ()
     if events.sinks:
         events.emit("Ended", task, None, error)
     home.guard.run(task.carrier, home.remove, task)
+
+
+def _tell_scope(task: Task[Any], error: BaseException) -> None:
+    home = task.home
+    home.errors.append(error)
+    if not home.collects:
+        cancel_scope(home, f"task {task.name} failed: {type(error).__name__}: {error}")
+
+
+def fail_late(task: Task[Any], value: Any, error: BaseException) -> None:
+    """Let a task have failed whose result can't be opened. Its scope learns of it, unless that is over.
+
+    Nothing happens where another thread was quicker, and has opened the result or told of the failure.
+    """
+    with _late:
+        if task.error is not None or task.value is not value:
+            return
+        task.error, task.value = error, None
+    if task.home is not root and not task.home.ended:
+        _tell_scope(task, error)
+
+
+_late = threading.RLock()  # a signal handler may ask for the same result
 
 
 def _close_ends(task: Task[Any], ends: list[End]) -> None:

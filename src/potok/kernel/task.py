@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from potok.errors import Cancelled, TaskCancelled
+from potok.errors import Cancelled, RemoteError, TaskCancelled
 from potok.kernel.build import FREE_THREADED
 from potok.links.packing import opened
 from potok.machines.scope import Member
@@ -192,11 +192,22 @@ class Task(Member, Generic[T]):
         return None
 
     def outcome(self) -> T:
-        """Return or raise what it ended with. Only for a finished task."""
+        """Return or raise what it ended with. Only for a finished task.
+
+        A result from another address space is opened here, by who asks for it first: that may run the user's code. If
+        it can't be opened, the task has failed.
+        """
         error = self.error
         if error is None:
-            self.value = opened(self.value)
-            return self.value  # type: ignore[no-any-return]
+            value = self.value
+            try:
+                value = self.value = opened(value)
+                return value  # type: ignore[no-any-return]
+            except RemoteError as failure:
+                from potok.kernel.finishing import fail_late
+
+                fail_late(self, value, failure)
+            return self.outcome()  # another thread may have opened it meanwhile
         if isinstance(error, Cancelled):
             told = f": {error.reason}" if error.reason != "" else ""
             raise TaskCancelled(f"task {self.name} was cancelled{told}", reason=error.reason) from error

@@ -23,7 +23,7 @@ from errno import ENOMEM
 from typing import Any, Final, Protocol
 
 from potok.errors import RemoteError
-from potok.links.parts import BIG, Part, clouded, dumped, embarked, landed, opened_parts
+from potok.links.parts import BIG, Part, clouded, dumped, embarked, landed, opened_parts, reach_parts
 
 __all__ = [
     "ATOMS",
@@ -116,6 +116,16 @@ class Packed:
         if self.item is not MISSING:
             return self.item
         return _load(self.data, self.refs, self.parts)
+
+    def reach(self) -> None:
+        """See whether there is room for what is beside it. No code of the user's runs.
+
+        Raises: RemoteError, as `open` would.
+        """
+        try:
+            reach_parts(self.parts)
+        except (OSError, MemoryError) as error:
+            raise _not_unpickled(error) from error
 
     def __repr__(self) -> str:
         return f"<Packed: {len(self.data)} bytes, {sum(part.size for part in self.parts)} beside them>"
@@ -251,11 +261,15 @@ def _loads(data: bytes, parts: tuple[Part, ...]) -> Any:
         pickled, buffers = opened_parts(data, parts)
         return _unpickle(pickled, buffers=buffers)
     except Exception as error:
-        full = isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM
-        why = "it is too large for the memory of this process: " if full else ""
-        raise RemoteError(
-            f"what came from another address space can't be unpickled here: {why}{type(error).__name__}: {error}"
-        ) from error
+        raise _not_unpickled(error) from error
+
+
+def _not_unpickled(error: Exception) -> RemoteError:
+    full = isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM
+    why = "it is too large for the memory of this process: " if full else ""
+    return RemoteError(
+        f"what came from another address space can't be unpickled here: {why}{type(error).__name__}: {error}"
+    )
 
 
 def export(thing: Any) -> Any:

@@ -35,6 +35,7 @@ __all__ = [
     "message",
     "of_views",
     "opened_parts",
+    "reach_parts",
     "read_message",
     "set_memory",
 ]
@@ -79,7 +80,10 @@ class Memory(Protocol):
         """What it is in was packed: nobody may write there any more."""
 
     def view(self, part: Part) -> memoryview:
-        """Its bytes. Raises OSError."""
+        """Its bytes. Raises OSError or MemoryError."""
+
+    def reach(self, part: Part) -> None:
+        """Have it where it can be looked at. Raises OSError where there is no room for it."""
 
 
 _memory: Any = None
@@ -226,6 +230,12 @@ def opened_parts(data: bytes, parts: tuple[Part, ...]) -> tuple[Any, Any]:
     """The pickle, and the buffers for it."""
     views = [_memory.view(part) for part in parts]
     return (data, views) if data else (views[0], views[1:])
+
+
+def reach_parts(parts: tuple[Part, ...]) -> None:
+    """Find out whether there is room for them. Raises OSError where there is none."""
+    for part in parts:
+        _memory.reach(part)
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────

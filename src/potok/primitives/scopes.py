@@ -284,7 +284,7 @@ class Scope:
             where = None if error is None else error.__traceback__  # the body was, as it was cancelled
             raise KeyboardInterrupt().with_traceback(where) from None
         failed = [] if error is None or own or _is_cancellation(error) else [error]
-        failed += errors
+        failed += [e for e in errors if e is not error]  # what a task fails with, its result() raises
         if failed:
             raise _group(failed) from None
         if error is None:

@@ -6,7 +6,9 @@
 Fresh pages cost ten times a copy. So places come in sizes of powers of two, the one that was free last is written
 next, and the peers keep what they have mapped: in a steady stream only names travel. Arenas of one size double, so
 that few descriptors are enough for however many blocks. Free places give their pages back after `IDLE_SECONDS`, or
-when they are more than a sixteenth of the machine's memory; arenas without a used place are closed.
+when they are more than a sixteenth of the machine's memory; arenas without a used place are closed. Where there is
+no more memory, or no address, all that lies idle is given back before anybody is told. Where addresses are limited, a
+mapping that nobody looks at is given back at once: what the user's code can't have, it can't ask us for.
 
 Invariants
     The accounting (`links.blocks`) is touched with the lock held; what comes of it is done after that.
@@ -16,12 +18,14 @@ Invariants
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import threading
 import time
 from bisect import bisect_right, insort
 from collections import deque
+from contextlib import suppress
 from itertools import count
 from struct import Struct
 from typing import Any, Final
@@ -31,7 +35,7 @@ from potok.links import parts
 from potok.links.blocks import Block, Blocks, Hold, Place
 from potok.links.parts import Part
 from potok.remote.board import board
-from potok.remote.memory import Arena, address_of, make_descriptor
+from potok.remote.memory import Arena, address_of, is_limited, make_descriptor
 
 __all__ = ["Store", "store"]
 
@@ -78,15 +82,24 @@ class Store:
 
     def place(self, pieces: list[Any], size: int) -> Part | None:
         try:
-            hold = self.take(size)
-            if hold is None:
-                return None
-            block = hold.block
-            if block.offset in block.arena.warm:
-                self._reach(block.arena)
-            block.arena.write(block.offset, pieces)
+            return self._placed(pieces, size)
+        except OSError:
+            pass
+        self.relieve()
+        try:
+            return self._placed(pieces, size)
         except OSError:  # no memory, no descriptors, no such thing: the value goes in the pickle
             return None
+
+    def _placed(self, pieces: list[Any], size: int) -> Part | None:
+        hold = self.take(size)
+        if hold is None:
+            return None
+        arena, offset = hold.block.arena, hold.block.offset
+        if offset in arena.warm and not is_limited():
+            with suppress(OSError):
+                self._reach(arena)
+        arena.write(offset, pieces)
         return Part(hold, 0, size)
 
     def keep(self, buffer: pickle.PickleBuffer) -> Part | None:
@@ -111,7 +124,26 @@ class Store:
             loan.end()
 
     def view(self, part: Part) -> memoryview:
-        return self._view(part.hold, part.start, part.size, part.hold.block.arena.shared)
+        self.reach(part)
+        hold, start, size = part
+        arena: Arena = hold.block.arena
+        if arena.address:
+            return self._view(hold, start, size, arena.shared)
+        return arena.read(hold.block.offset + start, size)
+
+    def reach(self, part: Part) -> None:
+        arena: Arena = part.hold.block.arena
+        try:
+            self._reach(arena)
+            return
+        except OSError:
+            pass
+        self.relieve()
+        try:
+            self._reach(arena)
+        except OSError:
+            if arena.shared or not _is_room_for(part.size):  # what all may write can't be copied
+                raise
 
     def _view(self, hold: Hold, start: int, size: int, writable: bool) -> memoryview:
         block = hold.block
@@ -146,8 +178,7 @@ class Store:
         if self.in_band:
             return None
         place = 1 << max(SMALLEST, (size - 1).bit_length())
-        if self._blocks.has_dead:
-            self._bury()
+        self.tidy()
         with self._lock:
             arena, offset, _ = self._free_place(place)
             if offset in arena.warm:
@@ -213,8 +244,7 @@ class Store:
     def dumps(self, link: Any, message: Any) -> tuple[bytes, tuple[int, ...]]:
         """The message pickled, and the descriptors that go with it."""
         data, holds = parts.message(message)
-        if self._blocks.has_dead:
-            self._bury()
+        self.tidy()
         if not holds and link not in self._due:
             return data, ()
         manifest, descriptors = self._lend(link, [hold.block for hold in holds])
@@ -318,6 +348,11 @@ class Store:
                 link.note("returned", places)
         return again
 
+    def tidy(self) -> None:
+        """Count what has died until now: whoever is next may want the room."""
+        if self._blocks.has_dead:
+            self._bury()
+
     def _bury(self) -> bool:
         with self._lock:
             again = self._blocks.bury()
@@ -335,6 +370,7 @@ class Store:
             if kind == "return":
                 with self._lock:
                     self._due.setdefault(what[0], []).append(what[1])
+                    self._spare(self._blocks.arenas.get(what[1][:2]))
                 self._stir()
             elif kind == "free":
                 self._freed(what[0])
@@ -352,15 +388,25 @@ class Store:
             if block.offset in arena.warm:
                 self._idle += arena.place
             self._free[arena.place].append((arena, block.offset, time.monotonic()))
+            self._spare(arena)
         if self._idle > self.most_idle:
             self._trim()
         if not self._watching:
             self._watching = True
             board.soon(self._watch)
 
+    def _spare(self, arena: Arena | None) -> None:
+        """A place in it is not used any more: keep no addresses that are wanted elsewhere."""
+        if arena is not None and arena.address and not arena.uses and is_limited():
+            self._unmap(arena)
+
+    def _unmap(self, arena: Arena) -> None:
+        self._mapped = [entry for entry in self._mapped if entry[1] is not arena]
+        arena.unmap()
+
     def _close(self, arena: Arena) -> None:
         with self._lock:
-            self._mapped = [entry for entry in self._mapped if entry[1] is not arena]
+            self._unmap(arena)
         arena.close()
 
     # ── idle memory ─────────────────────────────────────────────────────────────────────────────────────────
@@ -386,12 +432,20 @@ class Store:
                         free.appendleft((arena, offset, when))
                         break
                     if offset in arena.warm:
-                        self._reach(arena)
                         arena.cool(offset)
                         self._idle -= place
                     free.append((arena, offset, when))
                 self._free[place] = self._without_idle_arenas(free)
         self._act()
+
+    def relieve(self) -> None:
+        """Give back all that lies idle, at once: somebody has no memory, or no addresses."""
+        self._bury()
+        self._trim(math.inf)
+        with self._lock:
+            for arena in self._blocks.arenas.values():
+                if arena.address and not arena.uses:
+                    self._unmap(arena)
 
     def _without_idle_arenas(self, free: deque[Free]) -> deque[Free]:
         """Close the arenas of which all places are free and cold."""
@@ -421,6 +475,14 @@ class Store:
 
 def _address(entry: tuple[int, Arena]) -> int:
     return entry[0]
+
+
+def _is_room_for(size: int) -> bool:
+    try:
+        bytes(size)  # whose pages nobody touches
+    except MemoryError:
+        return False
+    return True
 
 
 def _close(descriptors: tuple[int, ...]) -> None:

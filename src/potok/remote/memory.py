@@ -10,6 +10,9 @@ descriptor anew and write: workers are this program's own.
 
 ctypes, as Python lets nobody know when the last view of an `mmap` has died, nor where a buffer lies; and a mapping by
 `mmap.mmap` costs a second descriptor before Python 3.13.
+
+Addresses may be scarcer than memory (`ulimit -v`, RLIMIT_AS), and then what is mapped is missed by everybody else in
+the process. So nothing here needs a mapping: without, bytes are written and read through the descriptor.
 """
 
 from __future__ import annotations
@@ -17,19 +20,26 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
+import resource
+from errno import EIO
 from functools import cache
 from typing import Any, Final
 
 from potok.links.blocks import Hold, Named
 
-__all__ = ["Arena", "address_of", "make_descriptor"]
+__all__ = ["Arena", "address_of", "is_limited", "make_descriptor"]
 
 SEALS: Final = 0x0001 | 0x0002 | 0x0004  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW
 PROT_READ: Final = 1
 PROT_WRITE: Final = 2
 MAP_SHARED: Final = 1
-MADV_REMOVE: Final = 9
+PUNCH_HOLE: Final = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 MOMENT: Final = 1 << 20  # bytes that are copied before another thread notices
+
+
+def is_limited() -> bool:
+    """Whether this process may have only so many addresses."""
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def make_descriptor(size: int) -> int:
@@ -104,18 +114,18 @@ class Arena:
         return view if writable else view.toreadonly()
 
     def write(self, offset: int, pieces: list[Any]) -> None:
-        """Put these buffers there, one after the other. It is mapped, unless the place is cold. Raises OSError.
+        """Put these buffers there, one after the other. Raises OSError.
 
         Fresh pages are written through the descriptor: less than half the price of faulting them in one by one, and
-        an error instead of a deadly signal where there is no memory.
+        an error instead of a deadly signal where there is no memory. So are all where nothing is mapped.
         """
-        warm = offset in self.warm
+        through = offset not in self.warm or not self.address
         start = offset
         self.warm.add(offset)
         for piece in pieces:
             with memoryview(piece) as view:  # which keeps it where it is: no thread may resize it now
                 size = view.nbytes
-                if not warm:
+                if through:
                     _write_all(self.fd, view.cast("B"), start)
                 elif size <= MOMENT:
                     self._memory[start : start + size] = view
@@ -123,14 +133,32 @@ class Arena:
                     ctypes().memmove(self.address + start, address_of(view)[0], size)
                 start += size
 
+    def read(self, start: int, size: int) -> memoryview:
+        """A copy of some bytes, for who can't have it mapped. Raises OSError, MemoryError."""
+        copy = bytearray(size)
+        done = 0
+        with memoryview(copy) as rest:
+            while done < size:
+                got = os.preadv(self.fd, [rest[done:]], start + done)
+                if not got:
+                    raise OSError(EIO, "there is less of it than was told")
+                done += got
+        return memoryview(copy).toreadonly()
+
     def cool(self, offset: int) -> None:
-        """Give the pages of that place back."""
+        """Give the pages of that place back, where the system can."""
         self.warm.discard(offset)
-        _libc().madvise(self.address + offset, self.place, MADV_REMOVE)
+        punch = getattr(_libc(), "fallocate", None)
+        if punch is not None:
+            punch(self.fd, PUNCH_HOLE, offset, self.place)
 
     def close(self) -> None:
         """Nobody here looks at it any more."""
         self.leave()
+        self.unmap()
+
+    def unmap(self) -> None:
+        """Have no address, until somebody looks again. Nobody does now."""
         address, self.address, self._memory = self.address, 0, None
         if address:
             _libc().munmap(address, self.size)
@@ -165,8 +193,9 @@ def _libc() -> Any:
     libc = c.CDLL(None, use_errno=True)
     libc.mmap.restype = c.c_void_p
     libc.mmap.argtypes = [c.c_void_p, c.c_size_t, c.c_int, c.c_int, c.c_int, c.c_ssize_t]
-    for name, third in (("munmap", ()), ("madvise", (c.c_int,))):
-        getattr(libc, name).argtypes = [c.c_void_p, c.c_size_t, *third]
+    libc.munmap.argtypes = [c.c_void_p, c.c_size_t]
+    if hasattr(libc, "fallocate"):
+        libc.fallocate.argtypes = [c.c_int, c.c_int, c.c_ssize_t, c.c_ssize_t]
     return libc
 
 

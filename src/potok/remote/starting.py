@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
-from potok.errors import Cancelled, PotokError, WorkerDied
+from potok.errors import Cancelled, PotokError, RemoteError, WorkerDied
 from potok.kernel.cancelling import effective, expire
 from potok.kernel.current import carrier
 from potok.kernel.finishing import finish
@@ -57,7 +57,7 @@ class Run(ThreadKernel):
             self._end(Cancelled(reason[0]))  # the first of its siblings has told of it
         elif kind == "returned":
             self.task.value = rest[0]
-            self._end()
+            self._end(_out_of_reach(rest[0]))
         else:
             self._end(told(*rest))
 
@@ -69,7 +69,8 @@ class Run(ThreadKernel):
 
     def _end(self, error: BaseException | None = None) -> None:
         task = self.task
-        task.error = error
+        if error is not None:
+            task.error, task.value = error, None
         task.carrier = carrier()
         if callable(self.pid):  # its worker has died
             self.pid = getattr(error, "pid", None) or 0
@@ -124,6 +125,18 @@ class WorkerKernel(ThreadKernel):
             run.pid = assigned.known_pid
             assigned.send()
             run.recall = assigned.recall
+
+
+def _out_of_reach(result: Packed) -> RemoteError | None:
+    """Why a result can't be opened here, as far as it can be told without running the user's code.
+
+    The rest is seen by who opens it first, see `Task.outcome`; by then the scope may be over.
+    """
+    try:
+        result.reach()
+    except RemoteError as error:
+        return error
+    return None
 
 
 def safely_packed(reason: Any) -> Packed:

@@ -27,6 +27,7 @@ from potok.remote import (
     records,
 )
 from potok.remote.board import board
+from potok.remote.buffers import store
 from potok.remote.contexts import open_work
 from potok.remote.flows import give_back
 from potok.remote.home import home
@@ -167,6 +168,7 @@ class Worker:
                 self.job = None
                 self.link.answer(job.number, outcome)
                 del job, outcome
+                store.tidy()
 
     def _wait(self) -> None:
         """For work. What idles makes no garbage, so its collector would not come by for what the last task has left."""
@@ -246,6 +248,7 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
             error.__context__ = None  # whose frames hold the value
     if isinstance(task.error, MemoryError):
         traceback.clear_frames(task.error.__traceback__)  # what had no place is there
+        store.relieve()
     try:
         return ("failed", *pack_error(task.error, where), os.getpid())
     except MemoryError:
