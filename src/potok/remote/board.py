@@ -13,7 +13,7 @@ Invariants
     The standby gives way after its next turn, where a thread came that would have led.
     A thread that waits for something gives way to one that bids: one that runs errands for other address spaces (see
     `shared`), and has them without a change of threads where it reads them itself.
-    While links are open, either a thread leads or the standby will within `QUIET` seconds.
+    While links are open, either a thread leads or the standby will within twice `QUIET` seconds.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Board:
         self._standby: Any = None
         self._stirred = threading.Lock()  # the standby's: released to have it look
         self._stirred.acquire()
+        self._left: object = None  # another object each time that a thread stops to lead
+        self._watching = False  # the standby looks by itself whether one leads
         self._wanted = False  # a thread came that would have led
         self._bidders: deque[Carrier] = deque()  # threads that wait for the lead, and for nothing else
         self._closed = False
@@ -214,10 +216,14 @@ class Board:
                 self._calling = False
 
     def _stir(self) -> None:
-        try:
-            self._stirred.release()
-        except RuntimeError:  # it was stirred before
-            pass
+        self._left = object()
+        if FREE_THREADED:
+            fence()
+        if not self._watching:
+            try:
+                self._stirred.release()
+            except RuntimeError:  # it was stirred before
+                pass
 
     # ── the standby ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -232,9 +238,12 @@ class Board:
     def _stand_by(self) -> None:
         me = carrier()
         while not self._closed:
+            left = self._left
+            time.sleep(QUIET)  # the thread that led is likely to come back
+            if self._left is not left:
+                continue
             if not self._lead.acquire(False):
-                self._stirred.acquire()
-                time.sleep(QUIET)  # the thread that led is likely to come back
+                self._wait_to_be_stirred(left)
                 continue
             me.leads = self.ring
             self._wanted = False
@@ -246,7 +255,14 @@ class Board:
             finally:
                 me.leads = None
                 self._lead.release()
-            time.sleep(QUIET)
+
+    def _wait_to_be_stirred(self, left: object) -> None:
+        """A thread leads, and goes on to: until it stops. Each stop that finds us watching costs it nothing."""
+        self._watching = False
+        fence()
+        if self._left is left:
+            self._stirred.acquire()
+        self._watching = True
 
     def close(self) -> None:
         """The address space ends, and its process does not: leave no thread and no descriptor behind."""
