@@ -50,10 +50,11 @@ Ref = tuple[int, int]
 
 MISSING: Final = object()
 PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
-ATOMS: Final = frozenset(
-    {int, float, bool, type(None)}
-)  # never change, and may go with others as they are; ...
-LARGE: Final = BIG  # ... and str and bytes below so many
+# Values of these never change, and may go with others as they are; so may str and bytes of less than LARGE.
+ATOMS: Final = frozenset({int, float, bool, type(None)})
+LARGE: Final = BIG
+CONTAINERS: Final = frozenset({dict, list, tuple})
+SHALLOW, FEW, SHORT = 2, 64, 1024  # containers in it, one in another; items of one; bytes or characters of an item
 
 _local = threading.local()
 
@@ -188,6 +189,8 @@ def pack(value: Any, keep: bool = False, beside: bool = True) -> Packed:
                 raise _too_large(value) from None
         if keep:
             return Packed(b"", (), item)  # copied when it leaves, if it ever does
+    elif kind in CONTAINERS and _is_simple(value, SHALLOW):
+        return Packed(pickle.dumps(value, 5), (), item)
     outer = getattr(_local, "refs", None)
     refs: list[Ref] = []
     _local.refs = refs
@@ -200,6 +203,27 @@ def pack(value: Any, keep: bool = False, beside: bool = True) -> Packed:
     finally:
         _local.refs = outer
     return Carrying(data, tuple(refs), item, parts) if refs else Packed(data, (), item, parts)
+
+
+def _is_simple(value: Any, depth: int) -> bool:
+    """Whether it is a small container of nothing but what pickle manages without help."""
+    if len(value) > FEW:
+        return False
+    if type(value) is dict:
+        for key in value:
+            if type(key) is not str and type(key) is not int:
+                return False
+        value = value.values()
+    for part in value:
+        kind = type(part)
+        if kind in ATOMS:
+            continue
+        if kind is str or kind is bytes:
+            if len(part) > SHORT:
+                return False
+        elif not (depth and kind in CONTAINERS and _is_simple(part, depth - 1)):
+            return False
+    return True
 
 
 def _dump(value: Any, refs: list[Ref], beside: bool = True) -> tuple[bytes, tuple[Part, ...]]:
