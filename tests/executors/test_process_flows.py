@@ -131,3 +131,18 @@ def test_several_workers_share_what_comes(workers: int) -> None:
 
 def take_all(rx: potok.Receiver[int]) -> list[int]:
     return list(rx)
+
+
+@pytest.mark.stress
+def test_a_select_with_a_default_looks_at_each_arm() -> None:
+    """An item that lies at home is found by a select that does not wait, whatever its other arms are."""
+    tx, rx = potok.channel(2)
+    lock = potok.Lock()
+    with potok.scope(on=FLOWING) as s, tx, rx, lock:
+        tx.send(1)
+        assert s.start(pick, lock, rx.clone()).result() == 1
+
+
+def pick(lock: potok.Lock, rx: potok.Receiver[int]) -> int | None:
+    got = potok.select(lock, rx, default=None)
+    return None if got is None else got.value

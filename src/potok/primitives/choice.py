@@ -132,6 +132,7 @@ class _Choice:
         for arm in arms:
             if arm.machine.tells and (party is None or self.choose is None):
                 arm.machine.fetch(arm.end)
+        for arm in arms:
             if arm.machine.away:
                 from potok.remote.choosing import attempt_away
 

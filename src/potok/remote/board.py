@@ -115,25 +115,31 @@ class Board:
             self.later(LINGER, self._linger)
 
     def let_flow(self) -> None:
-        """Have what was gathered go now. As this returns it has gone, whichever thread has seen to it."""
+        """Have what was gathered go now. As this returns it has gone, whichever thread has seen to it.
+
+        A thread that may not block leaves it to who leads: one that is exposed, or that a finalizer has interrupted
+        inside of a machine, for which another one may be waiting that sees to it.
+        """
         if not (self.gathered or self._letting):
             return
-        if is_exposed(carrier()):
+        me = carrier()
+        if is_exposed(me) or not self._flow.acquire(me.inside is None):
             self.soon(self.let_flow)
             return
-        with self._flow:
+        try:
             self._letting += 1
-            try:
-                while self.gathered:
-                    self.gathered.popleft()()
-            finally:
-                self._letting -= 1
+            while self.gathered:
+                self.gathered.popleft()()
+        finally:
+            self._letting -= 1
+            self._flow.release()
 
     def _linger(self) -> None:
+        self._lingering = False  # first: from now on, who gathers calls for a timer of its own
+        flown, self._flown = self._flown, False
         self.let_flow()
-        self._lingering = self._flown
-        self._flown = False
-        if self._lingering:
+        if flown and not self._lingering:
+            self._lingering = True
             heappush(self._timers, (time.monotonic() + LINGER, next(self._serial), self._linger))
 
     def ring(self) -> None:
