@@ -178,6 +178,27 @@ class FlowsTest(RuleBasedStateMachine):
                 space.home.append(("close", (sends,)))
         self._look()
 
+    @rule(number=st.sampled_from(SPACES))
+    def give_back(self, number):
+        """A task there has ended."""
+        if number not in self.gone:
+            self.spaces[number].inbox.give_back()
+
+    @rule(number=st.sampled_from(SPACES), sends=st.booleans())
+    def fetch(self, number, sends):
+        """A task there that does not wait asks for an item, or for room."""
+        space = self.spaces[number]
+        inbox, outbox = space.inbox, space.outbox
+        if number in self.gone or (space.tx if sends else space.rx).closed:
+            return
+        space.gather()
+        if sends and not outbox.places and outbox.ended is None and self.capacity is not None:
+            outbox.known = True
+            space.home.append(("lend_place", (outbox.epoch,)))
+        elif not sends and not inbox.buffer and inbox.ended is None:
+            inbox.known = True
+            space.home.append(("lend_item", (inbox.epoch, inbox.taken, 0)))
+
     # ── what the wires do ───────────────────────────────────────────────────────────────────────────────────
 
     @rule(number=st.sampled_from(SPACES), there=st.booleans())
@@ -208,7 +229,9 @@ class FlowsTest(RuleBasedStateMachine):
                 flows.returned(number, *args[:4])
             case "left":
                 flows.left(number, *args)
-            case "push" | "want" | "unused" | "done":
+            case "lend_item":
+                flows.lend_item(number, lambda slot: space.page[slot], *args)
+            case "push" | "want" | "unused" | "done" | "lend_place":
                 getattr(flows, op)(number, *args)
             case "close":
                 self.machine.close(self.homes[number][0 if args[0] else 1])
