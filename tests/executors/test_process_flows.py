@@ -1,5 +1,6 @@
 """Buffered channels between processes: what is under way belongs to the channel until a task takes it."""
 
+import contextlib
 import os
 import signal
 
@@ -146,3 +147,24 @@ def test_a_select_with_a_default_looks_at_each_arm() -> None:
 def pick(lock: potok.Lock, rx: potok.Receiver[int]) -> int | None:
     got = potok.select(lock, rx, default=None)
     return None if got is None else got.value
+
+
+@pytest.mark.stress
+def test_a_receiver_that_does_not_wait_finds_a_moment_later_what_another_holds_unwanted() -> None:
+    """It may be told that nothing is there, but not for ever."""
+    tx, rx = potok.channel(100)
+    go_tx, go = potok.channel()
+    with potok.scope(on=FLOWING) as s, tx:
+        send_each(tx, range(100))
+        busy = s.start(take_and_wait, rx.clone(), 20, go)
+        wait_all_parked()
+        got: list[int] = []
+        while len(got) < 80:
+            with contextlib.suppress(potok.WouldBlock):
+                got.append(rx.recv_nowait())
+                continue
+            wait_all_parked()
+            got.append(rx.recv_nowait())
+        assert sorted(got) == list(range(20, 100))
+        go_tx.send(None)
+        assert busy.result() == list(range(20))

@@ -306,6 +306,8 @@ class ChannelMachine(Machine):
                 self.hand_out()
             if self.flows is not None:
                 self.flows.settle()
+        elif self.flows is not None:
+            self.flows.call_back()
         return PARKED
 
     def _may_come(self) -> bool:

@@ -290,6 +290,13 @@ class Flows:
         if shipping.excess > 0 and not shipping.recalling:
             self._recall(space, shipping)
 
+    def call_back(self) -> None:
+        """A task here, which does not wait, has found nothing: the next time, what nobody wants elsewhere is here."""
+        if not self.machine.buffer:
+            for space, shipping in list(self.shippings.items()):
+                if shipping.excess > 0:
+                    self._call_back(space, shipping)
+
     def comes_back(self, party: Any) -> bool:
         """Whether something comes back that is to be received before what is in the buffer.
 
