@@ -225,7 +225,6 @@ def test_interrupt_while_pulling_is_not_kept(on: str) -> None:
         ((picky, 5), {}, TypeError, "iterable 1 .* 5"),
         ((picky, [1], None), {}, TypeError, "iterable 2 .* None"),
         ((picky, [1]), {"on": "auto"}, ValueError, "'auto' is not in this version"),
-        ((picky, [1]), {"on": "interpreters"}, ValueError, "'interpreters' is not in this version"),
         ((picky, [1]), {"on": "clouds"}, ValueError, "'clouds'"),
         ((picky, [1]), {"on": 7}, TypeError, "on must be"),
         ((picky, [1]), {"workers": 0}, ValueError, "workers must be >= 1, not 0"),

@@ -78,6 +78,10 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run the map to its end and return the exit code."""
+    try:
+        potok.scope(on=args.on)
+    except potok.PotokError as error:  # an executor that this Python can't have
+        raise UsageError(f"--on {args.on}: {error}") from None
     fn = find_function(args.function)
     inputs = find_inputs(args.inputs, args.paths)
     path = None if args.output == "-" else args.output
