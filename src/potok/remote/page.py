@@ -4,7 +4,7 @@
 
 A task that takes an item counts it here, with one store. So the home of a channel can see what was taken without being
 told, and a worker that is killed leaves no doubt: what is counted was taken by one of its tasks, the rest goes back.
-What a task has sent, and what waits for a moment to go with more (see `remote.flows`), is noted down here meanwhile:
+What a task has sent, and what waits for a moment to go with more (see `remote.bundles`), is noted down here meanwhile:
 a worker that is killed in that moment has sent it all the same.
 
 The memory has no name; it is gone with its last holder. Where there is none (no `memfd_create`), each item taken is

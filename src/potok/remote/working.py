@@ -27,9 +27,9 @@ from potok.remote import (
     records,
 )
 from potok.remote.board import board
+from potok.remote.boxes import give_back
 from potok.remote.buffers import store
 from potok.remote.contexts import open_work
-from potok.remote.flows import give_back
 from potok.remote.home import home
 from potok.remote.lines import flush_all
 from potok.remote.link import Link

@@ -1,0 +1,393 @@
+"""Buffered channels whose home is elsewhere: what stands for them here, with a box for each direction.
+
+What carries the words of `machines.mailbox` to and from `remote.flows`.
+
+Invariants
+    What a box has to say is said in the order in which it came to say it, and before whatever its task does next.
+    An item that was sent and not said yet is noted down in the worker's page, or goes at once.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from functools import partial
+from typing import Any, Final
+
+from potok.errors import ClosedError, PotokError
+from potok.kernel.current import carrier
+from potok.kernel.guard import Guard
+from potok.kernel.parking import RETRY
+from potok.kernel.task import Task
+from potok.links.packing import Packed, Ref, told
+from potok.machines.channel import End
+from potok.machines.mailbox import Box, Error, Inbox, Outbox
+from potok.machines.waiting import PARKED, Arm
+from potok.remote.board import board
+from potok.remote.bundles import BATCH, BURST, bundled, leave_to, unbundled
+from potok.remote.calling import Asked, ask, park_for
+from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
+from potok.remote.home import home
+from potok.remote.link import Link
+
+__all__ = ["FlowingChannel", "give_back", "hear_home"]
+
+SOON: Final = 0.005  # seconds: who comes back within these may have the next items unasked
+
+
+def _stir(box: Box) -> None:
+    space = box.channel.ref[0]
+    leave_to(
+        space, box.said, partial(_note, box.channel.ref), None if home.space == 0 else partial(_speak, box)
+    )
+
+
+def _speak(box: Any, link: Link) -> None:
+    link.speak()
+    if home.page.notes_of is box and not link.is_stuck:
+        box.guard.post(carrier(), box.noted)
+
+
+def _note(ref: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return "flow", ref[0], *ref, home.space, op, (args[0], bundled(args[1])) if op == "push" else args
+
+
+class FlowingInbox(Inbox):
+    """An inbox of this space."""
+
+    __slots__ = ("last",)
+
+    lost = ()
+
+    def __init__(self, channel: FlowingChannel) -> None:
+        slot = home.page.allocate()
+        super().__init__(channel, partial(_stir, self), home.page.numbers, slot)
+        self.guard = Guard(carrier())
+        self.last = 0.0
+
+    def pace(self) -> None:
+        """Receivers are about to wait: how many items may come unasked?"""
+        now = time.monotonic()
+        if now - self.last < SOON and (self.slot or home.space == 0):
+            self.widen()
+        else:
+            self.window = 0
+        self.last = now
+
+    def ready(self, arm: Any) -> bool:
+        if super().ready(arm):
+            return True
+        if self.need <= self.arrived and not (self.alone and self.limit > self.arrived):
+            self.pull(1)  # where another arm is always ready, this one would never say that it waits
+        return False
+
+    def fetch(self, end: Any) -> None:
+        """See for certain whether an item is there. Blocks for a round trip."""
+        if not (end.closed or self.buffer or self.ended is not None):
+            self.known = True
+            ask((*end.ref, "fetch", False, ("item", home.space, self.epoch, self.taken, self.slot)))
+
+
+class FlowingOutbox(Outbox):
+    """An outbox of this space."""
+
+    __slots__ = ("gathering", "last", "paced")
+
+    lost = ()
+
+    def __init__(self, channel: FlowingChannel) -> None:
+        super().__init__(channel, partial(_stir, self))
+        self.guard = Guard(carrier())
+        self.gathering = False
+        self.last = 0.0  # when items were sent
+        self.paced = 0.0
+
+    def more_soon(self) -> None:
+        """There is no room: how much shall there be for the next, without asking?"""
+        now = time.monotonic()
+        if now - self.paced < SOON:
+            self.widen()
+        else:
+            self.window = 0
+        self.paced = now
+        self.more()
+
+    def offer(self, item: Any, end: Any) -> bool | None:
+        """Whether it is on its way; None: it is gathered, have it go soon."""
+        if end.closed or self.ended is not None or self.waiters.entries or self.calls:
+            return False
+        if self.channel.size is not None:
+            if self.places <= 0:
+                return False
+            self.places -= 1
+            if 2 * self.places == self.window:
+                self.wishes = True
+        self.buffer.append(item)
+        now = time.monotonic()
+        if now - self.last > BURST or len(self.buffer) >= BATCH or not self.note(item):
+            self.last = now
+            self.flush()
+        elif not self.gathering:
+            self.gathering = True
+            return None
+        return True
+
+    def note(self, item: Any) -> bool:
+        """Note it down, in case this worker dies before it goes; False: it is to go at once."""
+        if home.space == 0:
+            return True  # nobody survives this process
+        page = home.page
+        if page.notes_of is not self:
+            if page.notes_of is not None or not page.tells or len(self.buffer) > 1:
+                return False
+            where, number = self.channel.ref
+            page.begin_notes(self, where, number, self.epoch, self.sent)
+        if isinstance(item, Packed):
+            return not item.needs_care and page.note(pickle.dumps([item.data], 5))
+        return page.note(pickle.dumps(item, 5))
+
+    def noted(self) -> None:
+        """What was noted down is on its way."""
+        if not self.buffer and home.page.notes_of is self:
+            home.page.end_notes()
+
+    def flow_on(self) -> None:
+        """Have what was gathered go."""
+        self.gathering = False
+        self.last = time.monotonic()
+        self.guard.post(carrier(), self.flush)
+
+    def attempt(self, arm: Any) -> bool:
+        done = super().attempt(arm)
+        self.flush()
+        return done
+
+    def fetch(self, end: Any) -> None:
+        """See for certain whether there is room. Blocks for a round trip."""
+        if not (end.closed or self.places or self.ended is not None or self.channel.size is None):
+            self.known = True
+            ask((*end.ref, "fetch", False, ("place", home.space, self.epoch)))
+
+
+class FlowingChannel(RemoteChannel):
+    """What stands here for a buffered channel whose home is elsewhere: a box for each direction."""
+
+    __slots__ = ("clean", "inbox", "outbox")
+
+    soon = staticmethod(board.soon)
+
+    def __init__(self, ref: Ref, spec: tuple[Any, ...], name: str, size: int | None) -> None:
+        super().__init__(ref, spec, name, size)
+        self.inbox: FlowingInbox | None = None
+        self.outbox: FlowingOutbox | None = None
+        self.clean = False  # how the receivers' side ended
+
+    def __del__(self) -> None:
+        if self.inbox is not None:
+            home.page.free(self.inbox.slot)
+
+    @property
+    def flows(self) -> FlowingChannel:
+        return self
+
+    def near(self, end: End) -> Any:
+        """The machine of this space at which tasks wait that operate on the end."""
+        if end.sends:
+            if self.outbox is None:
+                self.outbox = FlowingOutbox(self)
+                self._look_for_home()
+            return self.outbox
+        if self.inbox is None:
+            self.inbox = FlowingInbox(self)
+            self._look_for_home()
+        return self.inbox
+
+    def _look_for_home(self) -> None:
+        """A new box will not be told that its home is no more: that was told before."""
+        try:
+            home.link_to(self.ref[0])
+        except PotokError as error:
+            self.home_is_gone(error)
+
+    # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def ready(self, arm: Arm) -> bool:
+        """For who looks whether something is there: a look draws nothing away from others, and so is made at home."""
+        box = self.inbox
+        return (box is not None and (bool(box.buffer) or box.ended is not None)) or super().ready(arm)
+
+    def offered(self, task: Task[Any], item: Any, end: End) -> bool:
+        """See `HomeFlows`."""
+        box = self.outbox
+        if box is None:
+            return False
+        got = box.guard.run(task.carrier, box.offer, item, end)
+        if got is None:
+            board.gather(box.flow_on)
+            return True
+        return bool(got)
+
+    def take_here(self, task: Task[Any], end: End) -> Any:
+        """An item without the long way; RETRY: there is none."""
+        box = self.inbox
+        if box is None or not box.buffer or end.closed:
+            return RETRY
+        return box.guard.run(task.carrier, _taken, box)
+
+    def send(self, party: Any, end: Any, item: Any) -> Any:
+        """Where there is no room, the item goes to its home all the same, and waits for its turn there."""
+        box, me = self.near(end), carrier()
+        got = box.guard.run(me, _send_at_once, box, end, item)
+        if got is not PARKED:
+            return got
+        if party is not None:
+            box.guard.run(me, box.more_soon)
+            return park_for(
+                self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)
+            )
+        box.fetch(end)
+        return box.guard.run(me, _send_at_once, box, end, item)
+
+    def receive(self, party: Any, end: End) -> Any:
+        box, me = self.near(end), carrier()
+        if party is not None and not box.buffer:
+            box.pace()
+        got = box.guard.run(me, box.receive, party, end)
+        if got is PARKED and party is None:
+            box.fetch(end)
+            got = box.guard.run(me, box.receive, None, end)
+        return got
+
+    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self, end: RemoteEnd, cause: Any = None, why: str = "") -> None:
+        if not end.closed:
+            end.closed = True  # what is told after this comes after what is said by the boxes
+            self._closed_here(end)
+            end.closed = False
+            super().close(end, cause, why)
+
+    def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
+        """Somebody has closed this end at its home, or elsewhere."""
+        if not end.closed:
+            end.told = _told(why)()
+            end.closed = end.alert = True
+            self._closed_here(end)
+
+    def _closed_here(self, end: RemoteEnd) -> None:
+        box = self.outbox if end.sends else self.inbox
+        if box is not None:
+            me = carrier()
+            box.guard.post(me, box.end_closed, end)
+            self._leave_if_last(box, end.sends)
+
+    def _leave_if_last(self, box: Any, sends: bool) -> None:
+        if all(end.closed for end in self.ends if end.sends is sends):
+            box.guard.post(carrier(), box.leave)
+
+    def dropped(self, ref: Ref, count: int, sends: bool) -> None:
+        box = self.outbox if sends else self.inbox
+        if box is not None:
+            self._leave_if_last(box, sends)
+        super().dropped(ref, count, sends)
+
+    def cancel(self, cause: Any = None) -> None:
+        if self.outbox is not None:
+            self.outbox.guard.post(carrier(), self.outbox.flush)
+        super().cancel(cause)
+
+    def is_clean_end(self, end: RemoteEnd) -> bool:
+        return not end.closed and self.clean
+
+    def home_is_gone(self, error: BaseException) -> None:
+        """Nothing more comes of it."""
+        for box in (self.inbox, self.outbox):
+            if box is not None:
+                box.guard.post(carrier(), box.fail, lambda: _fresh(error))
+
+
+def give_back() -> None:
+    """A task of this worker has ended: what came for it and it did not take goes back."""
+    me = carrier()
+    for channel in list(channels_here.values()):
+        box = channel.inbox if isinstance(channel, FlowingChannel) else None
+        if box is not None:
+            box.guard.run(me, box.give_back)
+
+
+def _taken(box: FlowingInbox) -> Any:
+    return box.take() if box.buffer else RETRY
+
+
+def _send_at_once(box: FlowingOutbox, end: End, item: Any) -> Any:
+    if box.calls:
+        return PARKED  # those were first
+    got = box.send(None, end, item)
+    box.flush()
+    return got
+
+
+class Sent(Asked):
+    """An item that waits at its home for a place."""
+
+    __slots__ = ("box",)
+
+    def __init__(self, box: FlowingOutbox, waiter: Any, well: Any = None) -> None:
+        super().__init__(waiter, well)
+        self.box = box
+        box.guard.run(carrier(), box.called, 1)
+
+    def answered(self, value: Any) -> None:
+        self.box.guard.run(carrier(), self.box.called, -1)
+        super().answered(value)
+
+    def failed(self, error: Any) -> None:
+        self.box.guard.run(carrier(), self.box.called, -1)
+        super().failed(error)
+
+
+def _fresh(error: BaseException) -> Any:
+    """The same error once more."""
+    if isinstance(error, ClosedError):
+        return ClosedError(str(error), cause=error.cause)
+    return error
+
+
+def _told(packed_error: tuple[Any, ...]) -> Error:
+    error = told(*packed_error)
+    return lambda: _fresh(error)
+
+
+def hear_home(  # noqa: C901 - a line for each word
+    channel: FlowingChannel, op: str, args: tuple[Any, ...]
+) -> None:
+    """The home has said something to the boxes here."""
+    me, inbox, outbox = carrier(), channel.inbox, channel.outbox
+    if op in ("room", "recall_room", "shut"):
+        if outbox is None:
+            return
+        if op == "room":
+            outbox.guard.run(me, outbox.room, *args)
+        elif op == "shut":
+            outbox.guard.run(me, outbox.fail, _told(args))
+        else:
+            outbox.guard.run(me, outbox.recall)
+    elif inbox is None:
+        return
+    elif op == "items":
+        epoch, items, alone = args
+        inbox.guard.run(me, inbox.arrive, epoch, unbundled(*items), alone)
+    elif op == "over":
+        error, channel.clean = args
+        inbox.guard.run(me, inbox.fail, _told(error))
+    elif op == "cancel":
+        inbox.guard.run(me, inbox.cancel, _told(args))
+    elif op == "recall":
+        inbox.guard.run(me, inbox.recall, *args)
+    elif op == "press":
+        inbox.guard.run(me, inbox.press)
+    else:
+        raise PotokError(f"a channel's boxes know no {op!r}")
+
+
+channel_kinds[True] = FlowingChannel

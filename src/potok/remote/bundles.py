@@ -1,0 +1,104 @@
+"""Items on their way to another address space, many in one message, and when that goes.
+
+The first of a burst goes at once; those that follow within `BURST` seconds go together, as soon as there are `BATCH` of
+them, the thread waits for anything, it says anything else over a link, or `board.LINGER` is over.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from potok.errors import PotokError, RemoteError
+from potok.kernel.current import carrier
+from potok.kernel.guard import run_outside
+from potok.links.packing import PLAIN, Carrying, Packed, pack
+from potok.remote.home import home
+from potok.remote.link import Link
+
+__all__ = ["BATCH", "BURST", "bundled", "fix", "is_raw", "kept", "leave_to", "unbundled"]
+
+BURST: Final = 250e-6  # seconds after a batch in which items are gathered for the next
+BATCH: Final = 64  # items that are sent together
+
+
+def bundled(items: list[Any]) -> tuple[Any, ...]:
+    """The items as one message: values, at which places they are pickles, and those that need care of their own."""
+    pickles: list[int] = []
+    others: list[tuple[int, Packed]] = []
+    values = items
+    for place, item in enumerate(items):
+        if isinstance(item, Packed):
+            if values is items:
+                values = list(items)
+            if type(item) is Packed and not item.needs_care:
+                values[place] = item.data
+                pickles.append(place)
+            else:
+                values[place] = None
+                others.append((place, item))
+    return values, tuple(pickles), tuple(others)
+
+
+def unbundled(
+    values: list[Any], pickles: tuple[int, ...], others: tuple[tuple[int, Packed], ...]
+) -> list[Any]:
+    """The reverse: what is packed stays so."""
+    for place in pickles:
+        values[place] = Packed(values[place])
+    for place, item in others:
+        values[place] = item
+    return values
+
+
+def is_raw(item: Any) -> bool:
+    """Whether it may still change, and has to be packed before it goes."""
+    return type(item) not in PLAIN and not isinstance(item, Packed)
+
+
+def fix(items: list[Any]) -> None:
+    """Pack what is neither immutable nor packed. Runs the user's code."""
+    for place, item in enumerate(items):
+        if is_raw(item):
+            try:
+                items[place] = pack(item)
+            except Exception as error:  # its receiver is told
+                items[place] = Packed(pickle.dumps(_Unsent(str(error)), 5))
+
+
+class _Unsent:
+    """In place of an item that can't be pickled."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __reduce__(self) -> Any:
+        return _refuse, (self.why,)
+
+
+def _refuse(why: str) -> Any:
+    raise RemoteError(why)
+
+
+def kept(item: Any) -> Any:
+    """What the home keeps of an item that it ships: one that refers to something is sent for good."""
+    return item.again() if type(item) is Carrying else item
+
+
+def leave_to(
+    space: int,
+    said: deque[Any],
+    form: Callable[..., tuple[Any, ...]],
+    then: Callable[[Link], object] | None = None,
+) -> None:
+    """Have this sent to that space, at the latest as this thread has left the machine that it is in."""
+    try:
+        link = home.link_to(space)
+    except PotokError:
+        said.clear()  # it is no more, as will be told
+        return
+    link.unsaid.append((said, form))
+    run_outside(carrier(), link.speak if then is None else partial(then, link))
