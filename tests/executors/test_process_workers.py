@@ -223,3 +223,10 @@ def test_loaded_libraries_are_limited_by_threadpoolctl(tmp_path: Path, printed: 
         """,
     )
     assert told == "[1] [1]\n"
+
+
+def test_processes_can_only_be_isolated() -> None:
+    """The option that threads have is there, and says why it has but one value."""
+    assert potok.processes(isolate=True).name == "processes"
+    with pytest.raises(ValueError, match="isolate must be True, not False"):
+        potok.processes(isolate=False)

@@ -55,6 +55,7 @@ def processes(
     start_method: str | None = None,
     max_tasks_per_worker: int | None = None,
     max_rss: int | None = None,
+    isolate: bool = True,
 ) -> Executor:
     """The executor on which each task has a worker process to itself.
 
@@ -69,7 +70,12 @@ def processes(
         start_method: "forkserver" (Linux) or "spawn"; by default what is best here.
         max_tasks_per_worker: a worker that has run so many tasks is let go, against what leaks in it.
         max_rss: a worker that has more resident memory than so many bytes after a task is let go. Needs /proc.
+        isolate: as `potok.threads` has it; processes share nothing, so it can only be True here.
     """
+    if isolate is not True:
+        raise ValueError(
+            f"isolate must be True, not {isolate!r}: processes share nothing; take potok.threads() to share objects"
+        )
     if start_method not in (None, "forkserver", "spawn"):
         raise ValueError(
             f'start_method must be "forkserver" or "spawn", not {start_method!r}; fork is never safe'
