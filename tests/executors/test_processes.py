@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import potok
-from potok.remote.starting import Run
 from potok.testing import wait_all_parked
 
 TESTED = potok.processes(preload=("pytest",))
@@ -499,23 +498,3 @@ def test_max_workers_is_a_bound_that_start_tells_of() -> None:
         with pytest.raises(potok.PotokError, match="max_workers=1"):
             s.start(abs, -1)
         tx.send(None)
-
-
-def meets_a_cancelled_neighbour(go: potok.Receiver[None]) -> None:
-    go.recv()
-    raise potok.ClosedError("nobody receives any more", cause=potok.Cancelled("the neighbour"))
-
-
-def test_end_of_a_cancelled_neighbour_is_no_failure_of_a_scope_that_was_cancelled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Its ends may close before a task in another process hears that it is cancelled, too."""
-    monkeypatch.setattr(Run, "interrupt", lambda run, task: None)  # here it never does
-    go_tx, go = potok.channel()
-    with potok.scope(on="processes") as s:
-        task = s.start(meets_a_cancelled_neighbour, go)
-        wait_all_parked()
-        s.cancel("enough")
-        with potok.shield():
-            go_tx.send(None)
-    assert isinstance(task.exception(), potok.TaskCancelled)

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
-from potok.errors import Cancelled, ClosedError, PotokError, RemoteError, WorkerDied
+from potok.errors import Cancelled, PotokError, RemoteError, WorkerDied
 from potok.kernel.cancelling import effective, expire
 from potok.kernel.current import carrier
 from potok.kernel.finishing import finish
@@ -59,15 +59,7 @@ class Run(ThreadKernel):
             self.task.value = rest[0]
             self._end(_out_of_reach(rest[0]))
         else:
-            self._end(self._heard_first(told(*rest)))
-
-    def _heard_first(self, error: BaseException) -> BaseException:
-        """A neighbour may be told first that the scope is cancelled, and close its ends: as at a park point here."""
-        if isinstance(error, ClosedError) and isinstance(error.cause, Cancelled):
-            reason = effective(self.task)
-            if reason is not None:
-                return Cancelled(reason[0])
-        return error
+            self._end(told(*rest))
 
     def failed(self, error: Any) -> None:
         known = understood(error)
