@@ -454,3 +454,15 @@ def test_it_can_be_described():
     """Reports tell capacity and what is there."""
     assert ChannelMachine(2).describe() == "channel(2), 0 buffered"
     assert ChannelMachine(None, name="jobs").describe() == "jobs(unbounded), 0 buffered"
+
+
+def test_senders_are_told_why_a_receiver_has_gone_whichever_closes_last():
+    """Of a task that failed or was cancelled, and of who had handed it its end, either may close first."""
+    machine = guarded(ChannelMachine())
+    tx, rx = machine.open(sends=True), machine.open(sends=False)
+    other, party = machine.open_like(rx), Party()
+    assert machine.send(party, tx, "item") is PARKED
+    machine.close(rx, "cause")
+    assert not party.waiter.claimed
+    machine.close(other)
+    assert party.waiter.error.cause == "cause"

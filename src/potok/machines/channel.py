@@ -10,7 +10,8 @@ Invariants
     is full and no receiver is parked. (A select may stand on both sides at once: it never matches itself.)
     Ends are counted. Last sender closed: receivers drain the buffer, then `ClosedError`. Last receiver closed:
     senders fail at once and the buffer is reported undelivered.
-    A cause given by any closing sender is kept: iteration ends cleanly only if none was given.
+    A cause given by any closing sender is kept: iteration ends cleanly only if none was given. One given by a
+    receiver is kept for senders, whichever receiver closes last.
 
 Linearisation: every operation takes effect at one point under the machine's mutex, also for a parked one: the
 moment its counterpart claims it. Two short cuts go without the mutex where memory is sequentially consistent (with
@@ -67,6 +68,7 @@ class ChannelMachine(Machine):
         "ends",
         "flows",
         "fresh",
+        "gone",
         "handed",
         "loose",
         "lost",
@@ -107,6 +109,7 @@ class ChannelMachine(Machine):
         self.open_senders = 0
         self.open_receivers = 0
         self.cause: Any = None
+        self.gone: Any = None  # why a receiver has closed
         self.cancelled = False
         self.lost: list[
             Any
@@ -149,6 +152,8 @@ class ChannelMachine(Machine):
                 self.cause = cause
         else:
             self.open_receivers -= 1
+            if cause is not None and self.gone is None:
+                self.gone = cause
         (self.senders if end.sends else self.receivers).fail_those_at(end, lambda: self.end_closed(end))
         if end.sends and not self.open_senders:
             if self.flows is not None:
@@ -156,8 +161,8 @@ class ChannelMachine(Machine):
             if not self._may_come():
                 self.end_receivers()
         elif not end.sends and not self.open_receivers:
-            if cause is not None and self.cause is None:
-                self.cause = cause
+            if self.cause is None:
+                self.cause = self.gone
             self._fail(self.senders, sends=True)
             if self.flows is not None:
                 self.flows.nobody_receives()
