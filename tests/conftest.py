@@ -128,10 +128,10 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 
 def _kept_by_others() -> tuple[str, ...]:
-    """What an interpreter keeps between tasks, and we can't tell by number: memory, and the library of ctypes."""
+    """What is kept and can't be told by its number: the library of ctypes, and the memory of idle interpreters."""
     making = sys.modules.get("potok.executors.interpreters.making")
     idle = making is not None and making.maker.idle_threads()
-    return ("memfd:potok-memory", "libffi.so") if idle else ()
+    return ("libffi.so", "memfd:potok-memory") if idle else ("libffi.so",)
 
 
 def _kept_descriptors() -> set[int]:
