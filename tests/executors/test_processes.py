@@ -444,7 +444,7 @@ def test_worker_that_closes_its_link_is_an_error_of_its_task() -> None:
         bad = s.start(closes_all_descriptors)
         bad.join()
         assert s.start(abs, -1).result() == 1
-    assert caught.group_contains(potok.WorkerDied, match="closed its link")
+    assert caught.group_contains(potok.WorkerDied)  # it may see by itself that it is of no use, and end
 
 
 def test_initializer_runs_once_in_each_worker() -> None:
