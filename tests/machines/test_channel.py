@@ -421,7 +421,7 @@ def test_handing_out_makes_room_for_a_parked_sender():
     tx, rx = machine.open(sends=True), machine.open(sends=False)
     receiver, sender = Party(), Party()
     machine.receive(receiver, rx)
-    machine._take_permit()
+    machine.take_place()
     machine.buffer.append("first")  # a short cut in between
     machine.send(sender, tx, "second")
     machine.hand_out()
@@ -434,7 +434,7 @@ def test_refilling_serves_a_receiver_that_had_parked_in_between():
     tx, rx = machine.open(sends=True), machine.open(sends=False)
     receiver, sender = Party(), Party()
     machine.receive(receiver, rx)
-    machine._take_permit()
+    machine.take_place()
     machine.buffer.append("first")  # one short cut, in between
     machine.send(sender, tx, "second")
     assert machine.buffer.popleft() == "first"  # another

@@ -226,7 +226,7 @@ class FlowsTest(RuleBasedStateMachine):
             case "pull":
                 flows.pull(number, lambda slot: space.page[slot], *args)
             case "returned":
-                flows.returned(number, *args[:4])
+                flows.returned(number, *args)
             case "left":
                 flows.left(number, *args)
             case "lend_item":

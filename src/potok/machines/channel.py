@@ -264,7 +264,7 @@ class ChannelMachine(Machine):
                 return None
         if not self.open_receivers:
             raise self.closed(sends=True)
-        if self._take_permit():
+        if self.take_place():
             self.buffer.append(item)
             if self.receivers.entries:
                 self.hand_out()
@@ -311,8 +311,8 @@ class ChannelMachine(Machine):
                 self.hand_out()
             if self.flows is not None:
                 self.flows.settle()
-        elif self.flows is not None:
-            self.flows.call_back()
+        elif self.flows is not None and not self.buffer:
+            self.flows.call_back()  # the next time it is here
         return PARKED
 
     def _may_come(self) -> bool:
@@ -323,7 +323,7 @@ class ChannelMachine(Machine):
 
     def refill(self) -> None:
         """Places in the buffer came free: the parked senders' items take them."""
-        while self.senders.entries and self._take_permit():
+        while self.senders.entries and self.take_place():
             waiter = self.senders.pop()
             if waiter is None:
                 self.permits.append(True)
@@ -377,10 +377,6 @@ class ChannelMachine(Machine):
             else:
                 self.flows.top_up()
 
-    def take_place(self) -> bool:
-        """Reserve one, for an item that is still to come."""
-        return self._take_permit()
-
     def places(self) -> int:
         """How many are free."""
         return len(self.permits) + length_hint(self.fresh)
@@ -395,7 +391,7 @@ class ChannelMachine(Machine):
 
     # ── places and items ────────────────────────────────────────────────────────────────────────────────────
 
-    def _take_permit(self) -> bool:
+    def take_place(self) -> bool:
         """Reserve a place in the buffer."""
         if self.permits:
             try:

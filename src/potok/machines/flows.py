@@ -134,13 +134,19 @@ class Flows:
 
     # ── to receivers elsewhere ──────────────────────────────────────────────────────────────────────────────
 
+    def _shipping(
+        self, space: int, look: Callable[[int], int], epoch: int, taken: int, slot: int
+    ) -> Shipping:
+        shipping = self.shippings.get(space)
+        if shipping is None:
+            shipping = self.shippings[space] = Shipping(epoch, taken, slot, look)
+        return shipping
+
     def pull(
         self, space: int, look: Callable[[int], int], epoch: int, taken: int, need: int, limit: int, slot: int
     ) -> None:
         """Its inbox tells where it stands."""
-        shipping = self.shippings.get(space)
-        if shipping is None:
-            shipping = self.shippings[space] = Shipping(epoch, taken, slot, look)
+        shipping = self._shipping(space, look, epoch, taken, slot)
         shipping.pressed = False  # it has forgotten it, as it told
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
@@ -151,9 +157,7 @@ class Flows:
 
     def lend_item(self, space: int, look: Callable[[int], int], epoch: int, taken: int, slot: int) -> None:
         """A task there, which does not wait, wants one if there is any."""
-        shipping = self.shippings.get(space)
-        if shipping is None:
-            shipping = self.shippings[space] = Shipping(epoch, taken, slot, look)
+        shipping = self._shipping(space, look, epoch, taken, slot)
         if self.machine.buffer and not self.held_back:
             self._ship(space, shipping, 1, shipping.alone)
         self.settle()
@@ -178,8 +182,8 @@ class Flows:
         self._back(shipping, taken)
         self.settle()
 
-    def left(self, space: int, epoch: int, taken: int) -> None:
-        """Nobody receives there any more, in this epoch: what is still on its way there is not taken, either."""
+    def left(self, space: int, taken: int) -> None:
+        """Nobody receives there any more, in its epoch: what is still on its way there is not taken, either."""
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
             self.held_back -= shipping.recalling
@@ -221,9 +225,7 @@ class Flows:
         buffer = self.machine.buffer
         if not buffer or not self.shippings or self.held_back:
             return
-        if len(self.shippings) > 1:
-            self._balance()
-        if self._is_held_back():
+        if len(self.shippings) > 1 and self._balance():
             return
         alone = self._alone()
         for space, shipping in list(self.shippings.items()):
@@ -232,9 +234,6 @@ class Flows:
                 self._ship(space, shipping, min(room, len(buffer)), alone)
                 if not alone:
                     self.shippings[space] = self.shippings.pop(space)  # the others come first next time
-
-    def _is_held_back(self) -> bool:
-        return self.held_back > 0
 
     def _ship(self, space: int, shipping: Shipping, count: int, alone: bool) -> None:
         buffer, keep = self.machine.buffer, self.keep
@@ -245,13 +244,6 @@ class Flows:
         self.say(space, "items", shipping.epoch, items, alone)
         if self.machine.senders.entries:
             self._press(space, shipping)
-
-    def wants_now(self) -> bool:
-        """Whether a receiver elsewhere is parked, as far as is known."""
-        for shipping in self.shippings.values():  # noqa: SIM110 - faster than any() over a generator
-            if shipping.need > shipping.shipped:
-                return True
-        return False
 
     # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────
 
@@ -273,8 +265,11 @@ class Flows:
         here = self.machine.receivers
         return len(self.shippings) == 1 and not (here.entries and here.live())
 
-    def _balance(self) -> None:
-        """Call back what lies where nobody wants it, if somebody does elsewhere, and have all say what they want."""
+    def _balance(self) -> bool:
+        """Call back what lies where nobody wants it, if somebody does elsewhere, and have all say what they want.
+
+        Whether anything is to come back.
+        """
         alone = self._alone()
         for space, shipping in list(self.shippings.items()):  # places that came free may have others fed
             if shipping.recalling:
@@ -283,6 +278,7 @@ class Flows:
                 self._recall(space, shipping)
             elif shipping.excess > 0 and self._wanted_elsewhere(shipping):
                 self._call_back(space, shipping)
+        return self.held_back > 0
 
     def _call_back(self, space: int, shipping: Shipping) -> None:
         """Call back what nobody there wants, as far as is known."""
@@ -291,11 +287,10 @@ class Flows:
             self._recall(space, shipping)
 
     def call_back(self) -> None:
-        """A task here, which does not wait, has found nothing: the next time, what nobody wants elsewhere is here."""
-        if not self.machine.buffer:
-            for space, shipping in list(self.shippings.items()):
-                if shipping.excess > 0:
-                    self._call_back(space, shipping)
+        """Call back what nobody wants, wherever it lies: a task here would receive."""
+        for space, shipping in list(self.shippings.items()):
+            if shipping.excess > 0:
+                self._call_back(space, shipping)
 
     def comes_back(self, party: Any) -> bool:
         """Whether something comes back that is to be received before what is in the buffer.
@@ -303,9 +298,7 @@ class Flows:
         A party that does not wait (None) is not kept from what is there.
         """
         if party is not None:
-            for space, shipping in list(self.shippings.items()):
-                if shipping.excess > 0:
-                    self._call_back(space, shipping)
+            self.call_back()
         return self.held_back > 0
 
     def _wanted_elsewhere(self, shipping: Shipping) -> bool:
@@ -408,13 +401,8 @@ class Flows:
 
     def _queue(self, space: int, granting: Granting) -> None:
         waiter = granting.waiter = GrantWaiter()
-        waiter.task, waiter.machine, waiter.op, waiter.item, waiter.end = (
-            self,
-            self.machine,
-            "send",
-            PLACE,
-            space,
-        )
+        waiter.task, waiter.machine, waiter.op = self, self.machine, "send"
+        waiter.item, waiter.end = PLACE, space
         waiter.group = waiter.value = waiter.error = None
         waiter.claimed = waiter.woken = False
         self.machine.senders.push(waiter)
@@ -455,7 +443,7 @@ class Flows:
         self.machine.give_places(new)
         self.settle()
 
-    def done(self, space: int, epoch: int) -> None:
+    def done(self, space: int) -> None:
         """Nobody sends there any more."""
         granting = self.grantings.pop(space, None)
         if granting is not None:
@@ -484,7 +472,7 @@ class Flows:
 
     def gone(self, space: int, taken: int) -> None:
         """That space is no more; its tasks had taken at least so many."""
-        self.done(space, 0)
+        self.done(space)
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
             self.held_back -= shipping.recalling

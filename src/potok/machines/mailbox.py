@@ -219,7 +219,7 @@ class Inbox(Box):
         self.arrived = self.told = self.taken
         self.alone = self.pressed = False
         self.need = self.limit = self.taken + len(self.waiters)
-        self.say("returned", self.epoch, self.taken, self.need, self.limit, self.slot)
+        self.say("returned", self.epoch, self.taken, self.need, self.limit)
 
     def cancel(self, error: Error) -> None:
         """The channel is no more."""
@@ -230,7 +230,7 @@ class Inbox(Box):
         """The last end here was closed: give everything back, and start anew if another one comes."""
         if self.known:
             self.buffer.clear()
-            self.say("left", self.epoch, self.taken)
+            self.say("left", self.taken)
             self._begin()
 
     def give_back(self) -> None:
@@ -364,7 +364,7 @@ class Outbox(Box):
         """The last end here was closed."""
         self.flush()
         if self.known:
-            self.say("done", self.epoch)
+            self.say("done")
             self._begin()
 
     def fail(self, error: Error) -> None:

@@ -114,9 +114,9 @@ class _End(Handed):
         elif not end.closed:
             flows = end.machine.flows
             if flows is None:
-                _reap(carrier(), end)
+                _reap(end)
             else:  # that may have to be told, which no finalizer can
-                flows.soon(partial(_reap, None, end))
+                flows.soon(partial(_reap, end))
 
     def __repr__(self) -> str:
         state = "closed" if self._end.closed else "open"
@@ -130,10 +130,10 @@ def _arrived(kind: Any, end: End) -> Any:
     return facade
 
 
-def _reap(me: Carrier | None, end: End) -> None:
+def _reap(end: End) -> None:
     """An end was collected unclosed: close it; warn where that is news to somebody."""
     machine = end.machine
-    missed = operate(me or carrier(), machine, machine.reap, end)
+    missed = operate(carrier(), machine, machine.reap, end)
     if missed:
         side = "sender" if end.sends else "receiver"
         warnings.warn(

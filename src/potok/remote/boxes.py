@@ -24,7 +24,7 @@ from potok.machines.channel import End
 from potok.machines.mailbox import Box, Error, Inbox, Outbox
 from potok.machines.waiting import PARKED, Arm
 from potok.remote.board import board
-from potok.remote.bundles import BATCH, BURST, bundled, leave_to, unbundled
+from potok.remote.bundles import Burst, bundled, leave_to, unbundled
 from potok.remote.calling import Asked, ask, park_for
 from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
 from potok.remote.home import home
@@ -52,10 +52,20 @@ def _note(ref: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return "flow", ref[0], *ref, home.space, op, (args[0], bundled(args[1])) if op == "push" else args
 
 
+def _pace(box: Any, may_widen: bool) -> None:
+    """Tasks are about to wait at this box: how much may come, or go, unasked?"""
+    now = time.monotonic()
+    if may_widen and now - box.paced < SOON:
+        box.widen()
+    else:
+        box.window = 0
+    box.paced = now
+
+
 class FlowingInbox(Inbox):
     """An inbox of this space."""
 
-    __slots__ = ("last",)
+    __slots__ = ("paced",)
 
     lost = ()
 
@@ -63,16 +73,7 @@ class FlowingInbox(Inbox):
         slot = home.page.allocate()
         super().__init__(channel, partial(_stir, self), home.page.numbers, slot)
         self.guard = Guard(carrier())
-        self.last = 0.0
-
-    def pace(self) -> None:
-        """Receivers are about to wait: how many items may come unasked?"""
-        now = time.monotonic()
-        if now - self.last < SOON and (self.slot or home.space == 0):
-            self.widen()
-        else:
-            self.window = 0
-        self.last = now
+        self.paced = 0.0
 
     def ready(self, arm: Any) -> bool:
         if super().ready(arm):
@@ -91,25 +92,19 @@ class FlowingInbox(Inbox):
 class FlowingOutbox(Outbox):
     """An outbox of this space."""
 
-    __slots__ = ("gathering", "last", "paced")
+    __slots__ = ("burst", "paced")
 
     lost = ()
 
     def __init__(self, channel: FlowingChannel) -> None:
         super().__init__(channel, partial(_stir, self))
         self.guard = Guard(carrier())
-        self.gathering = False
-        self.last = 0.0  # when items were sent
+        self.burst = Burst(self, self.flush)
         self.paced = 0.0
 
     def more_soon(self) -> None:
         """There is no room: how much shall there be for the next, without asking?"""
-        now = time.monotonic()
-        if now - self.paced < SOON:
-            self.widen()
-        else:
-            self.window = 0
-        self.paced = now
+        _pace(self, may_widen=True)
         self.more()
 
     def offer(self, item: Any, end: Any) -> bool | None:
@@ -123,14 +118,9 @@ class FlowingOutbox(Outbox):
             if 2 * self.places == self.window:
                 self.wishes = True
         self.buffer.append(item)
-        now = time.monotonic()
-        if now - self.last > BURST or len(self.buffer) >= BATCH or not self.note(item):
-            self.last = now
-            self.flush()
-        elif not self.gathering:
-            self.gathering = True
-            return None
-        return True
+        if self.burst.is_over(len(self.buffer)) or not self.note(item):
+            return self.burst.go()
+        return self.burst.gather()
 
     def note(self, item: Any) -> bool:
         """Note it down, in case this worker dies before it goes; False: it is to go at once."""
@@ -150,12 +140,6 @@ class FlowingOutbox(Outbox):
         """What was noted down is on its way."""
         if not self.buffer and home.page.notes_of is self:
             home.page.end_notes()
-
-    def flow_on(self) -> None:
-        """Have what was gathered go."""
-        self.gathering = False
-        self.last = time.monotonic()
-        self.guard.post(carrier(), self.flush)
 
     def attempt(self, arm: Any) -> bool:
         done = super().attempt(arm)
@@ -219,13 +203,7 @@ class FlowingChannel(RemoteChannel):
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """See `HomeFlows`."""
         box = self.outbox
-        if box is None:
-            return False
-        got = box.guard.run(task.carrier, box.offer, item, end)
-        if got is None:
-            board.gather(box.flow_on)
-            return True
-        return bool(got)
+        return box is not None and box.burst.offered(task.carrier, box.offer, item, end)
 
     def take_here(self, task: Task[Any], end: End) -> Any:
         """An item without the long way; RETRY: there is none."""
@@ -251,7 +229,7 @@ class FlowingChannel(RemoteChannel):
     def receive(self, party: Any, end: End) -> Any:
         box, me = self.near(end), carrier()
         if party is not None and not box.buffer:
-            box.pace()
+            _pace(box, may_widen=bool(box.slot) or home.space == 0)  # else what is taken is not seen at home
         got = box.guard.run(me, box.receive, party, end)
         if got is PARKED and party is None:
             box.fetch(end)

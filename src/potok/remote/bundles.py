@@ -7,22 +7,71 @@ them, the thread waits for anything, it says anything else over a link, or `boar
 from __future__ import annotations
 
 import pickle
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from potok.errors import PotokError, RemoteError
+from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.guard import run_outside
 from potok.links.packing import PLAIN, Carrying, Packed, pack
+from potok.remote.board import board
 from potok.remote.home import home
 from potok.remote.link import Link
 
-__all__ = ["BATCH", "BURST", "bundled", "fix", "is_raw", "kept", "leave_to", "unbundled"]
+__all__ = ["BATCH", "BURST", "Burst", "bundled", "fix", "is_raw", "kept", "leave_to", "unbundled"]
 
 BURST: Final = 250e-6  # seconds after a batch in which items are gathered for the next
 BATCH: Final = 64  # items that are sent together
+
+
+class Burst:
+    """When the items of one machine go: the first at once, what follows soon after it together with more.
+
+    Args:
+        machine: whose guard is held while something goes.
+        go: has what is gathered go.
+    """
+
+    __slots__ = ("_gathering", "_go", "_last", "_machine")
+
+    def __init__(self, machine: Any, go: Callable[[], object]) -> None:
+        self._machine = machine
+        self._go = go
+        self._last = 0.0  # when items went
+        self._gathering = False  # somebody sees to it that what is gathered goes
+
+    def offered(self, me: Carrier, offer: Callable[..., bool | None], *args: Any) -> bool:
+        """What `offer` gives in the machine; None: the item is gathered, and is seen to."""
+        got = self._machine.guard.run(me, offer, *args)
+        if got is None:
+            board.gather(self._flow_on)
+            return True
+        return bool(got)
+
+    def is_over(self, waiting: int) -> bool:
+        """Whether so many items are to go at once."""
+        return time.monotonic() - self._last > BURST or waiting >= BATCH
+
+    def go(self) -> bool:
+        """Have them go."""
+        self._last = time.monotonic()
+        self._go()
+        return True
+
+    def gather(self) -> bool | None:
+        """Leave them for more to come; None: somebody has to see to them."""
+        if self._gathering:
+            return True
+        self._gathering = True
+        return None
+
+    def _flow_on(self) -> None:
+        self._gathering = False
+        self._machine.guard.post(carrier(), self.go)
 
 
 def bundled(items: list[Any]) -> tuple[Any, ...]:

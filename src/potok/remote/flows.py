@@ -10,7 +10,6 @@ Invariants
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from functools import partial
 from typing import Any
@@ -27,9 +26,9 @@ from potok.machines.flows import Flows
 from potok.machines.waiting import Waiter
 from potok.remote.board import board
 from potok.remote.boxes import FlowingChannel, hear_home
-from potok.remote.bundles import BATCH, BURST, bundled, fix, is_raw, kept, leave_to, unbundled
+from potok.remote.bundles import Burst, bundled, fix, is_raw, kept, leave_to, unbundled
 from potok.remote.channels import channels_here
-from potok.remote.home import Home, home
+from potok.remote.home import home
 from potok.remote.link import Link
 from potok.remote.parties import Party
 
@@ -39,13 +38,12 @@ __all__ = ["HomeFlows", "let_flow", "serve_fetch"]
 class HomeFlows(Flows):
     """The flows of a channel of ours."""
 
-    __slots__ = ("gathering", "last", "number", "unfixed")
+    __slots__ = ("burst", "number", "unfixed")
 
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, kept)
         self.number = number
-        self.last = 0.0  # when items were sent
-        self.gathering = False
+        self.burst = Burst(machine, self.feed)
         self.unfixed = True  # there may be items that were sent before any end was elsewhere
         _flowing.add(machine)
 
@@ -86,11 +84,7 @@ class HomeFlows(Flows):
 
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """Whether the item went into the buffer; if not, take the long way."""
-        got = self.machine.guard.run(task.carrier, self._offer, item, end)
-        if got is None:
-            board.gather(self.flow_on)
-            return True
-        return bool(got)
+        return self.burst.offered(task.carrier, self._offer, item, end)
 
     def _offer(self, item: Any, end: End) -> bool | None:
         machine = self.machine
@@ -105,20 +99,7 @@ class HomeFlows(Flows):
         machine.buffer.append(item)
         if self.held_back or not self.shippings:
             return True
-        now = time.monotonic()
-        if now - self.last > BURST or len(machine.buffer) >= BATCH:
-            self.last = now
-            self.feed()
-        elif not self.gathering:
-            self.gathering = True
-            return None
-        return True
-
-    def flow_on(self) -> None:
-        """Have what was gathered go."""
-        self.gathering = False
-        self.last = time.monotonic()
-        self.machine.guard.post(carrier(), self.feed)
+        return self.burst.go() if self.burst.is_over(len(machine.buffer)) else self.burst.gather()
 
     def space_of(self, entry: Waiter) -> Any:
         if isinstance(entry.task, Party):
@@ -200,7 +181,18 @@ def hear(link: Link, to: int, where: int, number: int, space: int, op: str, args
         hear_home(channel, op, args)
 
 
-def departed(at: Home, space: int, numbers: tuple[int, ...], error: BaseException) -> None:
+def settle(link: Link, error: BaseException) -> None:
+    """The space at the other side is no more: what it had sent arrives, what it had not taken goes back."""
+    _deliver_notes(link)
+    numbers = link.page.used()
+    link.page.close()
+    _depart(link.space, numbers, error)
+    if not home.space:
+        for other in list(home.links.values()):
+            other.note("departed", link.space, numbers, pack_error(error))
+
+
+def _depart(space: int, numbers: tuple[int, ...], error: BaseException) -> None:
     """That space is no more: what it had of channels here comes back, and channels of its are no more."""
     me = carrier()
     for machine in list(_flowing):
@@ -226,18 +218,17 @@ def cut_off(error: PotokError) -> None:
             channel.home_is_gone(error)
 
 
-def deliver_notes(at: Home, link: Link) -> None:
+def _deliver_notes(link: Link) -> None:
     """A worker is no more: what its tasks had sent, and was just being gathered, goes where it was to go."""
     where, number, epoch, first, noted = link.page.read_notes()
     items = [Packed(item[0]) if type(item) is list else item for item in noted]
-    if items and where == at.space:
+    if items and where == home.space:
         hear(link, where, where, number, link.space, "late", (epoch, first, items))
-    elif items and where in at.links:
-        at.links[where].note("flow", where, where, number, link.space, "late", (epoch, first, items))
+    elif items and where in home.links:
+        home.links[where].note("flow", where, where, number, link.space, "late", (epoch, first, items))
 
 
 home.note_ops["flow"] = hear
-home.note_ops["departed"] = lambda link, space, numbers, error: departed(home, space, numbers, told(*error))
-home.deliver_notes = deliver_notes
-home.on_departed = departed
+home.note_ops["departed"] = lambda link, space, numbers, error: _depart(space, numbers, told(*error))
+home.settle = settle
 home.on_cut_off = cut_off

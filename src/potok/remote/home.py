@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 from potok.errors import PotokError
 from potok.kernel.current import carrier
 from potok.kernel.task import Task
-from potok.links.packing import Ref, export, pack_error, set_handles
+from potok.links.packing import Ref, export, set_handles
 from potok.machines.waiting import PARKED, Machine
 from potok.remote.link import Link
 from potok.remote.page import Page
@@ -61,10 +61,7 @@ class Home(References):
         self.note_ops: dict[str, Callable[..., object]] = {}  # what is done with notes of other rooms' kinds
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
         self.page = Page()  # where this space counts what its tasks take
-        self.deliver_notes: Callable[..., object] = (
-            _nobody_cares  # ... and of what a dead worker has noted down
-        )
-        self.on_departed: Callable[..., object] = _nobody_cares  # told of spaces that are no more
+        self.settle: Callable[[Link, BaseException], object] = _nobody_cares  # what was under way, see `flows`
         self.on_cut_off: Callable[[PotokError], object] = lambda error: None  # told in a forked child
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
         self.locks: WeakSet[Any] = WeakSet()  # that others know
@@ -233,13 +230,7 @@ class Home(References):
     def ends(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: what was under way is settled before anybody hears of it."""
         self.links.pop(link.space, None)
-        self.deliver_notes(self, link)
-        numbers = link.page.used()
-        link.page.close()
-        self.on_departed(self, link.space, numbers, error)
-        if not self.space:
-            for other in list(self.links.values()):
-                other.note("departed", link.space, numbers, pack_error(error))
+        self.settle(link, error)
 
     def ended(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: take back what it waits for, and what it held."""
