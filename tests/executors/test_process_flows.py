@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -98,13 +99,20 @@ def test_capacity_counts_what_is_under_way() -> None:
 @pytest.mark.stress
 def test_a_receiver_that_waits_gets_what_another_holds_unwanted() -> None:
     """What came unasked to a worker that is busy is called back as soon as somebody else waits for it."""
+    with twenty_taken_and_more_held() as rx:
+        assert [rx.recv() for _ in range(80)] == list(range(20, 100))
+
+
+@contextlib.contextmanager
+def twenty_taken_and_more_held() -> Iterator[potok.Receiver[int]]:
+    """Of a hundred items a task elsewhere has taken the first twenty, fast, and waits for something else."""
     tx, rx = potok.channel(100)
     go_tx, go = potok.channel()
     with potok.scope(on=FLOWING) as s, tx:
         send_each(tx, range(100))
         busy = s.start(take_and_wait, rx.clone(), 20, go)
         wait_all_parked()
-        assert [rx.recv() for _ in range(80)] == list(range(20, 100))
+        yield rx
         go_tx.send(None)
         assert busy.result() == list(range(20))
 
@@ -152,12 +160,7 @@ def pick(lock: potok.Lock, rx: potok.Receiver[int]) -> int | None:
 @pytest.mark.stress
 def test_a_receiver_that_does_not_wait_finds_a_moment_later_what_another_holds_unwanted() -> None:
     """It may be told that nothing is there, but not for ever."""
-    tx, rx = potok.channel(100)
-    go_tx, go = potok.channel()
-    with potok.scope(on=FLOWING) as s, tx:
-        send_each(tx, range(100))
-        busy = s.start(take_and_wait, rx.clone(), 20, go)
-        wait_all_parked()
+    with twenty_taken_and_more_held() as rx:
         got: list[int] = []
         while len(got) < 80:
             with contextlib.suppress(potok.WouldBlock):
@@ -166,5 +169,3 @@ def test_a_receiver_that_does_not_wait_finds_a_moment_later_what_another_holds_u
             wait_all_parked()
             got.append(rx.recv_nowait())
         assert sorted(got) == list(range(20, 100))
-        go_tx.send(None)
-        assert busy.result() == list(range(20))

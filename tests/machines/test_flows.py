@@ -225,13 +225,9 @@ class FlowsTest(RuleBasedStateMachine):
         match op:
             case "pull":
                 flows.pull(number, lambda slot: space.page[slot], *args)
-            case "returned":
-                flows.returned(number, *args)
-            case "left":
-                flows.left(number, *args)
             case "lend_item":
                 flows.lend_item(number, lambda slot: space.page[slot], *args)
-            case "push" | "want" | "unused" | "done" | "lend_place":
+            case "push" | "want" | "unused" | "done" | "lend_place" | "returned" | "left":
                 getattr(flows, op)(number, *args)
             case "close":
                 self.machine.close(self.homes[number][0 if args[0] else 1])
@@ -396,8 +392,6 @@ class Wired:
             op, args = self.inbox.said.popleft()
             if op == "pull":
                 self.flows.pull(1, self.page.__getitem__, *args)
-            elif op == "returned":
-                self.flows.returned(1, *args[:4])
             else:
                 getattr(self.flows, op)(1, *args)
 
@@ -407,14 +401,20 @@ class Wired:
             {"items": self.inbox.arrive, "recall": self.inbox.recall, "press": self.inbox.press}[op](*args)
 
 
-def test_what_is_given_back_unasked_is_not_taken_though_it_arrives():
-    """An item that was under way as the last task there ended belongs to the channel again, and to it only."""
+def one_taken_and_one_held():
+    """A channel at its home, and an inbox where a task has taken item 0, and item 1 lies."""
     machine, flows, tx, rx = flowing(None)
     there = Wired(flows)
     assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
     there.carry_home()
     send_all(machine, tx, range(2))
     there.carry_here()
+    return machine, tx, rx, there
+
+
+def test_what_is_given_back_unasked_is_not_taken_though_it_arrives():
+    """An item that was under way as the last task there ended belongs to the channel again, and to it only."""
+    machine, tx, rx, there = one_taken_and_one_held()
     send_all(machine, tx, [2])  # on its way there ...
     there.inbox.give_back()
     there.carry_home()
@@ -430,12 +430,7 @@ def test_what_is_given_back_unasked_is_not_taken_though_it_arrives():
 
 def test_a_call_for_what_was_left_meanwhile_is_not_answered_with_what_came_since():
     """The answer to a recall is definite: nothing was shipped to that epoch of the inbox in between."""
-    machine, flows, tx, rx = flowing(None)
-    there = Wired(flows)
-    assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
-    there.carry_home()
-    send_all(machine, tx, range(2))
-    there.carry_here()
+    machine, tx, rx, there = one_taken_and_one_held()
     here = Party()
     assert machine.receive(here, rx) is PARKED  # so item 1 is called back,
     there.inbox.give_back()  # and has left by itself

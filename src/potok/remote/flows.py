@@ -136,13 +136,9 @@ def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -
     flows, me = machine.flows, carrier()
     if op == "push":
         operate(me, machine, flows.push, space, args[0], unbundled(*args[1]))
-    elif op == "late":
-        operate(me, machine, flows.late, space, *args)
     elif op == "pull":
         operate(me, machine, flows.pull, space, _look_at(space), *args)
-    elif op == "returned":
-        operate(me, machine, flows.returned, space, *args[:4])
-    elif op in ("left", "want", "unused", "done"):
+    elif op in ("returned", "left", "want", "unused", "done", "late"):
         operate(me, machine, getattr(flows, op), space, *args)
     else:
         raise PotokError(f"a channel's flows know no {op!r}")
