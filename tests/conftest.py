@@ -107,8 +107,7 @@ def _threads() -> Iterator[tuple[int, str]]:
     C libraries keep theirs, and one that made itself known (`_DummyThread`) stays listed after its end, until 3.13. To
     look for frames instead would make a frame object of whatever runs: tests must not depend on that.
     """
-    making = sys.modules.get("potok.executors.interpreters.making")
-    idle = making.maker.idle_threads() if making is not None else set()
+    idle = _idle_interpreters()
     for thread in threading.enumerate():
         known = thread.native_id is not None and not isinstance(thread, threading._DummyThread)
         if known and thread.name not in LASTING and thread.ident not in idle:
@@ -129,9 +128,13 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 def _kept_by_others() -> tuple[str, ...]:
     """What is kept and can't be told by its number: the library of ctypes, and the memory of idle interpreters."""
+    return ("libffi.so", "memfd:potok-memory") if _idle_interpreters() else ("libffi.so",)
+
+
+def _idle_interpreters() -> set[int]:
+    """The threads of interpreters that have no task."""
     making = sys.modules.get("potok.executors.interpreters.making")
-    idle = making is not None and making.maker.idle_threads()
-    return ("libffi.so", "memfd:potok-memory") if idle else ("libffi.so",)
+    return making.maker.idle_threads() if making is not None else set()
 
 
 def _kept_descriptors() -> set[int]:

@@ -1,11 +1,13 @@
 """A map on *processes*: batches, what can't be pickled, workers that die, and nobody left behind."""
 
+import gc
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -143,3 +145,28 @@ def test_map_inside_of_a_worker() -> None:
 
 def map_there() -> list[int]:
     return list(potok.map(double, range(3), on="processes", workers=1))
+
+
+class NoticedError(Exception):
+    """Knows which of its kind are alive."""
+
+    alive: ClassVar[weakref.WeakSet[Exception]] = weakref.WeakSet()
+
+    def __init__(self, item: int) -> None:
+        super().__init__(item)
+        self.alive.add(self)
+
+
+def fail_or_count(item: int) -> int:
+    gc.disable()  # the worker is let go after this
+    if item < 10:
+        raise NoticedError(item)
+    return len(NoticedError.alive)
+
+
+def test_errors_of_items_that_failed_do_not_outlive_their_batch() -> None:
+    """A worker keeps none of them, nor what their frames knew, until a garbage collector comes by."""
+    on = potok.processes(workers=1, max_tasks_per_worker=1)
+    told = list(potok.map(fail_or_count, range(200), on=on, on_error="return"))
+    assert all(isinstance(bad, potok.BadItem) for bad in told[:10])
+    assert told[-1] == 0

@@ -27,8 +27,6 @@ __all__ = ["Batched"]
 
 TARGET: Final = 0.005  # seconds
 LARGEST: Final = 1024  # items
-NONE: Final[list[Job]] = []
-AHEAD: Final = 4  # batches for each worker, in a window of its own choice
 
 
 class BatchCrew(Crew):
@@ -38,45 +36,27 @@ class BatchCrew(Crew):
 
     _outcomes: potok.Sender[Any]  # lists of them, with the seconds they took
 
-    def _work(self, number: int, rest: list[Job] = NONE) -> None:
-        batch = None
-        try:
-            if rest:
-                self._work_on(rest)
-            for batch in self._jobs:
-                number = self._start_next(number)
-                self._work_on(batch)
-        except potok.ClosedError:
-            pass  # the consumer wants no more
-        finally:
-            batch = None  # the tracebacks of items that failed refer to this frame
-
     def _work_on(self, batch: list[Job]) -> None:
-        outcomes, began = [], perf_counter()
-        for job in batch:
-            outcomes.append(self._plan.apply(job))
-            self._look_up(batch, outcomes, began)
-        self._report(outcomes, perf_counter() - began)
-
-    async def _awork(self, number: int, rest: list[Job] = NONE) -> None:
-        batch = None
+        outcomes: list[Outcome] = []
+        began = perf_counter()
         try:
-            if rest:
-                await self._awork_on(rest)
-            async for batch in self._jobs:
-                number = self._start_next(number)
-                await self._awork_on(batch)
-        except potok.ClosedError:
-            pass
+            for job in batch:
+                outcomes.append(self._plan.apply(job))
+                self._look_up(batch, outcomes, began)
+            self._report(outcomes, perf_counter() - began)
         finally:
-            batch = None
+            batch, outcomes = [], []  # the tracebacks of items that failed refer to this frame
 
     async def _awork_on(self, batch: list[Job]) -> None:
-        outcomes, began = [], perf_counter()
-        for job in batch:
-            outcomes.append(await self._plan.aapply(job))
-            self._look_up(batch, outcomes, began)
-        self._report(outcomes, perf_counter() - began)
+        outcomes: list[Outcome] = []
+        began = perf_counter()
+        try:
+            for job in batch:
+                outcomes.append(await self._plan.aapply(job))
+                self._look_up(batch, outcomes, began)
+            self._report(outcomes, perf_counter() - began)
+        finally:
+            batch, outcomes = [], []
 
     def _look_up(self, batch: list[Job], outcomes: list[Outcome], began: float) -> None:
         """A park point. A worker that alone was cancelled, by its function for one, leaves the rest to another."""
@@ -85,7 +65,8 @@ class BatchCrew(Crew):
         except potok.Cancelled:
             if not self._scope.cancelled:
                 self._report(outcomes, perf_counter() - began)
-                self.start(self._plan.workers, batch[len(outcomes) :])
+                rest = batch[len(outcomes) :]
+                self.start(self._plan.workers, *([rest] if rest else ()))
             raise
 
     def _report(self, outcomes: list[Outcome], seconds: float) -> None:
@@ -130,8 +111,7 @@ class Batched(Pooled):
         self._size = 1  # of a batch
 
     def _reach(self) -> int:
-        plan = self._plan
-        return AHEAD * plan.workers * self._size if plan.stretches else plan.window
+        return self._plan.window * (self._size if self._plan.stretches else 1)
 
     def _send(self, job: Job) -> None:
         self._batch.append(job)

@@ -51,35 +51,49 @@ class Crew:
         work = self._awork if self._plan.is_async else self._work
         self._scope.start(work, number, *rest, name=f"{self._name}.{number}")
 
-    def _work(self, number: int) -> None:
-        job = outcome = None
+    def _work(self, number: int, *rest: Any) -> None:
+        job = None
         try:
+            for job in rest:
+                self._work_on(job)
             for job in self._jobs:
                 number = self._start_next(number)
-                outcome = self._plan.apply(job)
-                try:
-                    self._outcomes.send(outcome)
-                except (potok.Cancelled, potok.PotokError) as error:
-                    self._unsent(outcome, error)
+                self._work_on(job)
         except potok.ClosedError:
             pass  # the consumer wants no more
         finally:
-            job = outcome = None  # the tracebacks of items that failed refer to this frame
+            job, rest = None, ()  # the tracebacks of items that failed refer to this frame
 
-    async def _awork(self, number: int) -> None:
-        job = outcome = None
+    def _work_on(self, job: Any) -> None:
+        outcome = self._plan.apply(job)
         try:
+            self._outcomes.send(outcome)
+        except (potok.Cancelled, potok.PotokError) as error:
+            self._unsent(outcome, error)
+        finally:
+            del job, outcome  # as above
+
+    async def _awork(self, number: int, *rest: Any) -> None:
+        job = None
+        try:
+            for job in rest:
+                await self._awork_on(job)
             async for job in self._jobs:
                 number = self._start_next(number)
-                outcome = await self._plan.aapply(job)
-                try:
-                    await self._outcomes.asend(outcome)
-                except (potok.Cancelled, potok.PotokError) as error:
-                    self._unsent(outcome, error)
+                await self._awork_on(job)
         except potok.ClosedError:
             pass
         finally:
-            job = outcome = None
+            job, rest = None, ()
+
+    async def _awork_on(self, job: Any) -> None:
+        outcome = await self._plan.aapply(job)
+        try:
+            await self._outcomes.asend(outcome)
+        except (potok.Cancelled, potok.PotokError) as error:
+            self._unsent(outcome, error)
+        finally:
+            del job, outcome
 
     def _start_next(self, number: int) -> int:
         """Called by worker `number` for each job: the first has its successor started. Returns a number without."""

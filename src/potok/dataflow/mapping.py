@@ -110,10 +110,10 @@ def _plan(
     is_async = _is_async(fn)
     on = _executor(on, is_async)
     count = _default_workers(on) if workers is None else _number("workers", workers, called)
-    reach = 4 * count if window == "auto" else _number("window", window, called)
+    stretches = window == "auto"
+    reach = 4 * count if stretches else _number("window", window, called)
     if on_error not in ("raise", "return"):
         raise ValueError(f'potok.{called}: on_error must be "raise" or "return", not {on_error!r}')
-    stretches = window == "auto"
     return Plan(fn, _name(fn), is_async, star, on, count, reach, bool(ordered), on_error, stretches)
 
 

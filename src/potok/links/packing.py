@@ -18,21 +18,31 @@ from __future__ import annotations
 import pickle
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from errno import ENOMEM
 from typing import Any, Final, Protocol
 
 from potok.errors import RemoteError
-from potok.links.parts import BIG, Part, clouded, dumped, embarked, landed, opened_parts, reach_parts
+from potok.links.parts import (
+    BIG,
+    CONTAINERS,
+    Part,
+    clouded,
+    dumped,
+    embarked,
+    landed,
+    opened_parts,
+    reach_parts,
+)
 
 __all__ = [
     "ATOMS",
-    "LARGE",
     "PLAIN",
     "Carrying",
     "Handles",
     "Packed",
     "Ref",
+    "all_plain",
     "export",
     "give_back",
     "opened",
@@ -50,10 +60,8 @@ Ref = tuple[int, int]
 
 MISSING: Final = object()
 PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
-# Values of these never change, and may go with others as they are; so may str and bytes of less than LARGE.
+# Values of these never change, and may go with others as they are; so may str and bytes of less than BIG.
 ATOMS: Final = frozenset({int, float, bool, type(None)})
-LARGE: Final = BIG
-CONTAINERS: Final = frozenset({dict, list, tuple})
 SHALLOW, FEW, SHORT = 2, 64, 1024  # containers in it, one in another; items of one; bytes or characters of an item
 
 _local = threading.local()
@@ -116,7 +124,8 @@ class Packed:
         """The value. Raises RemoteError where it can't be unpickled here."""
         if self.item is not MISSING:
             return self.item
-        return _load(self.data, self.refs, self.parts)
+        refs, self.refs = self.refs, ()  # what is opened has them now
+        return _load(self.data, refs, self.parts)
 
     def reach(self) -> None:
         """See whether there is room for what is beside it. No code of the user's runs.
@@ -140,12 +149,6 @@ class Carrying(Packed):
     """One with references in it; collected with them still in it, it gives them back."""
 
     __slots__ = ()
-
-    def open(self) -> Any:
-        if self.item is not MISSING:
-            return self.item
-        refs, self.refs = self.refs, ()
-        return _load(self.data, refs, self.parts)
 
     @property
     def needs_care(self) -> bool:
@@ -203,6 +206,11 @@ def pack(value: Any, keep: bool = False, beside: bool = True) -> Packed:
     finally:
         _local.refs = outer
     return Carrying(data, tuple(refs), item, parts) if refs else Packed(data, (), item, parts)
+
+
+def all_plain(values: Iterable[Any]) -> bool:
+    """Whether they are values that never change, and need no packing to be fixed."""
+    return all(type(value) in PLAIN for value in values)
 
 
 def _is_simple(value: Any, depth: int) -> bool:

@@ -25,6 +25,7 @@ from potok.links.blocks import Hold
 
 __all__ = [
     "BIG",
+    "CONTAINERS",
     "Memory",
     "Part",
     "clouded",

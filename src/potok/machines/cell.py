@@ -22,6 +22,7 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Final, Generic, TypeVar
 
@@ -171,8 +172,11 @@ def is_plain(content: Any, step: str, args: tuple[Any, ...]) -> bool:
     return step in _ALWAYS or step in known
 
 
-def methods_of(kind: type) -> frozenset[str]:
+def _methods_of(kind: type) -> frozenset[str]:
     """The public names that are called on objects of this class, rather than read."""
     return frozenset(
         name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name, None))
     )
+
+
+methods_of: Callable[[type], frozenset[str]] = lru_cache(maxsize=256)(_methods_of)

@@ -23,7 +23,8 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
-from potok.links.packing import ATOMS, LARGE, give_back, opened, pack
+from potok.links.packing import ATOMS, give_back, opened, pack
+from potok.links.parts import BIG
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, park
 
@@ -387,7 +388,7 @@ def _send_or_refuse(machine: ChannelMachine, end: End, item: Any) -> None:
 def fixed(item: Any, machine: Any) -> Any:
     """An item of a channel with ends elsewhere, as it is at this moment."""
     kind = type(item)
-    if kind in ATOMS or ((kind is str or kind is bytes) and len(item) < LARGE):
+    if kind in ATOMS or ((kind is str or kind is bytes) and len(item) < BIG):
         return item
     return pack(item, not machine.away)
 

@@ -25,6 +25,7 @@ import threading
 import time
 from bisect import bisect_right, insort
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from struct import Struct
@@ -82,14 +83,18 @@ class Store:
 
     def place(self, pieces: list[Any], size: int) -> Part | None:
         try:
-            return self._placed(pieces, size)
+            return self._relieved(self._placed, pieces, size)  # type: ignore[no-any-return]
+        except OSError:  # no memory, no descriptors, no such thing: the value goes in the pickle
+            return None
+
+    def _relieved(self, do: Callable[..., Any], *args: Any) -> Any:
+        """Do it; where there is no room, once more after all that lies idle was given back."""
+        try:
+            return do(*args)
         except OSError:
             pass
         self.relieve()
-        try:
-            return self._placed(pieces, size)
-        except OSError:  # no memory, no descriptors, no such thing: the value goes in the pickle
-            return None
+        return do(*args)
 
     def _placed(self, pieces: list[Any], size: int) -> Part | None:
         hold = self.take(size)
@@ -126,29 +131,18 @@ class Store:
     def view(self, part: Part) -> memoryview:
         self.reach(part)
         hold, start, size = part
-        arena: Arena = hold.block.arena
-        if arena.address:
-            return self._view(hold, start, size, arena.shared)
-        return arena.read(hold.block.offset + start, size)
+        block = hold.block
+        if block.arena.address:
+            return block.arena.view(block.offset + start, size, hold, block.arena.shared)  # type: ignore[no-any-return]
+        return block.arena.read(block.offset + start, size)  # type: ignore[no-any-return]
 
     def reach(self, part: Part) -> None:
         arena: Arena = part.hold.block.arena
         try:
-            self._reach(arena)
-            return
-        except OSError:
-            pass
-        self.relieve()
-        try:
-            self._reach(arena)
+            self._relieved(self._reach, arena)
         except OSError:
             if arena.shared or not _is_room_for(part.size):  # what all may write can't be copied
                 raise
-
-    def _view(self, hold: Hold, start: int, size: int, writable: bool) -> memoryview:
-        block = hold.block
-        self._reach(block.arena)
-        return block.arena.view(block.offset + start, size, hold, writable)  # type: ignore[no-any-return]
 
     def _found(self, address: int, size: int) -> Part | None:
         """What is in a block already."""
@@ -237,7 +231,9 @@ class Store:
     def _whole(self, hold: Hold, size: int) -> memoryview:
         self.looks_at_all = True
         board.begin()  # somebody has to see that it goes
-        return self._view(hold, 0, size, writable=True)
+        block = hold.block
+        self._reach(block.arena)
+        return block.arena.view(block.offset, size, hold, writable=True)  # type: ignore[no-any-return]
 
     # ── links ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -454,12 +450,6 @@ class Store:
             self._blocks.close(arena)
         rest = [entry for entry in free if entry[0] not in idle]
         return deque(sorted(rest, key=lambda entry: (entry[1] in entry[0].warm, entry[2])))
-
-    @property
-    def has_of_others(self) -> bool:
-        """Whether memory of other address spaces is held here."""
-        with self._lock:
-            return any(arena.uses and arena.origin is not None for arena in self._blocks.arenas.values())
 
     def descriptors(self) -> set[int]:
         """Of the arenas that nobody uses: they are kept for a while."""

@@ -19,7 +19,7 @@ from potok.machines.broadcast import BroadcastMachine, Subscription
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.peek import Peek, look
 from potok.machines.select import OPEN
-from potok.machines.waiting import AGAIN, PARKED, Arm
+from potok.machines.waiting import AGAIN, PARKED, Arm, new_arm
 from potok.remote.board import board
 from potok.remote.calling import Asked, Remote, ask, park_for
 from potok.remote.home import Home, home
@@ -263,11 +263,11 @@ def serve_end(  # noqa: C901 - a line or two for each operation
     elif op == "recv":
         at.operate(link, number, machine, machine.receive, wait, (end,), packed)
     elif op == "poll":
-        watch_here(at, link, number, _arm(end))
+        watch_here(at, link, number, new_arm(machine, "poll", None, end))
     elif op == "ready":
         if end.closed:
             raise machine.end_closed(end)
-        link.answer(number, bool(machine.guard.run(me, machine.ready, _arm(end))))
+        link.answer(number, bool(machine.guard.run(me, machine.ready, new_arm(machine, "poll", None, end))))
     elif op == "is_clean_end":
         link.answer(number, machine.is_clean_end(end))
     elif op == "fetch":
@@ -300,16 +300,6 @@ def watch_here(at: Home, link: Link, number: int, arm: Arm) -> None:
 def _forget(arm: Arm) -> None:
     if not arm.claimed:
         arm.machine.guard.post(carrier(), arm.machine.withdraw, arm)
-
-
-def _arm(end: End) -> Arm:
-    arm = Arm()
-    arm.task = None
-    arm.group, arm.machine, arm.end, arm.op = None, end.machine, end, "poll"
-    arm.claimed = False
-    arm.arm = arm.item = arm.value = arm.error = None
-    arm.index = 0
-    return arm
 
 
 def serve_broadcast(

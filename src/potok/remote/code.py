@@ -13,7 +13,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from potok.links.packing import PLAIN, pack
+from potok.links.packing import all_plain, pack
 
 __all__ = ["data", "function"]
 
@@ -26,7 +26,7 @@ def data(fn: Any) -> bytes | None:
         return None
     known = _packed.get(fn)
     if known is None or known[1:] != (fn.__code__, fn.__defaults__):
-        if fn.__closure__ or fn.__dict__ or fn.__kwdefaults__ or not _all_plain(fn.__defaults__ or ()):
+        if fn.__closure__ or fn.__dict__ or fn.__kwdefaults__ or not all_plain(fn.__defaults__ or ()):
             return None
         if not _names(fn.__code__).isdisjoint(fn.__globals__):
             return None
@@ -39,10 +39,6 @@ def data(fn: Any) -> bytes | None:
 def function(sent: bytes) -> Any:
     """What `data` made bytes of."""
     return pickle.loads(sent)  # noqa: S301 - from a socket that this run made itself
-
-
-def _all_plain(values: tuple[Any, ...]) -> bool:
-    return all(type(value) in PLAIN for value in values)
 
 
 @lru_cache(maxsize=256)

@@ -202,14 +202,9 @@ def _libc() -> Any:
 def _map(fd: int, size: int, protection: int) -> int:
     address = _libc().mmap(None, size, protection, MAP_SHARED, fd, 0)
     if address == ctypes().c_void_p(-1).value:
-        _check(-1)
-    return int(address)
-
-
-def _check(result: int) -> None:
-    if result < 0:
         code = ctypes().get_errno()
         raise OSError(code, os.strerror(code))
+    return int(address)
 
 
 @cache

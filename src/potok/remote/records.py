@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from potok.kernel.current import getcurrent
-from potok.links.packing import PLAIN
+from potok.links.packing import PLAIN, all_plain
 from potok.remote.home import Home, home
 from potok.remote.link import Link
 
@@ -58,7 +58,7 @@ def _is_plain(args: Any) -> bool:
     if not args:
         return True
     values = args.values() if type(args) is dict else args if type(args) is tuple else (args,)
-    return all(type(value) in PLAIN for value in values)
+    return all_plain(values)
 
 
 def _pickled(value: Any) -> Any:

@@ -31,7 +31,7 @@ from potok.kernel.pool import PooledThreads, look_out
 from potok.kernel.root import root
 from potok.kernel.starting import withdraw_task
 from potok.kernel.task import Task
-from potok.links.packing import PLAIN, Ref, opened, pack, pack_error
+from potok.links.packing import PLAIN, Ref, all_plain, opened, pack, pack_error
 from potok.machines.cell import NOT_HELD, STEPS, CellMachine, is_plain, kind_of, methods_of
 from potok.machines.waiting import PARKED
 from potok.remote import code, sync
@@ -44,6 +44,7 @@ from potok.remote.sync import RemoteLock
 
 __all__ = ["RemoteCell"]
 
+_TOLD = {"apply": "atomic", "code": "atomic"}  # how a step is called in reports
 CALLER_GONE = "whoever asked for it was cancelled, is out of time, or is no more"
 
 
@@ -69,16 +70,14 @@ class RemoteCell(RemoteLock):
         given: Any = args
         if name == "apply" and (data := code.data(args[0])) is not None:
             name, given = "code", (data, *args[1:])
-        for arg in given:
-            if type(arg) not in PLAIN:
-                given = pack(given)
-                break
+        if not all_plain(given):
+            given = pack(given)
         user = self._user
         if user is None or user[1] != owner.id:  # mostly it is the same task again
             user = self._user = me_as_owner(owner)
         request = (*self.ref, op, party is not None, (user, name, given))
         if party is not None:
-            return park_for(self, party, "atomic" if name == "code" else name, request)
+            return park_for(self, party, _TOLD.get(name, name), request)
         return ask(request)
 
     @property
@@ -204,7 +203,6 @@ class Step(Party):
             self.link.fail(self.number, told)
 
 
-_TOLD = {"apply": "atomic", "code": "atomic"}
 _threads = PooledThreads()
 
 
