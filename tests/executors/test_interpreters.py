@@ -322,6 +322,21 @@ def test_interpreter_that_can_not_be_made_is_the_death_of_a_worker(monkeypatch: 
         potok.run(abs, -1, on=potok.interpreters(workers=8))
 
 
+def test_why_one_could_not_be_made_is_logged_word_by_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What Python says may hold signs that mean something to logging."""
+
+    def refuse(*_: Any, **__: Any) -> int:
+        raise RuntimeError("100% of them are taken, %s")
+
+    monkeypatch.setattr(_interpreters, "create", refuse)
+    caplog.set_level("INFO")
+    with potok.logs("INFO"), pytest.raises(potok.WorkerDied):
+        potok.run(abs, -1, on=potok.interpreters(workers=9))
+    assert any("100% of them are taken, %s while it ran task abs-" in line for line in caplog.messages)
+
+
 def sends_garbage() -> None:
     """Write on the link what is no message."""
     from potok.remote.home import home

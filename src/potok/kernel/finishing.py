@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from potok.errors import Cancelled
@@ -15,7 +15,7 @@ from potok.kernel.root import report_failure, root
 from potok.kernel.task import ASYNC, Task
 from potok.machines.channel import End
 
-__all__ = ["fail_late", "finish", "run_awaited", "run_task"]
+__all__ = ["fail_late", "finish", "run_task"]
 
 
 def run_task(task: Task[Any], drive: Callable[[Task[Any]], Any] | None = None) -> None:
@@ -30,18 +30,6 @@ def run_task(task: Task[Any], drive: Callable[[Task[Any]], Any] | None = None) -
             task.value = task.context.run(task.fn, *task.args)
         if task.isolate:
             task.value = copied(task.value)
-    except BaseException as error:
-        task.error = error
-    finish(task)
-
-
-async def run_awaited(task: Task[Any], drive: Callable[[Task[Any]], Coroutine[Any, Any, Any]]) -> None:
-    """As `run_task`, awaited, where asyncio carries the task. The context is the caller's business."""
-    task.started = True
-    if events.sinks:
-        events.emit("Started", task)
-    try:
-        task.value = await drive(task)
     except BaseException as error:
         task.error = error
     finish(task)

@@ -13,9 +13,10 @@ from collections.abc import Coroutine, Generator
 from typing import Any
 
 from potok.errors import PotokError
+from potok.kernel import events
 from potok.kernel.adopting import live_adopted
 from potok.kernel.current import getcurrent
-from potok.kernel.finishing import run_awaited
+from potok.kernel.finishing import finish
 from potok.kernel.looping import FutureWaiter, kernel_of
 from potok.kernel.task import ASYNC, Task
 
@@ -43,10 +44,19 @@ class Natives:
         self.loop.call_soon_threadsafe(self._begin, task)
 
     def _begin(self, task: Task[Any]) -> None:
-        self.loop.create_task(run_awaited(task, self._live), name=task.name, context=task.context)
+        self.loop.create_task(_live(task), name=task.name, context=task.context)
 
-    async def _live(self, task: Task[Any]) -> Any:
-        return await _seated(task, live_adopted(task))
+
+async def _live(task: Task[Any]) -> None:
+    """As `finishing.run_task`, awaited."""
+    task.started = True
+    if events.sinks:
+        events.emit("Started", task)
+    try:
+        task.value = await _seated(task, live_adopted(task))
+    except BaseException as error:
+        task.error = error
+    finish(task)
 
 
 @types.coroutine

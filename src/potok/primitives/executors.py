@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from potok.errors import PotokError
 from potok.kernel.current import HAVE_GREENLET
 from potok.kernel.seam import Executor
 
@@ -125,8 +126,11 @@ def interpreters(
     """
     _check_counts(workers=workers, max_workers=max_workers, max_tasks_per_worker=max_tasks_per_worker)
     packed = _packed(initializer)
-    from potok.executors.interpreters import Interpreters, Options
+    from potok.executors.interpreters import Interpreters, Options, unsupported
 
+    why_not = unsupported()
+    if why_not:
+        raise PotokError(why_not)
     return Interpreters(Options(workers, max_workers, packed, max_tasks_per_worker))
 
 

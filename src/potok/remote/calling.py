@@ -29,6 +29,7 @@ from potok.remote.parties import AGAIN_TOLD, PARKED_TOLD, RECALLED_TOLD
 
 __all__ = [
     "Asked",
+    "Away",
     "AwayGuard",
     "Remote",
     "Slot",
@@ -81,12 +82,30 @@ def understood(error: Any) -> Any:
     return told(*error[1:])
 
 
-class Remote(Machine):
+class Away:
+    """What a waiter stands at whose call is answered elsewhere."""
+
+    __slots__ = ()
+
+    away = True
+
+    def withdraw(self, entry: Waiter) -> bool:
+        """Call back what it waits for. False, always: its answer tells."""
+        asked = entry.item
+        if isinstance(asked, Asked):
+            asked.recall()
+        return False
+
+    def is_untold(self, entry: Waiter) -> bool:
+        """Whether the home never heard of it: an exception came before."""
+        return not (isinstance(entry.item, Asked) and entry.item.was_sent())
+
+
+class Remote(Away, Machine):
     """What stands here for a machine whose home is elsewhere."""
 
     __slots__ = ("count", "known", "ref")
 
-    away = True
     sent: Any = staticmethod(lambda args: args)  # what is sent in place of the arguments
 
     def __init__(self, ref: Ref, *spec: Any) -> None:
@@ -101,17 +120,6 @@ class Remote(Machine):
 
     def request(self, op: str, wait: bool, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*self.ref, op, wait, args)
-
-    def withdraw(self, entry: Waiter) -> bool:
-        """Call back what it waits for. False, always: its answer tells."""
-        asked = entry.item
-        if isinstance(asked, Asked):
-            asked.recall()
-        return False
-
-    def is_untold(self, entry: Waiter) -> bool:
-        """Whether the home never heard of it: an exception came before."""
-        return not (isinstance(entry.item, Asked) and entry.item.was_sent())
 
     def describe(self) -> str:
         return f"{type(self).__name__.removeprefix('Remote').lower()} of another address space"

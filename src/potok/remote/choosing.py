@@ -20,8 +20,8 @@ from potok.machines.channel import End
 from potok.machines.event import EventMachine
 from potok.machines.lock import RLockMachine
 from potok.machines.select import OPEN, Group, TimerMachine, try_or_queue
-from potok.machines.waiting import PARKED, Arm, Waiter, new_arm, park
-from potok.remote.calling import Asked, ask, understood
+from potok.machines.waiting import PARKED, Arm, new_arm, park
+from potok.remote.calling import Asked, Away, ask, understood
 from potok.remote.home import Home, home, me_as_owner
 from potok.remote.link import Link
 from potok.remote.meeting import offer, offers_itself, serials, try_away
@@ -63,12 +63,10 @@ def attempt_away(task: Task[Any], party: Any, group: Group, arms: list[Arm], cho
     return PARKED
 
 
-class AwayGroup(Group):
+class AwayGroup(Away, Group):
     """The arms of a select that is made elsewhere, in the eyes of the waiter that parks for them."""
 
     __slots__ = ("arms", "group")
-
-    away = True
 
     def __init__(self, group: Group, arms: list[Arm]) -> None:
         super().__init__(OPEN)
@@ -77,15 +75,6 @@ class AwayGroup(Group):
 
     def won(self, got: Any) -> None:
         self.group.winner = _won(self.arms, got)
-
-    def is_untold(self, waiter: Waiter) -> bool:
-        """As `Remote.is_untold`."""
-        return not (isinstance(waiter.item, Asked) and waiter.item.was_sent())
-
-    def withdraw(self, waiter: Waiter) -> bool:
-        """Call it back. Its answer tells."""
-        waiter.item.recall()
-        return False
 
 
 def _won(arms: list[Arm], got: Any) -> Arm:

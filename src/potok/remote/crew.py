@@ -44,6 +44,9 @@ GRACE = 5.0  # seconds that a cancelled task has to reach a park point, before i
 class Maker(Protocol):
     """What makes the workers of a crew, and tells how they end."""
 
+    gone: bool
+    """Whether nobody will tell any more how its workers have ended."""
+
     def make(self, worker: Worker, there: socket.socket) -> None:
         """Have a worker made that speaks over this socket. Does not wait for it."""
 
@@ -72,17 +75,18 @@ class Options(Protocol):
     def prepare(self) -> None:
         """In a worker, after the initializer and before the first task."""
 
-    def is_too_big(self, pid: int) -> bool | None:
-        """Whether that worker has more memory than it may; None: it may have any."""
+    @property
+    def bounds_memory(self) -> bool:
+        """Whether a worker may be too big."""
+
+    def is_too_big(self, pid: int) -> bool:
+        """Whether that worker has more memory than it may."""
 
     def called(self, worker: Worker) -> str:
         """What people are told that this one is."""
 
     def maker(self) -> Maker:
         """What makes workers that are as told."""
-
-    def maker_is_gone(self) -> bool:
-        """Whether nobody will tell how a worker has ended."""
 
 
 class Worker:
@@ -98,6 +102,7 @@ class Worker:
         "idle_since",
         "link",
         "logged",
+        "maker",
         "pid",
         "retired",
         "run",
@@ -109,9 +114,10 @@ class Worker:
         "watched",
     )
 
-    def __init__(self, crew: Crew, space: int) -> None:
+    def __init__(self, crew: Crew, space: int, maker: Maker) -> None:
         self.crew = crew
         self.space = space
+        self.maker = maker
         self.pid = 0  # until it has greeted, or the forkserver has told
         self.status: int | None = None  # the exit code; negative: the signal
         self.fault: WireError | None = None  # for which it was killed
@@ -137,7 +143,7 @@ class Worker:
 
     def _tell_if_still(self, run: int) -> None:
         if self.run == run and self.task and not self.gone:
-            self.crew.options.maker().overdue(self)
+            self.maker.overdue(self)
 
     def is_given(self, assigned: Assigned) -> None:
         """It is to run a task."""
@@ -219,8 +225,8 @@ class Worker:
         if self.status is not None and not self.logged:
             self.logged = True
             ran = f" while it ran task {self.task}" if self.task else ""
-            told = f"%s {self.failure or self._ended_how(self.status)}%s"
-            desk.tell(self.space, self.pid, told, self.crew.options.called(self), ran)
+            how = self.failure or self._ended_how(self.status)
+            desk.tell(self.space, self.pid, "%s %s%s", self.crew.options.called(self), how, ran)
 
 
 def _signal_name(number: int) -> str:
@@ -278,9 +284,7 @@ class Crew:
         if not worker.watched:
             worker.watched = True
             board.later(IDLE_SECONDS, partial(self._let_go_if_idle, worker))
-        if (
-            self.options.is_too_big(worker.pid) is not None
-        ):  # a moment later: it drops just now what its task left
+        if self.options.bounds_memory:  # a moment later: it drops just now what its task left
             board.later(SETTLING, partial(self._retire_if_too_big, worker))
 
     def retire(self, worker: Worker) -> None:
@@ -292,12 +296,16 @@ class Crew:
             pass
 
     def _retire_if_too_big(self, worker: Worker) -> None:
-        if not worker.task and self.options.is_too_big(worker.pid):
-            try:
-                self.idle.remove(worker)
-            except ValueError:  # taken just now, or gone
-                return
+        if not worker.task and self.options.is_too_big(worker.pid) and self._take_out(worker):
             self.retire(worker)
+
+    def _take_out(self, worker: Worker) -> bool:
+        """It is idle no more. False: it was taken just now, or is gone."""
+        try:
+            self.idle.remove(worker)
+        except ValueError:
+            return False
+        return True
 
     def _let_go_if_idle(self, worker: Worker) -> None:
         """Unless it had work meanwhile, or is the home of something that is still referred to."""
@@ -305,12 +313,10 @@ class Crew:
         if worker.task or rest > 0 or home.refers_to(worker.space):
             board.later(max(rest, IDLE_SECONDS / 2), partial(self._let_go_if_idle, worker))
             return
-        try:
-            self.idle.remove(worker)
-        except ValueError:  # taken just now, or gone
+        if self._take_out(worker):
+            self.let_go(worker)
+        else:
             worker.watched = False
-            return
-        self.let_go(worker)
 
     def let_go(self, worker: Worker) -> None:
         worker.link.let_go()
@@ -318,16 +324,13 @@ class Crew:
 
     def _kill_if_not_gone(self, worker: Worker) -> None:
         """It was let go, and something keeps it from ending."""
-        if worker.status is None and not self.options.maker_is_gone():
-            self.options.maker().kill(worker)
+        if worker.status is None and not worker.maker.gone:
+            worker.maker.kill(worker)
 
     def dismiss(self, worker: Worker) -> None:
         """Let it go, if it is idle."""
-        try:
-            self.idle.remove(worker)
-        except ValueError:  # taken just now, or gone
-            return
-        worker.link.let_go()
+        if self._take_out(worker):
+            worker.link.let_go()
 
     def _hire(self) -> Worker:
         limit = self.options.max_workers
@@ -336,13 +339,14 @@ class Crew:
                 f"all {limit} workers of max_workers={limit} are busy, and `start` never queues; "
                 f"give a greater max_workers, or bound the work with potok.map(workers=...)"
             )
-        worker = Worker(self, next(_spaces))
+        maker = self.options.maker()  # first: where there can be none, nothing is to be undone
+        worker = Worker(self, next(_spaces), maker)
         here, there = socket.socketpair()
         with there:
             link = worker.link = self._link_to(worker, here)
             self.workers.add(worker)
             try:
-                self.options.maker().make(worker, there)  # last: it may end before this returns
+                maker.make(worker, there)  # last: it may end before this returns
             except BaseException:
                 link.let_go()
                 raise
@@ -368,7 +372,7 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     worker.gone = True
     if worker.link.dismissed:  # how it ends is of no interest
         return None
-    if worker.status is not None or cause is None or worker.crew.options.maker_is_gone():
+    if worker.status is not None or cause is None or worker.maker.gone:
         return worker.explain(cause)
     if GONE in str(cause):  # by its death, most likely, of which we shall hear
         board.later(SILENCE, partial(_stop_late, worker, cause))
@@ -378,10 +382,10 @@ def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
 
 def _stop_for(worker: Worker, cause: WireError) -> bool:
     """It can't be spoken with any more, if it still lives. Whether its end will be told."""
-    if worker.status is not None or not worker.pid or worker.crew.options.maker_is_gone():
+    if worker.status is not None or not worker.pid or worker.maker.gone:
         return True
     worker.fault = cause
-    return worker.crew.options.maker().kill(worker)
+    return worker.maker.kill(worker)
 
 
 def _stop_late(worker: Worker, cause: WireError) -> None:

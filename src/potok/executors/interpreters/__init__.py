@@ -14,46 +14,17 @@ from __future__ import annotations
 import importlib
 import socket
 import sys
-from typing import Any
 
-from potok.errors import PotokError
 from potok.executors.interpreters.options import Options
-from potok.kernel.task import Task
+from potok.remote.executing import WorkerExecutor
 
 __all__ = ["Interpreters", "Options", "unsupported"]
 
 
-class Interpreters:
+class Interpreters(WorkerExecutor):
     """`on="interpreters"`. See `potok.interpreters` for the options."""
 
     name = "interpreters"
-    isolate = False  # what crosses is packed anyway
-
-    def __init__(self, options: Options = Options()) -> None:  # noqa: B008 - it can't be changed
-        why_not = unsupported()
-        if why_not:
-            raise PotokError(why_not)
-        self.options = options
-        self._kernel: Any = None
-
-    def open(self, host: Task[Any], awaiting: bool) -> Any:
-        return self.open_root()
-
-    def open_root(self) -> Any:
-        if self._kernel is None:
-            from potok.remote.starting import WorkerKernel
-
-            self._kernel = WorkerKernel(self.options)
-        return self._kernel
-
-    def close(self, host: Task[Any], kernel: Any) -> None:
-        """Interpreters go back to their crew by themselves."""
-
-    def __reduce__(self) -> Any:
-        return Interpreters, (self.options,)
-
-    def __repr__(self) -> str:
-        return f"potok.interpreters({self.options})"
 
 
 def unsupported() -> str:

@@ -43,7 +43,7 @@ def end_interpreters(maker: Maker) -> None:
     end_root()
     begun = time.monotonic()
     while living := list(maker.living):
-        idle = [made for made in living if not made.worker.task]
+        idle = maker.idle()
         if time.monotonic() - begun > (ENDING if idle else GRACE):
             break
         for made in idle:

@@ -69,7 +69,7 @@ class InterpreterThread:
             try:
                 interpreters.destroy(number)
             except Exception as error:
-                self.worker.failure = f"could not be ended: {error}"
+                self.worker.failure = self.worker.failure or f"could not be ended: {error}"
 
     def _enter(self, interpreters: Any, number: int) -> None:
         start = f"import sys; sys.path[:] = {sys.path!r}; from {WORKER} import work"
@@ -92,6 +92,8 @@ WORKER = "potok.executors.interpreters.worker"
 
 class Maker:
     """Makes interpreters; there is one, as there is one process."""
+
+    gone = False
 
     def __init__(self) -> None:
         self.living: set[InterpreterThread] = set()
@@ -125,16 +127,18 @@ class Maker:
         worker.failure = worker.failure or "ended"  # it has no exit code to tell of
         worker.ended(0)
 
+    def idle(self) -> list[InterpreterThread]:
+        """Those that have no task."""
+        return [made for made in list(self.living) if not made.worker.task]
+
     def idle_threads(self) -> set[int]:
         """The threads of those that have no task."""
-        return {made.thread.ident or 0 for made in list(self.living) if not made.worker.task}
+        return {made.thread.ident or 0 for made in self.idle()}
 
     def clear_for_fork(self) -> None:
         """Python (3.14, 3.15) crashes in a forked child if any sub-interpreter is there, be it idle: end those."""
         until = time.monotonic() + FORK_PATIENCE
-        while (
-            idle := [made for made in list(self.living) if not made.worker.task]
-        ) and time.monotonic() < until:
+        while (idle := self.idle()) and time.monotonic() < until:
             for made in idle:
                 made.worker.crew.dismiss(made.worker)
                 made.thread.join(0.01)

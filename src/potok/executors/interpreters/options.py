@@ -32,9 +32,13 @@ class Options(NamedTuple):
     def prepare(self) -> None:
         """There is nothing to."""
 
-    def is_too_big(self, pid: int) -> bool | None:
+    @property
+    def bounds_memory(self) -> bool:
         """All have the memory of one process."""
-        return None
+        return False
+
+    def is_too_big(self, pid: int) -> bool:
+        return False
 
     def executor(self) -> Executor:
         from potok.executors.interpreters import Interpreters
@@ -45,6 +49,3 @@ class Options(NamedTuple):
         from potok.executors.interpreters.making import maker
 
         return maker
-
-    def maker_is_gone(self) -> bool:
-        return False

@@ -9,50 +9,13 @@ each is spawned. A worker that wants to start tasks asks this process to: all wo
 
 from __future__ import annotations
 
-from typing import Any
-
 from potok.executors.processes.options import Options
-from potok.kernel.task import Task
+from potok.remote.executing import WorkerExecutor
 
-__all__ = ["Options", "Processes", "unsupported"]
+__all__ = ["Options", "Processes"]
 
 
-class Processes:
+class Processes(WorkerExecutor):
     """`on="processes"`. See `potok.processes` for the options."""
 
     name = "processes"
-    isolate = False  # what crosses is packed anyway
-
-    def __init__(self, options: Options = Options()) -> None:  # noqa: B008 - it can't be changed
-        self.options = options
-        self._kernel: Any = None
-
-    def open(self, host: Task[Any], awaiting: bool) -> Any:
-        return self.open_root()
-
-    def open_root(self) -> Any:
-        if self._kernel is None:
-            from potok.remote.starting import WorkerKernel
-
-            self._kernel = WorkerKernel(self.options)
-        return self._kernel
-
-    def close(self, host: Task[Any], kernel: Any) -> None:
-        """Workers go back to their crew by themselves."""
-
-    def __reduce__(self) -> Any:
-        return Processes, (self.options,)
-
-    def __repr__(self) -> str:
-        return f"potok.processes({self.options})"
-
-
-def unsupported() -> str:
-    """Why there can be no processes here; "" if there can."""
-    try:
-        import socket
-
-        socket.AF_UNIX  # noqa: B018 - is it there?
-    except (ImportError, AttributeError):
-        return "no socket pairs of AF_UNIX here"
-    return ""

@@ -97,6 +97,7 @@ class Forkserver(ProcessMaker):
                     worker_gone.ended(status)
 
     def _ended(self) -> None:
+        self.gone = True
         board.forget(self.control)
         self.control.close()
         for kind in [kind for kind, server in forkservers.items() if server is self]:
@@ -120,6 +121,7 @@ def _descriptors(idle: list[Worker]) -> set[int]:
 def _forget_all() -> None:
     """In a forked child: they are the parent's."""
     for server in forkservers.values():
+        server.gone = True
         server.control.close()
     forkservers.clear()
 

@@ -37,10 +37,6 @@ class Options(NamedTuple):
 
     # ── as `potok.remote.crew` sees them ────────────────────────────────────────────────────────────────────
 
-    @property
-    def _forks(self) -> bool:
-        return self.start_method != "spawn" and sys.platform == "linux"
-
     def called(self, worker: Worker) -> str:
         return f"worker process {worker.pid}"
 
@@ -55,21 +51,18 @@ class Options(NamedTuple):
         ):  # libraries may have been loaded before the first task
             hold_threads(self.threads)
 
-    def is_too_big(self, pid: int) -> bool | None:
-        return None if self.max_rss is None else resident_bytes(pid) > self.max_rss
+    @property
+    def bounds_memory(self) -> bool:
+        return self.max_rss is not None
+
+    def is_too_big(self, pid: int) -> bool:
+        return self.max_rss is not None and resident_bytes(pid) > self.max_rss
 
     def maker(self) -> Maker:
-        if self._forks:
+        if self.start_method != "spawn" and sys.platform == "linux":
             from potok.executors.processes.forking import forkserver_with
 
             return forkserver_with(self.preload, self.threads)
         from potok.executors.processes.spawning import spawner_with
 
         return spawner_with(self.threads)
-
-    def maker_is_gone(self) -> bool:
-        if not self._forks:
-            return False
-        from potok.executors.processes.forking import forkservers
-
-        return (self.preload, self.threads) not in forkservers

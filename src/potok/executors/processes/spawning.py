@@ -45,6 +45,8 @@ def spawn(code: str, sock: socket.socket, threads: int) -> int:
 class ProcessMaker:
     """What makes worker processes can kill them."""
 
+    gone = False
+
     def kill(self, worker: Worker) -> bool:
         raise NotImplementedError
 

@@ -1,0 +1,42 @@
+"""An executor whose tasks have a worker each: what *processes* and *interpreters* are alike in.
+
+Apart from `starting`, which only who starts a task has to import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from potok.kernel.task import Task
+
+__all__ = ["WorkerExecutor"]
+
+
+class WorkerExecutor:
+    """Workers are no scope's: they go back to their crew by themselves."""
+
+    name: str
+    isolate = False  # what crosses is packed anyway
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self._kernel: Any = None
+
+    def open(self, host: Task[Any], awaiting: bool) -> Any:
+        return self.open_root()
+
+    def open_root(self) -> Any:
+        if self._kernel is None:
+            from potok.remote.starting import WorkerKernel
+
+            self._kernel = WorkerKernel(self.options)
+        return self._kernel
+
+    def close(self, host: Task[Any], kernel: Any) -> None:
+        """Nothing was opened for the scope."""
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.options,)
+
+    def __repr__(self) -> str:
+        return f"potok.{self.name}({self.options})"
