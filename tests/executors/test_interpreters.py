@@ -325,16 +325,18 @@ def test_interpreter_that_can_not_be_made_is_the_death_of_a_worker(monkeypatch: 
 def test_why_one_could_not_be_made_is_logged_word_by_word(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What Python says may hold signs that mean something to logging."""
+    """What Python says may hold signs that mean something to logging; and it is logged when that is told."""
 
     def refuse(*_: Any, **__: Any) -> int:
         raise RuntimeError("100% of them are taken, %s")
 
     monkeypatch.setattr(_interpreters, "create", refuse)
     caplog.set_level("INFO")
-    with potok.logs("INFO"), pytest.raises(potok.WorkerDied):
+    with potok.logs("INFO"), pytest.raises(potok.WorkerDied) as caught:
         potok.run(abs, -1, on=potok.interpreters(workers=9))
-    assert any("100% of them are taken, %s while it ran task abs-" in line for line in caplog.messages)
+    death = str(caught.value).removesuffix(f" before it began task {caught.value.task}")
+    assert death.endswith("could not be made: 100% of them are taken, %s")
+    assert any(line.startswith(death) for line in caplog.messages)
 
 
 def sends_garbage() -> None:

@@ -190,8 +190,6 @@ class Worker:
     def explain(self, cause: WireError | None) -> WorkerDied:
         """What became of it, and of its task."""
         self._log_end()
-        moment = "while it ran" if self.assigned is None else "before it began"
-        ran = f" {moment} task {self.task}" if self.task else ""
         how = "went away"
         if self.failure:
             how = self.failure
@@ -202,7 +200,7 @@ class Worker:
         elif self.fault is not None or cause is not None:
             how = f"was stopped, as {self.fault or cause}"
         return WorkerDied(
-            f"{self.crew.options.called(self)} {how}{ran}",
+            f"{self.crew.options.called(self)} {how}{self._ended_when()}",
             exit_code=None if self.failure or self.status is None or self.status < 0 else self.status,
             signal=-self.status if self.status is not None and self.status < 0 else None,
             pid=self.pid,
@@ -214,6 +212,10 @@ class Worker:
     def _ended_how(status: int) -> str:
         return f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
 
+    def _ended_when(self) -> str:
+        moment = "while it ran" if self.assigned is None else "before it began"
+        return f" {moment} task {self.task}" if self.task else ""
+
     def ended(self, status: int) -> None:
         """The process, or interpreter, is no more."""
         self.status = status
@@ -222,11 +224,12 @@ class Worker:
 
     def _log_end(self) -> None:
         """Once: after its last words, before anybody goes on who waited for it."""
-        if self.status is not None and not self.logged:
-            self.logged = True
-            ran = f" while it ran task {self.task}" if self.task else ""
-            how = self.failure or self._ended_how(self.status)
-            desk.tell(self.space, self.pid, "%s %s%s", self.crew.options.called(self), how, ran)
+        how = self.failure or ("" if self.status is None else self._ended_how(self.status))
+        with _ending:
+            if how and not self.logged:
+                self.logged = True
+                called = self.crew.options.called(self)
+                desk.tell(self.space, self.pid, "%s %s%s", called, how, self._ended_when())
 
 
 def _signal_name(number: int) -> str:
@@ -398,6 +401,7 @@ _spaces = itertools.count(1)
 _by_link: dict[Link, Worker] = {}
 _crews: dict[tuple[type, Options], Crew] = {}  # options of two executors may be equal
 _founding = threading.Lock()
+_ending = threading.Lock()  # who finds that the end of a worker is logged, may rely on it
 
 kept: list[Callable[[list[Worker]], set[int]]] = []
 """Tell which file descriptors the makers keep open for the sake of these idle workers, and for their own."""
