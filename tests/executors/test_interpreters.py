@@ -264,6 +264,25 @@ async def asyncs_beside_each_other() -> tuple[list[int], list[str]]:
     return results, told
 
 
+def no_loop() -> Any:
+    raise OSError("no more descriptors")
+
+
+def coroutines_without_a_loop() -> list[str]:
+    on = potok.coroutines(loop_factory=no_loop)
+    with pytest.raises(OSError, match="descriptors") as of_scope, potok.scope(on=on):
+        pass
+    with pytest.raises(OSError, match="descriptors") as of_start:
+        potok.start(double, 1, on=on).result()
+    with pytest.raises(TypeError, match="loop_factory must be callable"):
+        potok.coroutines(loop_factory=3)  # type: ignore[arg-type]
+    return [str(of_scope.value), str(of_start.value)]
+
+
+def test_loop_that_can_not_be_made_is_told_to_who_asks_for_it() -> None:
+    assert potok.run(coroutines_without_a_loop, on=ON) == ["no more descriptors"] * 2
+
+
 def test_coroutines_inside_take_async_def_tasks_alone() -> None:
     """A `def` task there is refused, with what to take instead; `async def` ones, and `await_`, do as everywhere."""
     assert 'on="threads"' in potok.run(plain_on_coroutines, on=ON)

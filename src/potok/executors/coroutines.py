@@ -26,10 +26,6 @@ class Coroutines:
     isolate = False
 
     def __init__(self, loop_factory: Callable[[], Any] | None = None) -> None:
-        if loop_factory is not None and not callable(loop_factory):
-            raise TypeError(
-                f"loop_factory must be callable, like uvloop.new_event_loop, not {loop_factory!r}"
-            )
         self.loop_factory = loop_factory
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()

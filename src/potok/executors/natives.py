@@ -64,17 +64,26 @@ class LoopThread:
     def __init__(self, loop_factory: Callable[[], Any] | None) -> None:
         self.natives: Natives
         self._factory = loop_factory
+        self._failure: BaseException | None = None
         self._made = threading.Event()
         self._thread = threading.Thread(target=self._run, name="potok-loop", daemon=True)
         self._thread.start()
         self._made.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=self._factory) as runner:
+        runner = asyncio.Runner(loop_factory=self._factory)
+        try:
             loop = runner.get_loop()
-            asyncio.set_event_loop(loop)
             self.natives = natives_of(loop)
+        except BaseException as error:  # of the user's factory: it is for who opened the scope
+            self._failure = error
+            return
+        finally:
             self._made.set()
+        with runner:
+            asyncio.set_event_loop(loop)
             loop.run_forever()
 
     def end(self) -> None:

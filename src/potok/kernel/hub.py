@@ -38,7 +38,7 @@ from potok.kernel.choices import choose
 from potok.kernel.current import getcurrent
 from potok.kernel.finishing import run_task
 from potok.kernel.parking import TIMED_OUT, revoke
-from potok.kernel.task import ASYNC, Task
+from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
 __all__ = ["GreenletWaiter", "Hub"]
@@ -212,9 +212,7 @@ class Hub:
         while True:
             task = me.task
             task.greenlet = me
-            if task.base_trap & ASYNC and self.binding is None:
-                self.need_loop()
-            run_task(task)
+            run_task(task, self._drive_in_loop if self.binding is None else None)
             del (
                 me.task,
                 task,
@@ -230,6 +228,13 @@ class Hub:
                 self.ready.popleft().switch()
             else:
                 self.greenlet.switch()
+
+    def _drive_in_loop(self, task: Task[Any]) -> Any:
+        """The first coroutine here calls for a loop; if none can be made, that is how its task fails."""
+        from potok.kernel.stepping import drive
+
+        self.need_loop()
+        return drive(task)
 
     def _go_on(self) -> bool:
         """Whether it is not yet time for a look at timers and loop."""

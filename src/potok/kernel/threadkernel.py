@@ -72,7 +72,7 @@ def seat(task: Task[Any]) -> None:
 
 
 class ThreadKernel:
-    """The seam for code that has an OS thread to itself; `start` is left to the pool (`potok.executors.threads`)."""
+    """The seam for code that has an OS thread to itself; `start` is left to the pool (`potok.kernel.pool`)."""
 
     waiter_type: type[Waiter] = ThreadWaiter
 

@@ -39,6 +39,8 @@ def coroutines(loop_factory: Callable[[], Any] | None = None) -> Executor:
     Args:
         loop_factory: makes the event loop, where one of potok's own is needed: `uvloop.new_event_loop`.
     """
+    if loop_factory is not None and not callable(loop_factory):
+        raise TypeError(f"loop_factory must be callable, like uvloop.new_event_loop, not {loop_factory!r}")
     if not HAVE_GREENLET:
         from potok.executors.natives import NativeCoroutines
 

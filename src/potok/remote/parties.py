@@ -125,7 +125,7 @@ class Lending(Relay):
 
 
 def told_of(error: Any) -> Any:
-    """An error as it is sent: `remotes.understood` is the reverse."""
+    """An error as it is sent: `calling.understood` is the reverse."""
     if error is AGAIN:
         return AGAIN_TOLD
     return ("error", *pack_error(error))
