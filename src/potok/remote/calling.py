@@ -10,6 +10,7 @@ order.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,7 @@ from potok.links.packing import Ref, told
 from potok.machines.waiting import AGAIN, PARKED, Machine, Waiter, park
 from potok.remote.board import board
 from potok.remote.home import home
+from potok.remote.link import Link
 from potok.remote.parties import AGAIN_TOLD, PARKED_TOLD, RECALLED_TOLD
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Away",
     "AwayGuard",
     "Remote",
+    "Round",
     "Slot",
     "ask",
     "asks",
@@ -72,7 +75,7 @@ AWAY = AwayGuard()
 
 
 def understood(error: Any) -> Any:
-    """What `home.told_of` told, as the error of a waiter."""
+    """What `parties.told_of` told, as the error of a waiter."""
     if isinstance(error, BaseException):
         return error
     if error == RECALLED_TOLD:
@@ -265,6 +268,51 @@ def block_for(start: Callable[[Slot], object], counts: bool = True, timeout: flo
             raise
         _raise_later(error)
         return slot.value
+
+
+class Round:
+    """The same asked of many spaces, which answer in any order and in any thread; `then` is called after the last.
+
+    Answers are added to `answers` as they come. Who can't be asked, or fails, answers None.
+    """
+
+    __slots__ = ("_answers", "_lock", "_rest", "_then")
+
+    counts = False  # as a message
+
+    def __init__(
+        self,
+        links: list[Link],
+        op: str,
+        wait: bool,
+        args: tuple[Any, ...],
+        answers: list[Any],
+        then: Callable[[], object],
+    ) -> None:
+        self._answers = answers
+        self._lock = threading.Lock()  # answers come while others are still asked
+        self._rest = len(links) + 1
+        self._then = then
+        for link in links:
+            try:
+                link.call((link.space, 0, op, wait, args), self)
+            except Exception:  # it has just ended
+                self.failed(None)
+        self._count()
+
+    def answered(self, value: Any) -> None:
+        self._count(value)
+
+    def failed(self, error: Any) -> None:
+        self._count(None)
+
+    def _count(self, *answers: Any) -> None:
+        with self._lock:
+            self._answers += answers
+            self._rest -= 1
+            is_last = not self._rest
+        if is_last:
+            self._then()
 
 
 def _raise_later(error: BaseException) -> None:

@@ -12,19 +12,20 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
 from potok.errors import PotokError, WorkerDied
-from potok.kernel.current import carrier
 from potok.kernel.seam import Executor
-from potok.kernel.threadkernel import closed_lock
 from potok.links.packing import Carrying, Packed
 from potok.links.wire import WireError
 from potok.remote import desk
 from potok.remote.board import board
 from potok.remote.buffers import store
+from potok.remote.calling import Slot, block_for
 from potok.remote.home import Home, home
 from potok.remote.lately import told_of
 from potok.remote.link import Link
@@ -93,6 +94,7 @@ class Worker:
     """A worker, as the program sees it."""
 
     __slots__ = (
+        "asked",
         "assigned",
         "crew",
         "descriptors",
@@ -110,7 +112,6 @@ class Worker:
         "status",
         "stopping",
         "task",
-        "told",
         "watched",
     )
 
@@ -124,7 +125,7 @@ class Worker:
         self.failure = ""  # what ended it, where there is no exit code
         self.descriptors: tuple[int, ...] = ()  # that it has open in this very process
         self.gone = False
-        self.told: list[threading.Lock] = []  # of threads that wait to hear of the pid
+        self.asked: deque[Slot] = deque()  # threads that wait to hear of the pid
         self.task = ""
         self.assigned: Assigned | None = None  # the task, until it has begun it
         self.run = 0  # how many tasks it was given
@@ -172,20 +173,30 @@ class Worker:
     def known_pid(self) -> int:
         """Blocks for the moment until it has greeted."""
         if not self.pid and not self.gone:
-            me, bell = carrier(), closed_lock()
-            self.told.append(bell)
-            while not (board.wait(me, bell, 0.05) or self.gone):
-                pass
+            block_for(self._tell_pid)
         return self.pid
+
+    def _tell_pid(self, slot: Slot) -> None:
+        self.asked.append(slot)
+        if self.pid or self.gone:
+            self._answer()
+
+    def _answer(self) -> None:
+        with suppress(IndexError):  # another thread may answer, too
+            while True:
+                self.asked.popleft().answered(True)
+
+    def is_gone(self) -> None:
+        """Nothing more will be heard of it here."""
+        self.gone = True
+        self._answer()
 
     def is_called(self, pid: int) -> None:
         news = pid and not self.pid
         self.pid = pid
         if news:
             desk.tell(self.space, pid, "%s was started", self.crew.options.called(self))
-        told, self.told = self.told, []
-        for bell in told:
-            bell.release()
+        self._answer()
 
     def explain(self, cause: WireError | None) -> WorkerDied:
         """What became of it, and of its task."""
@@ -372,7 +383,7 @@ class Crew:
 
 def _explain(worker: Worker, cause: WireError | None) -> WorkerDied | None:
     """Why the link has ended; None: it is not known yet, but will be told."""
-    worker.gone = True
+    worker.is_gone()
     if worker.link.dismissed:  # how it ends is of no interest
         return None
     if worker.status is not None or cause is None or worker.maker.gone:
@@ -549,9 +560,8 @@ def _lost(link: Link, error: BaseException) -> None:
     desk.lose(link.space)
     worker = _by_link.pop(link, None)
     if worker is not None:
-        worker.gone = True
+        worker.is_gone()
         worker.crew.workers.discard(worker)
-        worker.is_called(worker.pid)
 
 
 if not home.space:  # a worker that happens to import this has others

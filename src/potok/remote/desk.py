@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from potok.remote.calling import Slot, ask, block_for
+from potok.remote.calling import Round, Slot, ask, block_for
 from potok.remote.home import Home, home
 from potok.remote.link import Link
 from potok.remote.records import LIFE, made, naming
@@ -170,46 +170,24 @@ def _tell(slot: Slot | None = None) -> None:
     level = desk.level
     links = list(home.links.values()) if level != desk.told else []
     desk.told = level
-    Telling(slot).tell(links, level)
+    _want(links, level, slot)
 
 
-class Telling:
-    """Tells workers what is wanted; when all have answered, so is the slot."""
+def _want(links: list[Link], level: int | None, slot: Slot | None = None) -> None:
+    """Tell these workers; when all have answered, so is the slot."""
 
-    __slots__ = ("_lock", "_rest", "_slot")
+    def told() -> None:
+        if slot is not None:
+            slot.answered(True)
 
-    counts = False
-
-    def __init__(self, slot: Slot | None) -> None:
-        self._slot = slot
-        self._lock = threading.Lock()  # answers come while others are still told
-        self._rest = 0
-
-    def tell(self, links: list[Link], level: int | None) -> None:
-        self._rest = len(links) + 1
-        for link in links:
-            try:
-                link.call((link.space, 0, "want_records", False, (level,)), self)
-            except Exception:  # it has just ended
-                self.answered(None)
-        self.answered(None)
-
-    def answered(self, value: Any) -> None:
-        with self._lock:
-            self._rest -= 1
-            last = not self._rest
-        if last and self._slot is not None:
-            self._slot.answered(True)
-
-    def failed(self, error: Any) -> None:
-        self.answered(None)
+    Round(links, "want_records", False, (level,), [], told)
 
 
 def greet(link: Link) -> None:
     """A worker is new: tell it before its first task."""
     with desk.changing:
         if desk.told is not None:
-            Telling(None).tell([link], desk.told)
+            _want([link], desk.told)
 
 
 def lose(space: int) -> None:

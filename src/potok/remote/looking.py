@@ -8,13 +8,15 @@ second look was answered, and has changed a count.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from potok.kernel import parking
 from potok.kernel.stuck import live_tasks, place
 from potok.kernel.task import Task
 from potok.machines.waiting import NOT_YET
-from potok.remote.calling import ask, block_for
+from potok.remote.calling import Round, ask, block_for
 from potok.remote.home import Home, home, me_as_owner
 from potok.remote.link import Link
 
@@ -28,7 +30,7 @@ def look(me: Task[Any]) -> Places:
     but = me_as_owner(me)[:2]
     if home.space:
         return ask((0, 0, "look", True, (but,)), counts=False)  # type: ignore[no-any-return]
-    return block_for(lambda slot: Look(but, slot))  # type: ignore[no-any-return]
+    return block_for(lambda slot: _look(but, slot.answered))  # type: ignore[no-any-return]
 
 
 def places_here(but: tuple[int, int]) -> Places:
@@ -55,56 +57,20 @@ def places_here(but: tuple[int, int]) -> Places:
     return home.space, tuple(found), sum(link.traffic for link in list(home.links.values()))
 
 
-class Look:
-    """One look, while the answers come in."""
+def _look(but: tuple[int, int], then: Callable[[Places], object]) -> None:
+    """Begin a look; `then` is told what it has seen when all have answered."""
+    found: list[Places] = []
 
-    def __init__(self, but: tuple[int, int], asker: Any) -> None:
-        self.asker = asker
-        self.found: list[Places] = []
-        self.rest = 1
-        self.but = but
-        for link in list(home.links.values()):
-            if link.is_open and not link.dismissed:  # a worker that was let go has no tasks
-                self.rest += 1
-                try:
-                    link.call((link.space, 0, "look", True, (but,)), Part(self))
-                except Exception:
-                    self.add(None)
-        self.add((0, (), 0))
+    def seen() -> None:
+        found.append(places_here(but))  # last: what the others' answers came behind has been handled
+        then(None if None in found else tuple(sorted(found)))
 
-    def add(self, places: Places) -> None:
-        self.found.append(places)
-        self.rest -= 1
-        if not self.rest:
-            here = places_here(self.but)  # last: what the others' answers came behind has been handled
-            parts = [*self.found, here]
-            self.asker.answered(None if None in parts else tuple(sorted(parts)))  # type: ignore[type-var]
+    Round(_with_tasks(), "look", True, (but,), found, seen)
 
 
-class Part:
-    """One space's answer."""
-
-    counts = False  # as a message
-
-    def __init__(self, whole: Look) -> None:
-        self.whole = whole
-
-    def answered(self, value: Any) -> None:
-        self.whole.add(value)
-
-    def failed(self, error: Any) -> None:
-        self.whole.add(None)
-
-
-class Answer:
-    """A look on behalf of a worker."""
-
-    def __init__(self, link: Link, number: int) -> None:
-        self.link = link
-        self.number = number
-
-    def answered(self, value: Any) -> None:
-        self.link.answer(self.number, value)
+def _with_tasks() -> list[Link]:
+    """The links to where tasks may be: a worker that was let go has none."""
+    return [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
 
 
 def serve_look(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
@@ -113,7 +79,7 @@ def serve_look(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None
     if at.space:
         link.answer(number, places_here(tuple(but)))
     else:
-        Look(tuple(but), Answer(link, number))
+        _look(tuple(but), partial(link.answer, number))
 
 
 # ── what the tasks wait for ─────────────────────────────────────────────────────────────────────────────────
@@ -128,41 +94,28 @@ def waits() -> Waits:
     """What the tasks of all spaces wait for, as far as they tell in time."""
     if home.space:
         return ask((0, 0, "waits", True, ()))  # type: ignore[no-any-return]
-    found: Waits = {}
-    block_for(lambda slot: Survey(found, slot), timeout=PATIENCE)
-    return found
+    answers: list[Waits | None] = []
+    block_for(lambda slot: _survey(answers, partial(slot.answered, True)), timeout=PATIENCE)
+    return _all_waits(answers)
 
 
 def waits_here() -> Waits:
     return {info.task.id: (info.waits_for, info.since, info.held_by) for info in live_tasks(ask_holders=True)}
 
 
-class Survey:
-    """The answers as they come in."""
+def _survey(answers: list[Waits | None], then: Callable[[], object]) -> None:
+    """Ask all what their tasks wait for."""
+    Round(_with_tasks(), "waits", True, (), answers, then)
 
-    def __init__(self, found: Waits, asker: Any) -> None:
-        self.found = found
-        self.asker = asker
-        self.rest = 1
-        for link in list(home.links.values()):
-            if link.is_open and not link.dismissed:  # a worker that was let go has no tasks
-                self.rest += 1
-                try:
-                    link.call((link.space, 0, "waits", True, ()), self)
-                except Exception:
-                    self.failed(None)
-        self.answered(waits_here())
 
-    def answered(self, value: Waits) -> None:
-        for number, told in value.items():
-            if number not in self.found or told[0]:
-                self.found[number] = told
-        self.rest -= 1
-        if not self.rest:
-            self.asker.answered(self.found)
-
-    def failed(self, error: Any) -> None:
-        self.answered({})
+def _all_waits(answers: list[Waits | None]) -> Waits:
+    """Together with those of this space; who lives elsewhere than he was started is known by what his space tells."""
+    found: Waits = {}
+    for answer in (*answers, waits_here()):
+        for number, told in (answer or {}).items():
+            if number not in found or told[0]:
+                found[number] = told
+    return found
 
 
 def serve_waits(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
@@ -170,7 +123,8 @@ def serve_waits(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> Non
     if at.space:
         link.answer(number, waits_here())
     else:
-        Survey({}, Answer(link, number))
+        answers: list[Waits | None] = []
+        _survey(answers, lambda: link.answer(number, _all_waits(answers)))
 
 
 home.space_ops["look"] = serve_look
