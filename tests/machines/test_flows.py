@@ -13,7 +13,7 @@ from fakes import Party, guarded  # isort: skip
 from potok.errors import ClosedError
 from potok.machines.channel import ChannelMachine
 from potok.machines.flows import Flows
-from potok.machines.mailbox import Inbox, Outbox
+from potok.machines.mailbox import Inbox, Outbox, shown
 from potok.machines.waiting import PARKED
 
 SPACES = (1, 2)
@@ -38,8 +38,14 @@ class Space:
         self.page = [0]
         self.dead = False
         self.inbox = Inbox(self, lambda: self.speak(self.inbox), self.page, 0)
-        self.outbox = Outbox(self, lambda: self.speak(self.outbox))
+        self.grants = [0, 0]
+        self.outbox = Outbox(self, lambda: self.speak(self.outbox), self.grants, test.sees)
         self.tx, self.rx = ThereEnd(True), ThereEnd(False)
+
+    def show(self, slot, epoch, granted):
+        if slot:
+            self.grants[slot] = shown(epoch, granted)
+        return bool(slot)
 
     def speak(self, box):
         """Called before the first word is complete: what is said goes out as the test looks."""
@@ -80,9 +86,14 @@ class Space:
 class FlowsTest(RuleBasedStateMachine):
     """See the invariants of `machines.flows` and `machines.mailbox`."""
 
-    @initialize(capacity=st.sampled_from([1, 2, 5, None]), windows=st.tuples(*[st.sampled_from([0, 1, 8])] * 2))
-    def begin(self, capacity, windows):
+    @initialize(
+        capacity=st.sampled_from([1, 2, 5, None]),
+        windows=st.tuples(*[st.sampled_from([0, 1, 8])] * 2),
+        sees=st.booleans(),
+    )
+    def begin(self, capacity, windows, sees):
         self.capacity = capacity
+        self.sees = int(sees)  # the slot at which room is shown
         self.lost = []
         self.machine = machine = guarded(ChannelMachine(capacity, undelivered=self.lost.append))
         self.flows = machine.flows = Flows(machine, lambda space: None, lambda item: item)
@@ -227,7 +238,9 @@ class FlowsTest(RuleBasedStateMachine):
                 flows.pull(number, lambda slot: space.page[slot], *args)
             case "lend_item":
                 flows.lend_item(number, lambda slot: space.page[slot], *args)
-            case "push" | "want" | "unused" | "done" | "lend_place" | "returned" | "left":
+            case "want":
+                flows.want(number, space.show, *args)
+            case "push" | "unused" | "done" | "lend_place" | "returned" | "left":
                 getattr(flows, op)(number, *args)
             case "close":
                 self.machine.close(self.homes[number][0 if args[0] else 1])
@@ -337,7 +350,7 @@ TestFlows = FlowsTest.TestCase
 def flowing(capacity):
     """A channel at its home: the machine, its flows, a sender, a receiver."""
     machine = guarded(ChannelMachine(capacity))
-    machine.flows = Flows(machine, lambda space: None, lambda item: item)
+    machine.flows = type("Flowing", (Flows,), {})(machine, lambda space: None, lambda item: item)
     machine.share()
     return machine, machine.flows, machine.open(sends=True), machine.open(sends=False)
 
@@ -443,3 +456,98 @@ def test_a_call_for_what_was_left_meanwhile_is_not_answered_with_what_came_since
     there.carry_home()
     assert waiting.waiter.value == 2
     assert not machine.buffer
+
+
+class WiredOutbox:
+    """An outbox in space 1 that sees what room it has, and the wires between it and the flows at its home."""
+
+    size = 4
+
+    def __init__(self, flows):
+        self.flows = flows
+        self.grants = [0, 0]
+        self.outbox = Outbox(self, lambda: None, self.grants, 1)
+        self.tx = ThereEnd(True)
+
+    def show(self, slot, epoch, granted):
+        self.grants[slot] = shown(epoch, granted)
+        return True
+
+    def carry(self):
+        """Deliver all that was said, there and back, until nobody says more. What was said to the space."""
+        heard = []
+        while self.outbox.said or self.flows.said.get(1):
+            while self.outbox.said:
+                op, args = self.outbox.said.popleft()
+                getattr(self.flows, op)(1, *([self.show] if op == "want" else []), *args)
+            while self.flows.said.get(1):
+                op, args = self.flows.said[1].popleft()
+                heard.append(op)
+                {"room": self.outbox.room, "recall_room": self.outbox.recall}[op](*args)
+        return heard
+
+    def send(self, *items):
+        """Whether each went."""
+        gone = [self.outbox.send(None, self.tx, item) is not PARKED for item in items]
+        self.outbox.flush()
+        return gone
+
+
+def test_room_is_seen_without_a_word_and_called_back_though_nobody_has_looked():
+    machine, flows, tx, rx = flowing(4)
+    there = WiredOutbox(flows)
+    there.outbox.window = 4
+    there.outbox.more()
+    assert there.carry() == []  # nobody waits for it
+    assert there.send(*range(5)) == [True] * 4 + [False]
+    assert there.carry() == []
+    there.outbox.more()  # for the next ones
+    there.carry()
+    assert [machine.receive(None, rx) for _ in range(4)] == [0, 1, 2, 3]
+    assert there.carry() == []
+    assert there.grants[1] == shown(there.outbox.epoch, 8)
+    here = send_all(machine, tx, range(10, 14))  # there is no place left that is not granted,
+    assert len(here) == 4
+    assert there.carry() == ["recall_room"]
+    assert [party.waiter.wakes for party in here] == [1] * 4  # and now all is given back
+    assert there.send(4) == [False]
+
+
+def test_item_that_waits_at_home_gets_a_place_that_was_only_shown_to_its_space():
+    machine, flows, tx, rx = flowing(4)
+    there = WiredOutbox(flows)
+    flows.space_of = lambda entry: 1
+    there.outbox.window = 4
+    there.outbox.more()
+    there.carry()
+    assert there.send(*range(4)) == [True] * 4
+    there.outbox.more()
+    there.outbox.called(1)
+    there.carry()
+    assert [machine.receive(None, rx) for _ in range(4)] == [0, 1, 2, 3]  # and all places are granted anew,
+    (called,) = send_all(machine, tx, [4])  # as the fifth comes to wait for one
+    assert there.carry() == ["room"]
+    assert called.waiter.wakes == 1
+
+
+def test_who_parks_is_told_of_room_that_it_has_not_seen():
+    machine, flows, _, _ = flowing(4)
+    there = WiredOutbox(flows)
+    there.outbox.window = 4
+    there.outbox.more()
+    party = Party()
+    assert there.outbox.send(party, there.tx, 0) is PARKED
+    assert there.carry() == ["room"]
+    assert party.waiter.wakes == 1
+    assert list(machine.buffer) == [0]
+
+
+def test_room_of_another_epoch_is_none():
+    outbox = Outbox(WiredOutbox(None), lambda: None, grants := [0, 0], 1)
+    grants[1] = shown(outbox.epoch + 1, 3)
+    outbox.look()
+    assert outbox.places == 0
+    grants[1] = shown(outbox.epoch, 3)
+    outbox.look()
+    outbox.room(outbox.epoch, 2)  # told before, and heard after
+    assert outbox.places == 3

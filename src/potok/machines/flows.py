@@ -23,6 +23,9 @@ from potok.machines.waiting import Waiter
 
 __all__ = ["PLACE", "Flows", "Granting", "Shipping"]
 
+Show = Callable[[int, int, int], bool]
+"""Put what was granted where that space sees it: `(slot, epoch, granted)`. False: it sees nothing from there."""
+
 
 class _Place:
     """What a waiter among the senders brings that wants a free place, and sends nothing yet."""
@@ -53,6 +56,7 @@ class Shipping:
         "shipped",
         "slot",
         "taken",
+        "window",
     )
 
     def __init__(self, epoch: int, taken: int, slot: int, look: Callable[[int], int]) -> None:
@@ -64,6 +68,7 @@ class Shipping:
         self.taken = taken
         self.need = 0
         self.limit = 0
+        self.window = 0  # the limit is so far from what was taken
         self.alone = False  # it was told that it may wait without saying so
         self.recalling = False
         self.pressed = False  # it was told that somebody waits for what it takes
@@ -82,11 +87,26 @@ class Shipping:
 class Granting:
     """Room that the senders of one space have."""
 
-    __slots__ = ("back", "epoch", "granted", "need", "recalling", "received", "waiter", "want")
+    __slots__ = (
+        "back",
+        "epoch",
+        "granted",
+        "need",
+        "recalling",
+        "received",
+        "show",
+        "slot",
+        "told",
+        "waiter",
+        "want",
+    )
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
+        self.slot = 0  # where that space looks for what was granted
+        self.show: Show = _show_nobody
         self.granted = 0  # places in all
+        self.told = 0  # ... as it was told
         self.received = 0  # of those, used
         self.back = 0  # ... and given back
         self.need = 0  # what its parked senders want, in all
@@ -98,6 +118,10 @@ class Granting:
     def open(self) -> int:
         """Places that it has, and that nothing has come for."""
         return self.granted - self.received - self.back
+
+
+def _show_nobody(slot: int, epoch: int, granted: int) -> bool:
+    return False
 
 
 class GrantWaiter(Waiter):
@@ -151,7 +175,7 @@ class Flows:
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
             return  # its answer tells more
-        shipping.need, shipping.limit = need, limit
+        shipping.need, shipping.limit, shipping.window = need, limit, limit - taken
         self._took(shipping, taken)
         self.settle()
 
@@ -169,7 +193,7 @@ class Flows:
             self.shut(space)
         elif self.machine.take_place():
             granting.granted += 1
-            self.say(space, "room", epoch, granting.granted)
+            self._say_room(space, granting)
 
     def returned(self, space: int, epoch: int, taken: int, need: int, limit: int) -> None:
         """It was called back, and has given back what it had not taken. Nothing was shipped to it meanwhile."""
@@ -178,7 +202,7 @@ class Flows:
             return  # it has left meanwhile
         self.held_back -= shipping.recalling
         shipping.recalling = shipping.alone = shipping.pressed = False
-        shipping.need, shipping.limit = need, limit
+        shipping.need, shipping.limit, shipping.window = need, limit, limit - taken
         self._back(shipping, taken)
         self.settle()
 
@@ -213,7 +237,10 @@ class Flows:
     def look(self) -> None:
         """See what was taken, without being told."""
         for shipping in list(self.shippings.values()):
-            self._took(shipping, shipping.look())
+            taken = shipping.look()
+            if taken > shipping.taken and shipping.alone:
+                shipping.limit = max(shipping.limit, taken + shipping.window)
+            self._took(shipping, taken)
 
     @property
     def outstanding(self) -> int:
@@ -339,9 +366,13 @@ class Flows:
         for space, shipping in self.shippings.items():
             self._press(space, shipping)
         for space, granting in self.grantings.items():
-            if granting.open and not granting.recalling and self._others(space):
+            if not granting.open or granting.recalling:
+                continue
+            if self._others(space):
                 granting.recalling = True
                 self.say(space, "recall_room")
+            elif granting.granted > granting.told:
+                self._say_room(space, granting)  # it waits beside room that is its own
 
     def _others(self, space: int) -> bool:
         """Whether somebody else than that space waits for a place."""
@@ -359,15 +390,27 @@ class Flows:
             granting = self.grantings[space] = Granting(epoch)
         return granting
 
-    def want(self, space: int, epoch: int, need: int, want: int) -> None:
+    def want(self, space: int, show: Show, epoch: int, need: int, want: int, slot: int) -> None:
         """Its outbox wants room for so many in all."""
         granting = self._granting(space, epoch)
         granting.need, granting.want = need, want
+        granting.show, granting.slot = show, slot
         if granting.granted < need or not self.machine.open_receivers:
             self._grant(space, granting)
         else:
+            self._tell_room(space, granting)
             self._set_mark()
             self.top_up()
+
+    def _tell_room(self, space: int, granting: Granting) -> None:
+        """Show it what was granted; say it, too, where somebody is parked for that, or nothing is seen there."""
+        is_seen = granting.show(granting.slot, granting.epoch, granting.granted)
+        if granting.granted > granting.told and (granting.need > granting.told or not is_seen):
+            self._say_room(space, granting)
+
+    def _say_room(self, space: int, granting: Granting) -> None:
+        granting.told = granting.granted
+        self.say(space, "room", granting.epoch, granting.granted)
 
     def _grant(self, space: int, granting: Granting) -> None:
         machine = self.machine
@@ -378,11 +421,9 @@ class Flows:
             return
         alone = not machine.senders.entries and len(self.grantings) == 1
         goal = granting.want if alone else granting.need
-        before = granting.granted
         while granting.granted < goal and machine.take_place():
             granting.granted += 1
-        if granting.granted > before:
-            self.say(space, "room", granting.epoch, granting.granted)
+        self._tell_room(space, granting)
         self._set_mark()
         if granting.granted < granting.need:
             self._queue(space, granting)
@@ -417,7 +458,7 @@ class Flows:
             self.shut(space)
             return
         granting.granted += 1
-        self.say(space, "room", granting.epoch, granting.granted)
+        self._tell_room(space, granting)
         self._grant(space, granting)
         if self.machine.senders.entries:
             self.crowd()  # who wanted it may have given up meanwhile

@@ -19,18 +19,33 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from potok.errors import ClosedError
 from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
 
-__all__ = ["WINDOW", "Box", "Inbox", "Outbox"]
+__all__ = ["WINDOW", "Box", "Inbox", "Outbox", "granted_by", "shown"]
 
 WINDOW = 128  # items at most that may come, or go, unasked
+
+NO_GRANTS: Final = (0,)
+COUNT_BITS: Final = 40
+COUNTED: Final = (1 << COUNT_BITS) - 1
+EPOCHS: Final = (1 << 64 - COUNT_BITS) - 1
 
 Error = Callable[[], ClosedError]
 
 _epochs = count(1)
+
+
+def shown(epoch: int, granted: int) -> int:
+    """The number that shows to an outbox what was granted in this epoch, and in an older one nothing."""
+    return (epoch & EPOCHS) << COUNT_BITS | granted
+
+
+def granted_by(number: int, epoch: int) -> tuple[int, int]:
+    """The reverse, in this epoch: what was granted in another one is nothing here."""
+    return epoch, number & COUNTED if number >> COUNT_BITS == epoch & EPOCHS else 0
 
 
 class Box(Machine):
@@ -246,10 +261,24 @@ class Outbox(Box):
 
     first = 16  # room that is not used is easily called back
 
-    __slots__ = ("back", "calls", "epoch", "granted", "known", "places", "sent", "wanted", "wishes")
+    __slots__ = (
+        "back",
+        "calls",
+        "epoch",
+        "granted",
+        "grants",
+        "known",
+        "places",
+        "sent",
+        "slot",
+        "wanted",
+        "wishes",
+    )
 
-    def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
+    def __init__(self, channel: Any, stir: Callable[[], object], grants: Any = NO_GRANTS, slot: int = 0) -> None:
         super().__init__(channel, stir)
+        self.grants = grants  # `grants[slot]` shows what was granted, see `shown`; nothing at slot 0
+        self.slot = slot
         self.calls = 0  # items that wait for a place at home itself: nothing overtakes them
         self._begin()
 
@@ -273,6 +302,8 @@ class Outbox(Box):
         if self.channel.size is None:
             self.buffer.append(item)
             return None
+        if not self.places:
+            self.look()
         if self.places:
             self.places -= 1
             self.buffer.append(item)
@@ -300,17 +331,21 @@ class Outbox(Box):
             self.wanted = wish
             self.flush()
             self.known = True
-            self.say("want", self.epoch, wish, wish + self.window)
+            self.say("want", self.epoch, wish, wish + self.window, self.slot)
 
     def more(self) -> None:
         """Have room come before it is needed."""
         self.wishes = False
         if self.window:
             self.known = True
-            self.say("want", self.epoch, self.wanted, self.granted + self.window)
+            self.say("want", self.epoch, self.wanted, self.granted + self.window, self.slot)
 
     def ready(self, arm: Arm) -> bool:
-        return arm.end.closed or self.ended is not None or self.places > 0 or self.channel.size is None
+        if arm.end.closed or self.ended is not None or self.channel.size is None:
+            return True
+        if not self.places:
+            self.look()
+        return self.places > 0
 
     def attempt(self, arm: Arm) -> bool:
         try:
@@ -321,10 +356,14 @@ class Outbox(Box):
 
     # ── what the home says ──────────────────────────────────────────────────────────────────────────────────
 
+    def look(self) -> None:
+        """See whether there is more room, without being told."""
+        self.room(*granted_by(self.grants[self.slot], self.epoch))
+
     def room(self, epoch: int, granted: int) -> None:
         """There is room for so many in all."""
-        if epoch != self.epoch:
-            return  # it was left meanwhile
+        if epoch != self.epoch or granted <= self.granted:
+            return  # it was left, or has seen more, meanwhile
         self.places += granted - self.granted
         self.granted = granted
         served = []
@@ -352,6 +391,7 @@ class Outbox(Box):
 
     def recall(self) -> None:
         """Give back the room that nobody has used."""
+        self.look()
         self.flush()
         self.wanted = self.granted
         self.back += self.places

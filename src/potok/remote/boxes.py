@@ -21,7 +21,7 @@ from potok.kernel.parking import RETRY
 from potok.kernel.task import Task
 from potok.links.packing import Packed, Ref, told
 from potok.machines.channel import End
-from potok.machines.mailbox import Box, Error, Inbox, Outbox
+from potok.machines.mailbox import Box, Error, Inbox, Outbox, granted_by
 from potok.machines.waiting import PARKED, Arm
 from potok.remote.board import board
 from potok.remote.bundles import Burst, bundled, leave_to, unbundled
@@ -29,6 +29,7 @@ from potok.remote.calling import Asked, ask, park_for
 from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
 from potok.remote.home import home
 from potok.remote.link import Link
+from potok.remote.spinning import Spinner, spins
 
 __all__ = ["FlowingChannel", "give_back", "hear_home"]
 
@@ -92,20 +93,32 @@ class FlowingInbox(Inbox):
 class FlowingOutbox(Outbox):
     """An outbox of this space."""
 
-    __slots__ = ("burst", "paced")
+    __slots__ = ("burst", "paced", "spinner")
 
     lost = ()
 
     def __init__(self, channel: FlowingChannel) -> None:
-        super().__init__(channel, partial(_stir, self))
+        slot = home.page.allocate_grant() if channel.ref[0] == 0 else 0  # others can't write in our page
+        super().__init__(channel, partial(_stir, self), home.page.grants, slot)
         self.guard = Guard(carrier())
         self.burst = Burst(self, self.flush)
+        self.spinner = Spinner()
         self.paced = 0.0
 
     def more_soon(self) -> None:
         """There is no room: how much shall there be for the next, without asking?"""
         _pace(self, may_widen=True)
-        self.more()
+        self.wishes = True
+        self.flush()
+        if self.wishes:
+            self.more()
+
+    def room_comes(self, party: Any) -> bool:
+        """Whether room comes within a moment: sooner than this task could park, and be woken."""
+        return bool(self.slot and self.window) and spins(party) and bool(self.spinner.spin(self.sees_room))
+
+    def sees_room(self) -> bool:
+        return granted_by(self.grants[self.slot], self.epoch)[1] > self.granted
 
     def offer(self, item: Any, end: Any) -> bool | None:
         """Whether it is on its way; None: it is gathered, have it go soon."""
@@ -113,7 +126,9 @@ class FlowingOutbox(Outbox):
             return False
         if self.channel.size is not None:
             if self.places <= 0:
-                return False
+                self.look()
+                if self.places <= 0:
+                    return False
             self.places -= 1
             if 2 * self.places == self.window:
                 self.wishes = True
@@ -169,6 +184,8 @@ class FlowingChannel(RemoteChannel):
     def __del__(self) -> None:
         if self.inbox is not None:
             home.page.free(self.inbox.slot)
+        if self.outbox is not None:
+            home.page.free_grant(self.outbox.slot)
 
     @property
     def flows(self) -> FlowingChannel:
@@ -220,6 +237,8 @@ class FlowingChannel(RemoteChannel):
             return got
         if party is not None:
             box.guard.run(me, box.more_soon)
+            if not box.calls and box.room_comes(party) and box.burst.offered(me, box.offer, item, end):
+                return None
             return park_for(
                 self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)
             )

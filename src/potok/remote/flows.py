@@ -31,6 +31,7 @@ from potok.remote.channels import channels_here
 from potok.remote.home import home
 from potok.remote.link import Link
 from potok.remote.parties import Party
+from potok.remote.spinning import Spinner, spins
 
 __all__ = ["HomeFlows", "let_flow", "serve_fetch"]
 
@@ -38,12 +39,13 @@ __all__ = ["HomeFlows", "let_flow", "serve_fetch"]
 class HomeFlows(Flows):
     """The flows of a channel of ours."""
 
-    __slots__ = ("burst", "number", "unfixed")
+    __slots__ = ("burst", "number", "spinner", "unfixed")
 
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, kept)
         self.number = number
         self.burst = Burst(machine, self.feed)
+        self.spinner = Spinner()
         self.unfixed = True  # there may be items that were sent before any end was elsewhere
         _flowing.add(machine)
 
@@ -84,7 +86,22 @@ class HomeFlows(Flows):
 
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """Whether the item went into the buffer; if not, take the long way."""
-        return self.burst.offered(task.carrier, self._offer, item, end)
+        return self.burst.offered(task.carrier, self._offer, item, end) or (
+            self._room_comes(task, end) and self.burst.offered(task.carrier, self._offer, item, end)
+        )
+
+    def _room_comes(self, task: Task[Any], end: End) -> bool:
+        """Whether a place comes free elsewhere within a moment: sooner than this task could park, and be woken."""
+        machine = self.machine
+        if end.closed or machine.receivers.entries or machine.senders.entries:
+            return False
+        if not self.shippings or not machine.open_receivers or machine.capacity is None or not spins(task):
+            return False
+        board.let_flow()
+        return bool(self.spinner.spin(self._sees_room))
+
+    def _sees_room(self) -> bool:
+        return any(shipping.look() > shipping.taken for shipping in list(self.shippings.values()))
 
     def _offer(self, item: Any, end: End) -> bool | None:
         machine = self.machine
@@ -93,13 +110,18 @@ class HomeFlows(Flows):
             or not machine.open_receivers
             or machine.receivers.entries
             or machine.senders.entries
-            or not machine.take_place()
+            or not (machine.take_place() or self._finds_place())
         ):
             return False
         machine.buffer.append(item)
         if self.held_back or not self.shippings:
             return True
         return self.burst.go() if self.burst.is_over(len(machine.buffer)) else self.burst.gather()
+
+    def _finds_place(self) -> bool:
+        """What was taken elsewhere has left its place."""
+        self.look()
+        return not self.machine.senders.entries and bool(self.machine.take_place())
 
     def space_of(self, entry: Waiter) -> Any:
         if isinstance(entry.task, Party):
@@ -138,7 +160,9 @@ def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -
         operate(me, machine, flows.push, space, args[0], unbundled(*args[1]))
     elif op == "pull":
         operate(me, machine, flows.pull, space, _look_at(space), *args)
-    elif op in ("returned", "left", "want", "unused", "done", "late"):
+    elif op == "want":
+        operate(me, machine, flows.want, space, _show_to(space), *args)
+    elif op in ("returned", "left", "unused", "done", "late"):
         operate(me, machine, getattr(flows, op), space, *args)
     else:
         raise PotokError(f"a channel's flows know no {op!r}")
@@ -152,6 +176,16 @@ def _look_at(space: int) -> Any:
 
 def _blind(slot: int) -> int:
     return 0
+
+
+def _show_to(space: int) -> Any:
+    """What shows to that space, by slot, how much room its tasks have."""
+    link = home.links.get(space) if home.space == 0 else None
+    return _hidden if link is None else link.show_room
+
+
+def _hidden(slot: int, epoch: int, granted: int) -> bool:
+    return False
 
 
 def serve_fetch(machine: ChannelMachine, link: Link, number: int, args: tuple[Any, ...]) -> None:

@@ -46,6 +46,7 @@ from potok.links.session import (
     Session,
 )
 from potok.links.wire import WireError
+from potok.machines.mailbox import shown
 from potok.remote.board import board, is_exposed
 from potok.remote.buffers import store
 from potok.remote.page import Page
@@ -257,6 +258,14 @@ class Link:
         """How many items the inbox with that slot has taken, as far as can be seen."""
         numbers = self.page.numbers
         return int(numbers[slot]) if 0 < slot < len(numbers) else 0
+
+    def show_room(self, slot: int, epoch: int, granted: int) -> bool:
+        """Let the outbox with that slot see how many places it was granted; False: it can't."""
+        grants = self.page.grants
+        is_seen = 0 < slot < len(grants)
+        if is_seen:
+            grants[slot] = shown(epoch, granted)
+        return is_seen
 
     def together(self, wanted: bool) -> None:
         """From now on keep back what is said, or send it in one piece."""

@@ -1,11 +1,13 @@
 """Memory that a worker and the program both have: what the worker's tasks have taken, and sent, even once it is dead.
 
-    | how many items each inbox has taken: a number by slot | what one outbox has gathered | its items, pickled |
+    | items that each inbox has taken, by slot | what one outbox has gathered | room for each outbox | items, pickled |
 
 A task that takes an item counts it here, with one store. So the home of a channel can see what was taken without being
 told, and a worker that is killed leaves no doubt: what is counted was taken by one of its tasks, the rest goes back.
 What a task has sent, and what waits for a moment to go with more (see `remote.bundles`), is noted down here meanwhile:
 a worker that is killed in that moment has sent it all the same.
+
+Each outbox sees here what room the program has granted it (see `mailbox.shown`), and need not be told.
 
 The memory has no name; it is gone with its last holder. Where there is none (no `memfd_create`), each item taken is
 told by a message of its own, nothing comes unasked, and what is sent goes at once.
@@ -24,7 +26,8 @@ __all__ = ["Page", "receive_page", "send_page"]
 
 NUMBERS: Final = 4096  # slots; the last ones are the notebook's
 HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they are, from which on, how many
-NOTES: Final = NUMBERS * 8  # where they begin
+GRANTS: Final = 1024  # slots
+NOTES: Final = (NUMBERS + GRANTS) * 8  # where they begin
 SIZE: Final = NOTES + (1 << 15)  # bytes
 NONE: Final = b"-"
 ONE: Final = b"+"
@@ -38,8 +41,11 @@ class Page:
         memory = self._memory
         self.inode = os.fstat(fd).st_ino if fd >= 0 else 0
         self.notes_of: Any = None  # the outbox that has notes here
-        self.numbers: Any = [0] if memory is None else memoryview(memory)[:NOTES].cast("Q")
+        words: Any = [0] if memory is None else memoryview(memory)[:NOTES].cast("Q")
+        self.numbers: Any = words[:NUMBERS]
+        self.grants: Any = words[NUMBERS:] or [0]
         self._free = [] if memory is None else list(range(HOME - 1, 0, -1))
+        self._free_grants = [] if memory is None else list(range(GRANTS - 1, 0, -1))
 
     @property
     def tells(self) -> bool:
@@ -54,6 +60,14 @@ class Page:
         if slot and self.tells:
             self.numbers[slot] = 0
             self._free.append(slot)
+
+    def allocate_grant(self) -> int:
+        """A slot for an outbox; 0 if there is none left. What an older one was shown there is nothing to it."""
+        return self._free_grants.pop() if self._free_grants else 0
+
+    def free_grant(self, slot: int) -> None:
+        if slot and self.tells:
+            self._free_grants.append(slot)
 
     # ── the notebook: for one outbox at a time, whose guard is held ──────────────────────────────────────────
 
@@ -105,7 +119,7 @@ class Page:
 
     def close(self) -> None:
         """Leave it; somebody may be looking at it just now."""
-        self._memory, self.numbers = None, [0]
+        self._memory, self.numbers, self.grants = None, [0], [0]
 
 
 def _inode(fd: int) -> int:

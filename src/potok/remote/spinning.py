@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from potok.cores import find_cores
+from potok.kernel.threadkernel import ThreadWaiter
 
-__all__ = ["Spinner"]
+__all__ = ["Spinner", "spins"]
 
 SPIN: Final = 100e-6  # seconds
 AWAY: Final = 30e-6  # seconds after which a look was interrupted
 BEST, WORST, AWAY_COSTS = 8, -32, 8
+NEVER: Final = -(1 << 30)
 
 
 def _yield_nothing() -> None:
@@ -37,22 +40,39 @@ class Spinner:
 
     def poll(self, look: Callable[[float], Any], timeout: float | None) -> Any:
         """What `look(0)` brings within a moment, or `look(timeout)` then."""
-        if self._score is None:
-            self._score = BEST // 2 if find_cores().usable > 1 else WORST - (1 << 30)
-        if self._score <= 0 or (timeout is not None and timeout <= SPIN):
-            self._score += 1  # some time it is tried again
-            return look(timeout)  # type: ignore[arg-type]
+        if timeout is not None and timeout <= SPIN:
+            return look(timeout)
+        return self.spin(look, 0) or look(timeout)  # type: ignore[arg-type]
+
+    def spin(self, look: Callable[..., Any], *args: Any) -> Any:
+        """What `look(*args)` brings within a moment; what it brought last, if that is nothing, or None."""
+        score = self._score
+        if score is None:
+            score = BEST // 2 if _has_cores() else NEVER
+        if score <= 0:
+            self._score = score + 1  # some time it is tried again
+            return None
         now = time.monotonic()
         until = now + SPIN
         while now < until:
-            found = look(0)
+            found = look(*args)
             if found:
-                self._score = min(self._score + 1, BEST)
+                self._score = min(score + 1, BEST)
                 return found
             _give_way()
             before, now = now, time.monotonic()
             if now - before > AWAY:
-                self._score -= AWAY_COSTS
+                score -= AWAY_COSTS
                 break
-        self._score = max(self._score - 1, WORST)
-        return look(timeout)  # type: ignore[arg-type]
+        self._score = max(score - 1, WORST)
+        return None
+
+
+@cache
+def _has_cores() -> bool:
+    return find_cores().usable > 1
+
+
+def spins(party: Any) -> bool:
+    """Whether it has its thread to itself: nobody else waits for it while it looks."""
+    return party.waiter_type is ThreadWaiter
