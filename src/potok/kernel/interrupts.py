@@ -95,8 +95,13 @@ def may_raise() -> bool:
     """Whether there is a signal handler that may raise in the main thread, at any of its steps. Asked by that one."""
     if not _signals_come:
         return False
-    handlers = filter(callable, map(_getsignal, _numbers))
-    return any(all(handler is not known for known in harmless) for handler in handlers)
+    for handler in filter(callable, map(_getsignal, _numbers)):
+        for known in harmless:
+            if handler is known:
+                break
+        else:
+            return True
+    return False
 
 
 def raise_pending() -> None:

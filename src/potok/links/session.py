@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from potok.links.wire import Decoder, Frame, WireError, encode
 
@@ -60,14 +60,15 @@ class Kind(IntEnum):
     GOODBYE = 7
 
 
-@dataclass(frozen=True, slots=True)
+# Frozen, they would take twice as long to make.
+@dataclass(slots=True)
 class Greeted:
     """The other side is there: what it told of itself."""
 
     about: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Called:
     """Serve this, and `answer` or `fail` it."""
 
@@ -75,7 +76,7 @@ class Called:
     request: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recalled:
     """The caller wants this call back: end it now, for this reason, unless it has just been done."""
 
@@ -83,7 +84,7 @@ class Recalled:
     why: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """A call of ours is done."""
 
@@ -92,7 +93,7 @@ class Answered:
     owner: Any = None  # what was given with the call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed:
     """A call of ours has failed: over there, or because its request or its answer can't be unpickled."""
 
@@ -101,14 +102,14 @@ class Failed:
     owner: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Noted:
     """A message without an answer."""
 
     note: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """Nothing more will come. `cause` is None where both sides had said goodbye and nothing was left open."""
 
@@ -121,7 +122,7 @@ class Ended:
 Event = Greeted | Called | Recalled | Answered | Failed | Noted | Ended
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Call:
     """A call of ours that is to be sent."""
 
@@ -131,8 +132,7 @@ class Call:
     sent: list[bool] = field(default_factory=list)  # for whoever sends it: not empty from then on
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """Bytes to send, with these descriptors attached to the first of them."""
 
     data: bytes
@@ -328,6 +328,8 @@ class Session:
         return ended
 
     def _understood(self, frame: Frame) -> Event | None:
+        if not frame.descriptors:
+            return self._understand(frame)
         self._claimed = False
         try:
             return self._understand(frame)
@@ -342,26 +344,27 @@ class Session:
     def _understand(self, frame: Frame) -> Event | None:
         if len(frame.payload) < NUMBER.size:
             raise WireError(f"a frame of kind {frame.kind} is too short to be one of potok's")
-        (number,) = NUMBER.unpack_from(frame.payload)
-        packed = frame.payload[NUMBER.size :], frame.descriptors
+        kind, payload, descriptors = frame
+        (number,) = NUMBER.unpack_from(payload)
+        packed = payload[NUMBER.size :], descriptors
         if not self._greeted:
-            return self._greet(frame.kind, number, packed)
-        if frame.kind in (Kind.CALL, Kind.NOTE, Kind.GOODBYE) and self._they_left:
+            return self._greet(kind, number, packed)
+        if self._they_left and kind in (Kind.CALL, Kind.NOTE, Kind.GOODBYE):
             raise WireError("the other side goes on after its goodbye")
-        match frame.kind:
+        match kind:
+            case Kind.NOTE:  # first: most are
+                return Noted(self._read(packed))
             case Kind.CALL:
                 return self._called(number, packed)
             case Kind.ANSWER | Kind.FAILURE:
-                return self._answered(Kind(frame.kind), number, packed)
+                return self._answered(Kind(kind), number, packed)
             case Kind.RECALL:
                 why = self._read(packed)  # also if it came too late: there may be memory in it
                 return Recalled(number, why) if number in self._serving else None
-            case Kind.NOTE:
-                return Noted(self._read(packed))
             case Kind.GOODBYE:
                 self._they_left = True
                 return None
-        raise WireError(f"a frame of kind {frame.kind} is none of potok's")
+        raise WireError(f"a frame of kind {kind} is none of potok's")
 
     def _greet(self, kind: int, version: int, packed: Packed) -> Greeted:
         if kind != Kind.HELLO:

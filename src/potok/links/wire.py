@@ -61,34 +61,29 @@ class Decoder:
 
     def frames(self) -> Iterator[Frame]:
         """What has become whole, in order. Raises WireError after the last good one, and from then on."""
-        start = 0
+        data, start = self._bytes, 0
         try:
-            while (size := self._size_at(start)) is not None and start + size <= len(self._bytes):
-                frame = self._cut(start, size)
-                start += size
-                yield frame
+            while self._failed is None and len(data) - start >= HEADER.size:
+                begin = start + HEADER.size
+                mark, kind, count, size = HEADER.unpack_from(data, start)
+                if mark != MARK or size > LARGEST:
+                    raise self._fail(f"a frame can't begin with {bytes(data[start:begin])!r}")
+                if len(data) - begin < size:
+                    break
+                own = self._take_descriptors(kind, count) if count else ()
+                start = begin + size
+                yield Frame(kind, bytes(memoryview(data)[begin:start]), own)
+            if self._failed is not None:
+                raise self._failed
         finally:
-            del self._bytes[:start]
+            del data[:start]
 
-    def _size_at(self, start: int) -> int | None:
-        """Bytes of the frame that begins there, header included; None while its header is not whole."""
-        if self._failed is not None:
-            raise self._failed
-        if len(self._bytes) - start < HEADER.size:
-            return None
-        mark, _, _, size = HEADER.unpack_from(self._bytes, start)
-        if mark != MARK or size > LARGEST:
-            raise self._fail(f"a frame can't begin with {bytes(self._bytes[start : start + HEADER.size])!r}")
-        return HEADER.size + int(size)
-
-    def _cut(self, start: int, size: int) -> Frame:
-        _, kind, count, _ = HEADER.unpack_from(self._bytes, start)
+    def _take_descriptors(self, kind: int, count: int) -> tuple[int, ...]:
         if count > len(self._descriptors):
             raise self._fail(
                 f"a frame of kind {kind} came with {len(self._descriptors)} of {count} descriptors"
             )
-        own = tuple(self._descriptors.popleft() for _ in range(count))
-        return Frame(kind, bytes(memoryview(self._bytes)[start + HEADER.size : start + size]), own)
+        return tuple(self._descriptors.popleft() for _ in range(count))
 
     def _fail(self, message: str) -> WireError:
         self._failed = WireError(f"{message}: something else than potok wrote to this link")

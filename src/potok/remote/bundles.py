@@ -75,7 +75,7 @@ class Burst:
 
 
 def bundled(items: list[Any]) -> tuple[Any, ...]:
-    """The items as one message: values, at which places they are pickles, and those that need care of their own."""
+    """The items as one message: values, at which places they are pickles, and one by one those that need care."""
     pickles: list[int] = []
     others: list[tuple[int, Packed]] = []
     values = items
@@ -89,12 +89,10 @@ def bundled(items: list[Any]) -> tuple[Any, ...]:
             else:
                 values[place] = None
                 others.append((place, item))
-    return values, tuple(pickles), tuple(others)
+    return values, pickles, *others
 
 
-def unbundled(
-    values: list[Any], pickles: tuple[int, ...], others: tuple[tuple[int, Packed], ...]
-) -> list[Any]:
+def unbundled(values: list[Any], pickles: list[int], *others: tuple[int, Packed]) -> list[Any]:
     """The reverse: what is packed stays so."""
     for place in pickles:
         values[place] = Packed(values[place])

@@ -199,7 +199,10 @@ def serve_fetch(machine: ChannelMachine, link: Link, number: int, args: tuple[An
 
 
 def hear(link: Link, to: int, where: int, number: int, space: int, op: str, args: tuple[Any, ...]) -> None:
-    """A note of a flow that has come to where it belongs."""
+    """A note of a flow has come."""
+    if to != home.space:
+        home.pass_on(to, "flow", to, where, number, space, op, args)
+        return
     link.last.append(("flow", where, number, op))
     if where == home.space:
         machine = home.machines.get(number)

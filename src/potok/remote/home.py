@@ -58,7 +58,12 @@ class Home(References):
         self.space_ops: dict[
             str, Callable[[Home, Link, int, tuple[Any, ...]], object]
         ] = {}  # of the space as such
-        self.note_ops: dict[str, Callable[..., object]] = {}  # what is done with notes of other rooms' kinds
+        self.note_ops: dict[str, Callable[..., object]] = {  # and what is done with notes of other rooms' kinds
+            "release": self._released,
+            "hold": self._held,
+            "tell": self._told,
+            "flow": self._flow_past,
+        }
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
         self.page = Page()  # where this space counts what its tasks take
         self.settle: Callable[[Link, BaseException], object] = _nobody_cares  # what was under way, see `flows`
@@ -180,30 +185,32 @@ class Home(References):
             self.recall_run(link, number, why)
 
     def noted(self, link: Link, note: Any) -> None:
-        kind, *rest = note
-        if kind == "release":
-            ref, n = rest
-            link.count(ref, -n)
-            self.let_go(ref, n)
-        elif kind == "hold":
-            (ref,) = rest
-            if not self.space:
-                link.count(ref, 1)  # until the message comes that it is for
-            if ref[0] != self.space:
-                self._pass_on(ref[0], note)
-            else:
-                self.hold(ref)
-        elif kind == "flow" and rest[0] != self.space:
-            self._pass_on(rest[0], note)
-        elif kind in self.note_ops:
-            self.note_ops[kind](link, *rest)
-        elif kind == "tell":
-            space, target, op, args = rest
-            if space != self.space:
-                self._pass_on(space, note)
-            elif target in self._entries:
-                thing = self._entries[target].thing
-                self.serves[kind_among(thing, self.serves)](self, link, 0, thing, op, False, args)
+        heard = self.note_ops.get(note[0])
+        if heard is not None:
+            heard(link, *note[1:])
+
+    def _released(self, link: Link, ref: Ref, n: int) -> None:
+        link.count(ref, -n)
+        self.let_go(ref, n)
+
+    def _held(self, link: Link, ref: Ref) -> None:
+        if not self.space:
+            link.count(ref, 1)  # until the message comes that it is for
+        if ref[0] != self.space:
+            self.pass_on(ref[0], "hold", ref)
+        else:
+            self.hold(ref)
+
+    def _told(self, link: Link, space: int, target: int, op: str, args: tuple[Any, ...]) -> None:
+        if space != self.space:
+            self.pass_on(space, "tell", space, target, op, args)
+        elif target in self._entries:
+            thing = self._entries[target].thing
+            self.serves[kind_among(thing, self.serves)](self, link, 0, thing, op, False, args)
+
+    def _flow_past(self, link: Link, to: int, *rest: Any) -> None:
+        """Nothing has flowed to or from this very space yet."""
+        self.pass_on(to, "flow", to, *rest)
 
     def closed_elsewhere(self, by: Link | None, ref: Ref, why: Any) -> None:
         """This end was closed: tell all who have it."""
@@ -214,7 +221,8 @@ class Home(References):
             if link is not by and (self.space == 0 or by is None) and link.held.get(ref, 0) > 0:
                 link.note("closed", ref, why)
 
-    def _pass_on(self, space: int, note: Any) -> None:
+    def pass_on(self, space: int, *note: Any) -> None:
+        """To whom it is for."""
         link = self.links.get(space)
         if link is not None:  # else its space is no more, and the note is of no use
             link.note(*note)

@@ -58,7 +58,8 @@ LOOK = 0.05  # seconds after which who waits for the socket sees whether it is s
 REMEMBERED = 8  # things that the other side said last
 TOO_MANY_OPEN = "memory came over it that this process can't take: it has too many open files (RLIMIT_NOFILE)"
 PASSED = socket.CMSG_SPACE(253 * 4)  # for all descriptors that the kernel passes at once
-CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+CLOSED_ON_EXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+CUT_SHORT = int(socket.MSG_CTRUNC)  # a number: what the flags of `socket` do takes longer than the system call
 
 
 class Asker(Protocol):
@@ -309,8 +310,8 @@ class Link:
         """Send what there is to send, as far as the socket takes it."""
         if self._stuck or self._kept_back:
             return
-        for out in self._session.take_outgoing():
-            self._unsent.append((memoryview(out.data), out.descriptors))
+        for data, descriptors in self._session.take_outgoing():
+            self._unsent.append((memoryview(data), descriptors))
         try:
             while self._unsent:
                 self._send_some()
@@ -379,7 +380,7 @@ class Link:
             data, passed, flags, _ = self._socket.recvmsg(CHUNK, PASSED, CLOSED_ON_EXEC)
             if passed:
                 descriptors = _descriptors_in(passed)
-            if flags & socket.MSG_CTRUNC:
+            if flags & CUT_SHORT:
                 self._heard += self._session.give_up(WireError(TOO_MANY_OPEN))
         except BlockingIOError:
             if not last:  # a child of the other side may still hold the socket open
@@ -399,6 +400,9 @@ class Link:
                 _log("a message could not be handled: %r", event)
 
     def _handle(self, event: Event) -> None:
+        if type(event) is Noted:  # most are
+            self._noted(event.note)
+            return
         if _counts(event):
             self.traffic += 1
         match event:
@@ -413,15 +417,18 @@ class Link:
                 owner.failed(error)
             case Recalled(number, why):
                 self._server.recall(self, number, why)
-            case Noted((("returned" | "forget") as kind, told)):
-                store.noted(self, kind, told)
-            case Noted(note):
-                self._came_with(note)
-                self._server.noted(self, note)
             case Greeted(about):
                 self._server.greeted(self, about)
             case Ended():
                 self._end(event)
+
+    def _noted(self, note: tuple[Any, ...]) -> None:
+        if note[0] in ("returned", "forget"):
+            store.noted(self, *note)
+            return
+        self.traffic += 1
+        self._came_with(note)
+        self._server.noted(self, note)
 
     def _end(self, ended: Ended) -> None:
         """Nothing more comes. Why, may be told a little later: then `hang_up` is called."""
@@ -525,8 +532,6 @@ def _log(what: str, *args: Any) -> None:
 
 
 def _counts(event: Event) -> bool:
-    if isinstance(event, Noted):
-        return event.note[0] not in ("returned", "forget")
     if isinstance(event, Called):
         return bool(event.request[2] != "look")
     return getattr(getattr(event, "owner", None), "counts", True)
