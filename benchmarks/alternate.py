@@ -25,6 +25,7 @@ How much is measured is said through `size`, so that --quick can try every row i
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import json
 import math
@@ -163,7 +164,7 @@ def _run_child(script: str, key: str, time_limit: float, *, quick: bool) -> floa
         with errors.open("wb") as stderr:
             child = subprocess.Popen(
                 [sys.executable, "-W", "ignore", script, "--measure", key],
-                env={**os.environ, _ANSWER: str(path), _QUICK: "1" if quick else ""},
+                env=_environment() | {_ANSWER: str(path), _QUICK: "1" if quick else ""},
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
@@ -175,6 +176,17 @@ def _run_child(script: str, key: str, time_limit: float, *, quick: bool) -> floa
             raise RuntimeError(f"no answer in {time_limit:g} s")
         lines = errors.read_text(errors="replace").strip().splitlines()
         raise RuntimeError(lines[-1] if lines else f"exit code {child.returncode}, no message")
+
+
+@functools.cache
+def _compiled() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="potok-benchmarks-")
+
+
+def _environment() -> dict[str, str]:
+    """The children's: what they import is compiled in the first repetition, as if installed, whatever holds here."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": _compiled().name}
 
 
 def _wait_and_sweep(child: subprocess.Popen[bytes], time_limit: float) -> bool:

@@ -10,12 +10,10 @@ Source: Linux `Documentation/admin-guide/cgroup-v2.rst` (cpu.max), `scheduler/sc
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Cores:
+class Cores(NamedTuple):
     """The three numbers that bound each other, and what is left.
 
     `quota` is in cores and may be a fraction; None means that there is no limit.
@@ -40,10 +38,10 @@ class Cores:
 def find_cores() -> Cores:
     """Ask the operating system; nothing is cached, as all three may change while we run."""
     machine = os.cpu_count() or 1
-    return Cores(machine, _affinity(machine), cgroup_quota(Path("/sys/fs/cgroup"), _own_cgroups()))
+    return Cores(machine, _affinity(machine), cgroup_quota("/sys/fs/cgroup", _own_cgroups()))
 
 
-def cgroup_quota(root: Path, membership: str) -> float | None:
+def cgroup_quota(root: str, membership: str) -> float | None:
     """Return the tightest CPU quota that holds for a process, in cores, or None without one.
 
     Every ancestor's limit holds as well, so all of them are read. Files that are not there or not understood
@@ -67,12 +65,13 @@ def _affinity(machine: int) -> int:
 
 def _own_cgroups() -> str:
     try:
-        return Path("/proc/self/cgroup").read_text(encoding="utf-8")
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            return file.read()
     except OSError:  # not Linux, or /proc is not mounted
         return ""
 
 
-def _cgroup_folders(root: Path, membership: str) -> Iterator[Path]:
+def _cgroup_folders(root: str, membership: str) -> Iterator[str]:
     """Yield the folders of the process's CPU cgroups and of all their ancestors.
 
     A line of `membership` is `id:controllers:path`. Version 2 has no controllers and is mounted at the root,
@@ -82,21 +81,21 @@ def _cgroup_folders(root: Path, membership: str) -> Iterator[Path]:
     for line in membership.splitlines():
         match line.split(":", 2):
             case [_, "", path]:
-                mounts = [root, root / "unified"]
+                mounts = [root, f"{root}/unified"]
             case [_, controllers, path] if "cpu" in controllers.split(","):
-                mounts = [root / controllers, root / "cpu"]
+                mounts = [f"{root}/{controllers}", f"{root}/cpu"]
             case _:
                 continue
-        group = PurePosixPath(path.lstrip("/"))
+        parts = [part for part in path.split("/") if part]
         for mount in mounts:
-            yield from (mount / folder for folder in (group, *group.parents))
+            yield from ("/".join([mount, *parts[:depth]]) for depth in range(len(parts), -1, -1))
 
 
-def _quotas_in(folder: Path) -> Iterator[float]:
+def _quotas_in(folder: str) -> Iterator[float]:
     """Yield the limits that the files of one cgroup set: `cpu.max` in version 2, two files in version 1."""
     for limit in (
-        _words(folder / "cpu.max"),
-        _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"),
+        _words(f"{folder}/cpu.max"),
+        _words(f"{folder}/cpu.cfs_quota_us") + _words(f"{folder}/cpu.cfs_period_us"),
     ):
         match limit:
             case [quota, period] if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):
@@ -105,8 +104,9 @@ def _quotas_in(folder: Path) -> Iterator[float]:
                 continue
 
 
-def _words(file: Path) -> list[str]:
+def _words(path: str) -> list[str]:
     try:
-        return file.read_text(encoding="ascii").split()
+        with open(path, encoding="ascii") as file:
+            return file.read().split()
     except (OSError, UnicodeDecodeError):
         return []

@@ -69,7 +69,7 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
 )
 def test_cgroup_quota(files: dict[str, str], membership: str, quota: float | None, tmp_path: Path) -> None:
     """The tightest limit of the process's groups holds; what is not understood is no limit and no error."""
-    assert cgroup_quota(lay_out(tmp_path, files), membership) == quota
+    assert cgroup_quota(str(lay_out(tmp_path, files)), membership) == quota
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 __all__ = ["Intake", "Job", "Outcome", "Plan", "failure_of"]
 
@@ -17,8 +16,7 @@ Outcome: TypeAlias = tuple[int, Any, Any, BaseException | None]
 """What became of it: index, item, value, error. (A NamedTuple takes ten times as long to make.)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The arguments of one map, checked."""
 
     fn: Callable[..., Any]

@@ -7,7 +7,6 @@ raises ScopeError. (Generators run by `contextlib` are fine: they are left in or
 
 from __future__ import annotations
 
-import inspect
 import sys
 from types import FrameType
 from typing import Any
@@ -21,7 +20,7 @@ from potok.machines.scope import ScopeMachine
 
 __all__ = ["absorbs", "asked_by_asyncio", "check_generators", "enter", "leave", "take_back"]
 
-_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_GENERATOR = 0x20 | 0x200  # CO_GENERATOR and CO_ASYNC_GENERATOR of `inspect`, which takes long to import
 
 
 def enter(

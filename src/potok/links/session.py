@@ -21,7 +21,6 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -60,32 +59,27 @@ class Kind(IntEnum):
     GOODBYE = 7
 
 
-# Frozen, they would take twice as long to make.
-@dataclass(slots=True)
-class Greeted:
+class Greeted(NamedTuple):
     """The other side is there: what it told of itself."""
 
     about: Any
 
 
-@dataclass(slots=True)
-class Called:
+class Called(NamedTuple):
     """Serve this, and `answer` or `fail` it."""
 
     number: int
     request: Any
 
 
-@dataclass(slots=True)
-class Recalled:
+class Recalled(NamedTuple):
     """The caller wants this call back: end it now, for this reason, unless it has just been done."""
 
     number: int
     why: Any
 
 
-@dataclass(slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A call of ours is done."""
 
     number: int
@@ -93,8 +87,7 @@ class Answered:
     owner: Any = None  # what was given with the call
 
 
-@dataclass(slots=True)
-class Failed:
+class Failed(NamedTuple):
     """A call of ours has failed: over there, or because its request or its answer can't be unpickled."""
 
     number: int
@@ -102,15 +95,13 @@ class Failed:
     owner: Any = None
 
 
-@dataclass(slots=True)
-class Noted:
+class Noted(NamedTuple):
     """A message without an answer."""
 
     note: Any
 
 
-@dataclass(slots=True)
-class Ended:
+class Ended(NamedTuple):
     """Nothing more will come. `cause` is None where both sides had said goodbye and nothing was left open."""
 
     cause: WireError | None
@@ -122,14 +113,16 @@ class Ended:
 Event = Greeted | Called | Recalled | Answered | Failed | Noted | Ended
 
 
-@dataclass(slots=True, eq=False)
 class Call:
     """A call of ours that is to be sent."""
 
-    number: int
-    owner: Any
-    packed: Packed
-    sent: list[bool] = field(default_factory=list)  # for whoever sends it: not empty from then on
+    __slots__ = ("number", "owner", "packed", "sent")
+
+    def __init__(self, number: int, owner: Any, packed: Packed) -> None:
+        self.number = number
+        self.owner = owner
+        self.packed = packed
+        self.sent: list[bool] = []  # for whoever sends it: not empty from then on
 
 
 class Outgoing(NamedTuple):

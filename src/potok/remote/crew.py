@@ -86,6 +86,9 @@ class Options(Protocol):
     def called(self, worker: Worker) -> str:
         """What people are told that this one is."""
 
+    def begin(self) -> bool:
+        """Have what makes them come up, if that takes time; whether `maker` is to be called soon."""
+
     def maker(self) -> Maker:
         """What makes workers that are as told."""
 

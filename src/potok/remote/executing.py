@@ -1,10 +1,13 @@
 """An executor whose tasks have a worker each: what *processes* and *interpreters* are alike in.
 
+What takes time to come up begins while this process imports what it needs itself.
+
 Apart from `starting`, which only who starts a task has to import.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from potok.kernel.task import Task
@@ -27,9 +30,12 @@ class WorkerExecutor:
 
     def open_root(self) -> Any:
         if self._kernel is None:
+            begun = "potok.remote.home" not in sys.modules and self.options.begin()
             from potok.remote.starting import WorkerKernel
 
             self._kernel = WorkerKernel(self.options)
+            if begun:
+                self.options.maker()
         return self._kernel
 
     def close(self, host: Task[Any], kernel: Any) -> None:

@@ -25,7 +25,6 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -182,7 +181,7 @@ class Link:
         if ended is None or self.cause is not None:
             call.owner.failed(self.error())
         else:
-            self._ended = replace(ended, owners=(*ended.owners, call.owner))
+            self._ended = ended._replace(owners=(*ended.owners, call.owner))
 
     def has(self, call: Call) -> bool:
         """Whether it was sent, or is going to be; asked by who has prepared it, after an exception."""

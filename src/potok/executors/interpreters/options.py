@@ -45,6 +45,9 @@ class Options(NamedTuple):
 
         return Interpreters(self)
 
+    def begin(self) -> bool:
+        return False
+
     def maker(self) -> Maker:
         from potok.executors.interpreters.making import maker
 

@@ -9,7 +9,8 @@ import time
 from collections import deque
 
 from potok.errors import PotokError
-from potok.executors.processes.spawning import HANDED_FD, ProcessMaker, spawn
+from potok.executors.processes.fresh import forkserver_process
+from potok.executors.processes.spawning import ProcessMaker
 from potok.remote.board import board
 from potok.remote.crew import Worker, kept
 
@@ -34,19 +35,11 @@ class Forkserver(ProcessMaker):
     """The process that forks, and what it was asked for."""
 
     def __init__(self, preload: tuple[str, ...], threads: int) -> None:
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control = here
         self.unborn: deque[Worker] = deque()
         self.living: dict[int, Worker] = {}
         self.asking = threading.Lock()
-        self.pid = spawn(
-            f"from potok.executors.processes.forkserver import main; main({HANDED_FD}, {preload!r})",
-            there,
-            threads,
-        )
-        there.close()
-        here.setblocking(False)
-        board.watch(here, self._told)
+        self.pid, self.control = forkserver_process((preload, threads))
+        board.watch(self.control, self._told)
 
     def make(self, worker: Worker, there: socket.socket) -> None:
         """Have a worker made that speaks over this socket. Does not wait for it."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from potok.cores import find_cores
 
@@ -24,7 +23,7 @@ OWN = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_N
 """Each takes precedence over the general one: where the user has set that, these may not go against it."""
 APART = ("VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
 
-HAS_RSS = Path("/proc/self/statm").exists()
+HAS_RSS = os.path.exists("/proc/self/statm")
 
 
 def threads_for(workers: int | None, max_workers: int | None) -> int:
@@ -57,7 +56,8 @@ def hold_threads(threads: int) -> None:
 def resident_bytes(pid: int) -> int:
     """How much memory that process has at the moment; 0 if it is gone."""
     try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            pages = file.read().split()[1]
     except OSError:
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -58,8 +58,20 @@ class Options(NamedTuple):
     def is_too_big(self, pid: int) -> bool:
         return self.max_rss is not None and resident_bytes(pid) > self.max_rss
 
+    @property
+    def forks(self) -> bool:
+        """Whether a forkserver makes the workers."""
+        return self.start_method != "spawn" and sys.platform == "linux"
+
+    def begin(self) -> bool:
+        if not self.forks:
+            return False
+        from potok.executors.processes.fresh import begin_forkserver
+
+        return begin_forkserver((self.preload, self.threads))
+
     def maker(self) -> Maker:
-        if self.start_method != "spawn" and sys.platform == "linux":
+        if self.forks:
             from potok.executors.processes.forking import forkserver_with
 
             return forkserver_with(self.preload, self.threads)

@@ -1,4 +1,4 @@
-"""Fresh interpreters: how the forkserver is started, and each worker where there is no forkserver."""
+"""A fresh interpreter for each worker, where there is no forkserver."""
 
 from __future__ import annotations
 
@@ -6,40 +6,16 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 from functools import partial
 
-from potok.executors.processes.limits import environment
+from potok.executors.processes.fresh import HANDED_FD, spawn
 from potok.remote import crew
 from potok.remote.board import board
 from potok.remote.crew import Worker, kept
 
-__all__ = ["HANDED_FD", "ProcessMaker", "spawn", "spawner_with"]
+__all__ = ["ProcessMaker", "spawner_with"]
 
-HANDED_FD = 3
 POLL = 0.02  # seconds between two looks whether a process has ended, where nothing tells
-
-
-def spawn(code: str, sock: socket.socket, threads: int) -> int:
-    """A fresh interpreter that runs `code`, with the socket as descriptor `HANDED_FD`; its pid.
-
-    Libraries that it loads may start so many threads.
-    """
-    program = f"import sys; sys.path[:] = {sys.path!r}; {code}"
-    arguments = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", program]  # type: ignore[attr-defined]
-    fd = os.dup(sock.fileno()) if sock.fileno() == HANDED_FD else sock.fileno()
-    try:
-        return os.posix_spawn(
-            sys.executable,
-            arguments,
-            environment(threads, os.environ),
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, HANDED_FD)],
-            setsigmask=[signal.SIGINT],  # until its handler is there
-        )
-    finally:
-        if fd != sock.fileno():
-            os.close(fd)
 
 
 class ProcessMaker:
