@@ -27,10 +27,11 @@ class Carrier:
     `inside` says which machine this thread is in the middle of (see `guard`); `owed` is what it has to run once it is
     inside none; `hub` is the run queue of the coroutines this thread carries, if any; `patience` is how many seconds at
     most it may block at a time; `leads` rouses it from where it waits for other address spaces, while it does that;
+    `calm`: no signal handler can raise in it, as it has found out just now;
     `bids`: as it has nothing else to do, it takes that from whoever waits for something (see `potok.remote.board`).
     """
 
-    __slots__ = ("__weakref__", "bids", "hub", "ident", "inside", "leads", "owed", "patience")
+    __slots__ = ("__weakref__", "bids", "calm", "hub", "ident", "inside", "leads", "owed", "patience")
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
@@ -38,6 +39,7 @@ class Carrier:
         self.owed: list[Callable[[], object]] = []
         self.hub: Any = None
         self.bids = False
+        self.calm = False
         self.leads: Callable[[], None] | None = None
         self.patience = SIGNAL_LOOK if in_main_thread() else threading.TIMEOUT_MAX
 

@@ -369,8 +369,9 @@ class Session:
 
     def _read(self, packed: Packed) -> Any:
         """What potok itself has written: where that can't be read, nothing can."""
+        self._claimed = True
         try:
-            return self._load(packed)
+            return self._loads(*packed)
         except Exception as error:
             raise WireError(f"a message of potok's own can't be read: {error!r}") from error
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import selectors
 import socket
 import threading
 import time
@@ -34,6 +33,7 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.interrupts import may_raise, raise_pending
 from potok.kernel.threadkernel import wait_by
+from potok.remote.polls import Polls
 from potok.remote.spinning import Spinner
 
 __all__ = ["Board", "board", "is_exposed"]
@@ -46,7 +46,7 @@ class Board:
     """One for each process."""
 
     def __init__(self) -> None:
-        self._polls: Any = selectors.DefaultSelector()
+        self._polls = Polls()
         self._spinner = Spinner()
         self._lead = threading.RLock()  # its holder may take it again: what it handles may wait for an answer
         self._standby: Any = None
@@ -69,20 +69,19 @@ class Board:
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
-        self._polls.register(self._ear, selectors.EVENT_READ, self._heard)
+        self._polls.register(self._ear, self._heard)
 
     # ── what is polled ──────────────────────────────────────────────────────────────────────────────────────
 
     def watch(self, sock: Any, then: Callable[[int], object]) -> None:
         """Call `then(events)` whenever the socket can be read."""
-        self._polls.register(sock, selectors.EVENT_READ, then)
+        self._polls.register(sock, then)
         self.begin()
         self.ring()
 
-    def also_write(self, sock: Any, then: Callable[[int], None], wanted: bool) -> None:
+    def also_write(self, sock: Any, then: Callable[[int], object], wanted: bool) -> None:
         """Whether `then` is called when it can be written, too."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-        self._polls.modify(sock, events, then)
+        self._polls.modify(sock, then, wanted)
 
     def forget(self, sock: Any) -> None:
         """Poll it no more."""
@@ -123,14 +122,19 @@ class Board:
         if not (self.gathered or self._letting):
             return
         me = carrier()
-        if is_exposed(me) or not self._flow.acquire(me.inside is None):
+        self._let_flow_in(me, is_exposed(me))
+
+    def _let_flow_in(self, me: Carrier, exposed: bool) -> None:
+        if exposed or not self._flow.acquire(me.inside is None):
             self.soon(self.let_flow)
             return
+        calm, me.calm = me.calm, True
         try:
             self._letting += 1
             while self.gathered:
                 self.gathered.popleft()()
         finally:
+            me.calm = calm
             self._letting -= 1
             self._flow.release()
 
@@ -159,10 +163,12 @@ class Board:
 
     def wait(self, me: Carrier, parker: threading.Lock, timeout: float) -> bool:
         """`parker.acquire(timeout=timeout)`, and lead meanwhile if nobody does."""
-        self.let_flow()
+        exposed = is_exposed(me)
+        if self.gathered or self._letting:
+            self._let_flow_in(me, exposed)
         if parker.acquire(False):
             return True
-        if me.leads is None and is_exposed(me):
+        if exposed:
             return parker.acquire(timeout=timeout)
         if not (self._lead.acquire(False) or (me.bids and self._bid_for_lead(me))):
             self._wanted = True
@@ -209,8 +215,8 @@ class Board:
         if self._timers:
             due = max(0.0, self._timers[0][0] - time.monotonic())
             timeout = due if timeout is None else min(due, timeout)
-        for key, events in self._spinner.poll(self._polls.select, timeout):
-            key.data(events)
+        for then, events in self._spinner.poll(self._polls.poll, timeout):
+            then(events)
         while self._timers and self._timers[0][0] <= time.monotonic():
             self._calls.append(heappop(self._timers)[2])
         if not self._calling:
@@ -296,8 +302,11 @@ class Board:
 
 
 def is_exposed(me: Carrier) -> bool:
-    """Whether a signal handler may raise in this thread, at any of its steps. Half of a message sent is no message."""
-    return me.takes_signals and may_raise()
+    """Whether a signal handler may raise in this thread, at any of its steps. Half of a message sent is no message.
+
+    Who leads, or is calm, has asked before, and has not run anything of the user's since.
+    """
+    return me.leads is None and not me.calm and me.takes_signals and may_raise()
 
 
 def _rest(until: float) -> float:

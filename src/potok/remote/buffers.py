@@ -267,7 +267,8 @@ class Store:
     def loads(self, link: Any, data: bytes, descriptors: tuple[int, ...]) -> Any:
         """The message. The descriptors are ours from now on, whatever goes wrong."""
         if data[:1] != MARK:
-            _close(descriptors)
+            if descriptors:
+                _close(descriptors)
             return pickle.loads(data)  # noqa: S301 - from a socket that this run made itself
         (length,) = LENGTH.unpack_from(data, 1)
         begin = 1 + LENGTH.size

@@ -281,7 +281,10 @@ class Link:
     def _sent_with(self, parts: tuple[Any, ...]) -> None:
         """The references in it are the other side's now."""
         for part in parts:
-            if type(part) is Carrying:
+            kind = type(part)
+            if kind is int or kind is str:  # most are
+                continue
+            if kind is Carrying:
                 for ref in part.refs:
                     self.count(ref, 1)
                 part.sent()
@@ -291,7 +294,10 @@ class Link:
     def _came_with(self, parts: tuple[Any, ...]) -> None:
         """References to what lives elsewhere, for which the other side had said `hold`, are the message's now."""
         for part in parts:
-            if type(part) is Carrying:
+            kind = type(part)
+            if kind is int or kind is str:
+                continue
+            if kind is Carrying:
                 for ref in part.refs:
                     if self.space and ref[0] != self.space:
                         self.count(ref, -1)
@@ -311,6 +317,8 @@ class Link:
             return
         for data, descriptors in self._session.take_outgoing():
             self._unsent.append((memoryview(data), descriptors))
+        if not self._unsent:
+            return
         try:
             while self._unsent:
                 self._send_some()

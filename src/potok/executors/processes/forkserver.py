@@ -45,7 +45,10 @@ def main(control_fd: int, preload: tuple[str, ...] = ()) -> None:  # noqa: C901 
     while True:
         for key, _ in polls.select():
             if key.fileobj is control:
-                message, fds, _, _ = socket.recv_fds(control, MESSAGE, 1)
+                try:
+                    message, fds, _, _ = socket.recv_fds(control, MESSAGE, 1)
+                except ConnectionResetError:  # it has not read all that it was told
+                    message, fds = b"", []
                 if not message:
                     _end(children)
                 if message == b"fork":
