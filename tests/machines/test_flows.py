@@ -15,8 +15,15 @@ from potok.machines.channel import ChannelMachine
 from potok.machines.flows import Flows
 from potok.machines.mailbox import Inbox, Outbox, shown
 from potok.machines.waiting import PARKED
+from potok.remote.lanes import LANE_WORDS, Lane
 
 SPACES = (1, 2)
+
+
+def lane(size):
+    """Both ends of one: who writes and who reads."""
+    words, memory = memoryview(bytearray(8 * LANE_WORDS)).cast("Q"), memoryview(bytearray(size))
+    return Lane(words, memory), Lane(words, memory)
 
 
 class ThereEnd:
@@ -40,6 +47,12 @@ class Space:
         self.inbox = Inbox(self, lambda: self.speak(self.inbox), self.page, 0)
         self.grants = [0, 0]
         self.outbox = Outbox(self, lambda: self.speak(self.outbox), self.grants, test.sees)
+        self.lanes = None, None  # the home's ends: who reads, who writes
+        if test.lanes:
+            self.outbox.lane, reader = lane(test.lanes)
+            writer, self.inbox.lane = lane(test.lanes)
+            self.outbox.lane_number = self.inbox.lane_number = 0
+            self.lanes = reader, writer
         self.tx, self.rx = ThereEnd(True), ThereEnd(False)
 
     def show(self, slot, epoch, granted):
@@ -60,6 +73,7 @@ class Space:
         return ClosedError("this end was closed")
 
     def hear(self, op, args):
+        self.inbox.draw()
         match op:
             case "items":
                 epoch, items, alone = args
@@ -90,9 +104,11 @@ class FlowsTest(RuleBasedStateMachine):
         capacity=st.sampled_from([1, 2, 5, None]),
         windows=st.tuples(*[st.sampled_from([0, 1, 8])] * 2),
         sees=st.booleans(),
+        lanes=st.sampled_from([0, 64, 256]),
     )
-    def begin(self, capacity, windows, sees):
+    def begin(self, capacity, windows, sees, lanes):
         self.capacity = capacity
+        self.lanes = lanes  # of so many bytes; 0: there are none
         self.sees = int(sees)  # the slot at which room is shown
         self.lost = []
         self.machine = machine = guarded(ChannelMachine(capacity, undelivered=self.lost.append))
@@ -118,6 +134,33 @@ class FlowsTest(RuleBasedStateMachine):
             return self.machine, self.tx if sends else self.rx
         space = self.spaces[where]
         return (space.outbox, space.tx) if sends else (space.inbox, space.rx)
+
+    @rule(where=st.sampled_from([0, *SPACES]))
+    def look_out(self, where):
+        """A task is about to receive, or has just done so, and looks at the lanes by itself."""
+        if where == 0:
+            self.flows.watch()
+        elif where not in self.gone and not self.spaces[where].rx.closed:
+            self.spaces[where].inbox.watch()
+
+    @rule(told=st.booleans())
+    def send_the_short_way(self, told):
+        machine, flows = self.machine, self.flows
+        if self.tx.closed or not machine.open_receivers or machine.receivers.entries or machine.senders.entries:
+            return
+        if not machine.take_place():
+            return
+        self.sent.append(item := next(self.items))
+        if flows.forward(item) is False:
+            machine.buffer.append(item)
+        if told:
+            self._tell()
+        self._look()
+
+    def _tell(self):
+        self.flows.feed()
+        for number, shipping in self.flows.shippings.items():
+            self.flows.tell(number, shipping)
 
     @rule(where=st.sampled_from([0, *SPACES]), flush=st.booleans())
     def send(self, where, flush):
@@ -233,14 +276,19 @@ class FlowsTest(RuleBasedStateMachine):
 
     def _heard(self, number, op, args):
         flows, space = self.flows, self.spaces[number]
+        flows.draw()
         match op:
             case "pull":
-                flows.pull(number, lambda slot: space.page[slot], *args)
+                *told, _ = args
+                flows.pull(number, lambda slot: space.page[slot], *told, space.lanes[1])
+            case "push":
+                epoch, items, _ = args
+                flows.push(number, epoch, items, space.lanes[0])
             case "lend_item":
                 flows.lend_item(number, lambda slot: space.page[slot], *args)
             case "want":
                 flows.want(number, space.show, *args)
-            case "push" | "unused" | "done" | "lend_place" | "returned" | "left":
+            case "unused" | "done" | "lend_place" | "returned" | "left":
                 getattr(flows, op)(number, *args)
             case "close":
                 self.machine.close(self.homes[number][0 if args[0] else 1])
@@ -305,9 +353,10 @@ class FlowsTest(RuleBasedStateMachine):
             assert len(self.sent) - len(self.received) - len(self.lost) <= self.capacity + len(self.maybe)
 
     @rule()
-    def come_to_rest(self):  # noqa: C901 - all that must hold then
+    def come_to_rest(self):  # noqa: C901, PLR0912 - all that must hold then
         """With everything delivered, nobody waits beside what it waits for, and nothing is missing."""
         for _ in range(10_000):
+            self._tell()
             self._gather()
             moved = False
             for number, space in self.spaces.items():
@@ -326,6 +375,13 @@ class FlowsTest(RuleBasedStateMachine):
         else:
             raise AssertionError("it does not come to rest")
         assert not self.flows.held_back
+        waiting = len(self.receiving)
+        self.flows.draw()
+        for space in self.spaces.values():
+            if not space.dead:
+                space.inbox.draw()
+        self._look()
+        assert len(self.receiving) == waiting, "somebody waits beside what is in a lane"
         left = [*self.machine.buffer]
         for space in self.spaces.values():
             if not space.dead:
@@ -404,7 +460,7 @@ class Wired:
         while self.inbox.said:
             op, args = self.inbox.said.popleft()
             if op == "pull":
-                self.flows.pull(1, self.page.__getitem__, *args)
+                self.flows.pull(1, self.page.__getitem__, *args[:-1])
             else:
                 getattr(self.flows, op)(1, *args)
 
@@ -479,7 +535,8 @@ class WiredOutbox:
         while self.outbox.said or self.flows.said.get(1):
             while self.outbox.said:
                 op, args = self.outbox.said.popleft()
-                getattr(self.flows, op)(1, *([self.show] if op == "want" else []), *args)
+                before, after = {"want": ([self.show], None), "push": ([], -1)}.get(op, ([], None))
+                getattr(self.flows, op)(1, *before, *args[:after])
             while self.flows.said.get(1):
                 op, args = self.flows.said[1].popleft()
                 heard.append(op)

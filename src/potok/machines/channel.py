@@ -284,10 +284,12 @@ class ChannelMachine(Machine):
                 self.flows.crowd()
         return PARKED
 
-    def receive(self, party: Party | None, end: End) -> Any:  # noqa: C901 - as send
+    def receive(self, party: Party | None, end: End) -> Any:  # noqa: C901, PLR0912 - as send
         """Take the oldest item, or park. Raises ClosedError when none is left and no sender is open."""
         if end.closed:
             raise self.end_closed(end)
+        if self.flows is not None and not self.buffer:
+            self.flows.draw()
         if self.buffer and (self.flows is None or not self.flows.comes_back(party)):
             item = self._pop()
             if item is not PARKED:
@@ -434,6 +436,8 @@ class ChannelMachine(Machine):
             room = self.capacity is None or len(self.buffer) < self.capacity or self.dropping
             return room or not self.open_receivers or (bool(self.receivers.entries) and self.receivers.live())
         if self.flows is not None:
+            if not self.buffer:
+                self.flows.draw()
             return (bool(self.buffer) and not self.flows.held_back) or (
                 not self.open_senders and not self._may_come()
             )

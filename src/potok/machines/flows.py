@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from potok.machines.mailbox import Lane
 from potok.machines.waiting import Waiter
 
 __all__ = ["PLACE", "Flows", "Granting", "Shipping"]
@@ -46,8 +47,10 @@ class Shipping:
     __slots__ = (
         "_look",
         "alone",
+        "behind",
         "epoch",
         "held",
+        "lane",
         "limit",
         "need",
         "over",
@@ -56,6 +59,7 @@ class Shipping:
         "shipped",
         "slot",
         "taken",
+        "untold",
         "window",
     )
 
@@ -65,6 +69,9 @@ class Shipping:
         self._look = look  # how many were taken, as far as can be seen from here
         self.held: deque[Any] = deque()  # shipped, and not known to be taken
         self.shipped = taken  # before this epoch, none but those taken
+        self.lane: Lane | None = None
+        self.behind = 0  # none goes by the lane before that space has heard of so many
+        self.untold = 0  # items in the lane that it is to be told of
         self.taken = taken
         self.need = 0
         self.limit = 0
@@ -91,6 +98,7 @@ class Granting:
         "back",
         "epoch",
         "granted",
+        "lane",
         "need",
         "recalling",
         "received",
@@ -99,6 +107,7 @@ class Granting:
         "told",
         "waiter",
         "want",
+        "window",
     )
 
     def __init__(self, epoch: int) -> None:
@@ -111,6 +120,8 @@ class Granting:
         self.back = 0  # ... and given back
         self.need = 0  # what its parked senders want, in all
         self.want = 0  # what it would like to have
+        self.window = 0  # it would always like to have so many places that are open
+        self.lane: Lane | None = None
         self.recalling = False
         self.waiter: Any = None  # in the queue of senders
 
@@ -118,6 +129,11 @@ class Granting:
     def open(self) -> int:
         """Places that it has, and that nothing has come for."""
         return self.granted - self.received - self.back
+
+    def wish(self) -> None:
+        """Of what it would like to have, nothing less than it said."""
+        if self.window:
+            self.want = max(self.want, self.received + self.back + self.window)
 
 
 def _show_nobody(slot: int, epoch: int, granted: int) -> bool:
@@ -167,10 +183,19 @@ class Flows:
         return shipping
 
     def pull(
-        self, space: int, look: Callable[[int], int], epoch: int, taken: int, need: int, limit: int, slot: int
+        self,
+        space: int,
+        look: Callable[[int], int],
+        epoch: int,
+        taken: int,
+        need: int,
+        limit: int,
+        slot: int,
+        lane: Lane | None = None,
     ) -> None:
         """Its inbox tells where it stands."""
         shipping = self._shipping(space, look, epoch, taken, slot)
+        shipping.lane = lane
         shipping.pressed = False  # it has forgotten it, as it told
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
@@ -202,6 +227,7 @@ class Flows:
             return  # it has left meanwhile
         self.held_back -= shipping.recalling
         shipping.recalling = shipping.alone = shipping.pressed = False
+        shipping.behind = 0
         shipping.need, shipping.limit, shipping.window = need, limit, limit - taken
         self._back(shipping, taken)
         self.settle()
@@ -267,16 +293,72 @@ class Flows:
         items = [buffer.popleft() for _ in range(count)]
         shipping.held += [keep(item) for item in items]
         shipping.shipped += count
-        shipping.alone = alone
-        self.say(space, "items", shipping.epoch, items, alone)
+        rest = self._by_lane(shipping, items)
+        if rest or alone is not shipping.alone:
+            self._say_items(space, shipping, rest, alone)
+        else:
+            self.tell(space, shipping)
         if self.machine.senders.entries:
             self._press(space, shipping)
+
+    def _say_items(self, space: int, shipping: Shipping, items: list[Any], alone: bool) -> None:
+        shipping.alone = alone
+        shipping.untold = 0
+        self.say(space, "items", shipping.epoch, items, alone)
+
+    def tell(self, space: int, shipping: Shipping) -> None:
+        """See that it knows of what is in its lane."""
+        if shipping.untold:
+            self._say_items(space, shipping, [], shipping.alone)
+
+    def _by_lane(self, shipping: Shipping, items: list[Any]) -> list[Any]:
+        """Put the items into the lane; those that have to go by a message."""
+        lane = shipping.lane
+        if lane is None:
+            return items
+        if shipping.behind and lane.heard(shipping.epoch) >= shipping.behind:
+            shipping.behind = 0
+        gone = 0
+        if not shipping.behind:
+            while gone < len(items) and lane.put(shipping.epoch, items[gone]):
+                gone += 1
+        if gone and not lane.is_watched(shipping.epoch):
+            shipping.untold += gone
+        if gone < len(items):
+            shipping.behind = shipping.shipped
+        return items[gone:]
+
+    def forward(self, item: Any) -> bool | None:
+        """Ship an item that has its place, past an empty buffer, by the lane to who alone receives.
+
+        None: it is to be told of, by `tell`. False: it goes another way.
+        """
+        if len(self.shippings) != 1 or self.held_back or self.machine.buffer:
+            return False
+        (shipping,) = self.shippings.values()
+        lane, epoch = shipping.lane, shipping.epoch
+        if lane is None or not shipping.alone or shipping.recalling:
+            return False
+        if shipping.shipped >= shipping.limit:
+            self.look()
+        if shipping.shipped >= shipping.limit or (shipping.behind and lane.heard(epoch) < shipping.behind):
+            return False
+        shipping.behind = 0
+        if not lane.put(epoch, item):
+            return False
+        shipping.held.append(item)
+        shipping.shipped += 1
+        if lane.is_watched(epoch):
+            return True
+        shipping.untold += 1
+        return None
 
     # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────
 
     def settle(self) -> None:
         """After any change: call back, ship, press, and tell of the end, as it is due."""
         machine = self.machine
+        self.look_no_more()
         if self.shippings:
             self._balance()
         if machine.receivers.entries and machine.buffer and not self.held_back:
@@ -390,10 +472,50 @@ class Flows:
             granting = self.grantings[space] = Granting(epoch)
         return granting
 
-    def want(self, space: int, show: Show, epoch: int, need: int, want: int, slot: int) -> None:
-        """Its outbox wants room for so many in all."""
+    # ── lanes from there ────────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self) -> bool:
+        """Whether items may come by a lane, which a task here looks at from now on, and nobody else waits for them."""
+        if self.shippings or self.machine.receivers.entries:
+            return False
+        lanes = [(g.lane, g.epoch) for g in self.grantings.values() if g.lane is not None]
+        for lane, epoch in lanes:
+            lane.watch(epoch)
+        return bool(lanes)
+
+    def draw(self) -> None:
+        """Take what has come by the lanes."""
+        for granting in list(self.grantings.values()):
+            self._draw(granting)
+
+    def look_no_more(self) -> None:
+        """Whoever waits now is to be told of what comes by the lanes; what has come is taken."""
+        for granting in list(self.grantings.values()):
+            if granting.lane is not None:
+                granting.lane.leave()
+                self._draw(granting)
+
+    def _draw(self, granting: Granting) -> None:
+        if granting.lane is not None:
+            items = granting.lane.take(granting.epoch)
+            if items:
+                self._received(granting, items)
+
+    def _received(self, granting: Granting, items: list[Any]) -> None:
+        granting.received += len(items)
+        if granting.window:
+            granting.wish()
+            self._set_mark()
+        self.machine.deliver(items)
+        self.top_up()
+
+    # ── room for them ───────────────────────────────────────────────────────────────────────────────────────
+
+    def want(self, space: int, show: Show, epoch: int, need: int, window: int, slot: int) -> None:
+        """Its outbox wants room for so many in all, and always a window of so many places that are open."""
         granting = self._granting(space, epoch)
-        granting.need, granting.want = need, want
+        granting.need, granting.want, granting.window = need, need, window
+        granting.wish()
         granting.show, granting.slot = show, slot
         if granting.granted < need or not self.machine.open_receivers:
             self._grant(space, granting)
@@ -463,10 +585,15 @@ class Flows:
         if self.machine.senders.entries:
             self.crowd()  # who wanted it may have given up meanwhile
 
-    def push(self, space: int, epoch: int, items: list[Any]) -> None:
-        """Items came, for which there is room."""
-        self._granting(space, epoch).received += len(items)
-        self.machine.deliver(items)
+    def push(self, space: int, epoch: int, items: list[Any], lane: Lane | None = None) -> None:
+        """Items came, for which there is room: by the lane, and then these."""
+        granting = self._granting(space, epoch)
+        granting.lane = lane
+        self._draw(granting)
+        if items:
+            self._received(granting, items)
+            if lane is not None:
+                lane.tell_heard(epoch, granting.received)
 
     def late(self, space: int, epoch: int, first: int, items: list[Any]) -> None:
         """That space is no more, and had noted down these, from number `first` on. Some may have come before."""
@@ -479,6 +606,7 @@ class Flows:
         granting = self._granting(space, epoch)
         granting.recalling = False
         granting.need = granting.want = granting.granted
+        granting.window = 0
         self._set_mark()
         new, granting.back = back - granting.back, back
         self.machine.give_places(new)
@@ -486,8 +614,10 @@ class Flows:
 
     def done(self, space: int) -> None:
         """Nobody sends there any more."""
-        granting = self.grantings.pop(space, None)
+        granting = self.grantings.get(space)
         if granting is not None:
+            self._draw(granting)
+            del self.grantings[space]
             self._set_mark()
             if granting.waiter is not None:
                 self.machine.senders.withdraw(granting.waiter)
@@ -502,10 +632,12 @@ class Flows:
 
     def nobody_receives(self) -> None:
         """The last receiver was closed."""
+        self.look_no_more()
         for space in self.grantings:
             self.shut(space)
 
     def cancelled(self) -> None:
+        self.look_no_more()
         for space in self.shippings:
             self.say(space, "cancel", self.machine.closed(sends=False))
         for space in self.grantings:

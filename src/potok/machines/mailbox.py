@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from potok.errors import ClosedError
 from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
 
-__all__ = ["WINDOW", "Box", "Inbox", "Outbox", "granted_by", "shown"]
+__all__ = ["WINDOW", "Box", "Inbox", "Lane", "Outbox", "granted_by", "shown"]
 
 WINDOW = 128  # items at most that may come, or go, unasked
 
@@ -48,10 +48,38 @@ def granted_by(number: int, epoch: int) -> tuple[int, int]:
     return epoch, number & COUNTED if number >> COUNT_BITS == epoch & EPOCHS else 0
 
 
+class Lane(Protocol):
+    """Memory that both sides see, in which items go one way without a message: see `potok.remote.lanes`.
+
+    What came by it came before every message of its writer, which are heard after it was taken.
+    """
+
+    def put(self, epoch: int, item: Any) -> bool:
+        """Put an item there; False: it has to go by a message."""
+
+    def is_watched(self, epoch: int) -> bool:
+        """Whether the reader looks by itself, and need not be told."""
+
+    def heard(self, epoch: int) -> int:
+        """How many items the reader has had, as of the last that came by a message."""
+
+    def take(self, epoch: int) -> list[Any]:
+        """All that is there of this epoch. What is of an older one is dropped; what is of a newer one stays."""
+
+    def watch(self, epoch: int) -> None:
+        """The reader looks by itself from now on."""
+
+    def leave(self) -> None:
+        """It does so no more; what is there by now, it can see."""
+
+    def tell_heard(self, epoch: int, count: int) -> None:
+        """Items have come by a message; so many in all."""
+
+
 class Box(Machine):
     """What both directions share: who waits, what is here, what is to be said, and how it ended."""
 
-    __slots__ = ("buffer", "channel", "ended", "said", "stir", "waiters", "window")
+    __slots__ = ("buffer", "channel", "ended", "lane", "lane_number", "said", "stir", "waiters", "window")
 
     tells = True
     first = 2  # how wide the window is at first
@@ -64,6 +92,8 @@ class Box(Machine):
         self.stir = stir  # told when there is something to be said
         self.window = 0
         self.ended: Error | None = None
+        self.lane: Lane | None = None
+        self.lane_number = -1  # as the home knows it
 
     def say(self, op: str, *args: Any) -> None:
         self.said.append((op, args))
@@ -145,6 +175,8 @@ class Inbox(Box):
     def receive(self, party: Party | None, end: Any) -> Any:
         """Take the oldest item that is here, or park. Raises ClosedError when none will come any more."""
         self.check(end)
+        if not self.buffer:
+            self.draw()
         if self.buffer:
             return self.take()
         if self.ended is not None:
@@ -168,8 +200,25 @@ class Inbox(Box):
             self.pull()
 
     def ask(self) -> None:
+        if self.lane is not None:
+            self.lane.leave()
+            self.draw()
         if not self.buffer and not (self.alone and self.limit - self.arrived >= len(self.waiters)):
             self.pull()
+
+    def watch(self) -> bool:
+        """Whether items may come by the lane, which a task looks at from now on, and nobody else waits for them."""
+        if self.lane is None or self.waiters.entries or not self.alone or self.ended is not None:
+            return False
+        self.lane.watch(self.epoch)
+        return True
+
+    def draw(self) -> None:
+        """Take what has come by the lane."""
+        if self.lane is not None:
+            items = self.lane.take(self.epoch)
+            if items:
+                self._arrived(items)
 
     def pull(self, more: int = 0) -> None:
         """Tell the home where we stand. `more` are wanted for nobody who is parked."""
@@ -178,7 +227,7 @@ class Inbox(Box):
         self.limit = max(self.need, self.taken + self.window)
         self.pressed = False
         self.known = True
-        self.say("pull", self.epoch, self.taken, self.need, self.limit, self.slot)
+        self.say("pull", self.epoch, self.taken, self.need, self.limit, self.slot, self.lane_number)
 
     def withdraw(self, entry: Waiter) -> bool:
         gone = self.waiters.withdraw(entry)
@@ -187,6 +236,8 @@ class Inbox(Box):
         return gone
 
     def ready(self, arm: Arm) -> bool:
+        if not self.buffer:
+            self.draw()
         return arm.end.closed or bool(self.buffer) or self.ended is not None
 
     def attempt(self, arm: Arm) -> bool:
@@ -204,6 +255,11 @@ class Inbox(Box):
         if epoch != self.epoch:
             return  # it was left meanwhile: the home has kept them
         self.alone = alone
+        self._arrived(items)
+        if self.lane is not None and items:
+            self.lane.tell_heard(self.epoch, self.arrived)
+
+    def _arrived(self, items: list[Any]) -> None:
         self.arrived += len(items)
         if not self.waiters.entries:
             self.buffer += items
@@ -216,7 +272,7 @@ class Inbox(Box):
                     waiter.value = item
                     self._took()
                     waiter.wake()
-        if self.buffer and self.need > self.taken and not alone:
+        if self.buffer and self.need > self.taken and not self.alone:
             self.pull()  # who wanted them has gone
 
     def press(self) -> None:
@@ -230,10 +286,15 @@ class Inbox(Box):
         """Give back what no task took."""
         if epoch != self.epoch:
             return  # it was left meanwhile, which has given it back
+        if self.lane is not None:
+            self.lane.leave()
+            self.draw()
         self.buffer.clear()
         self.arrived = self.told = self.taken
         self.alone = self.pressed = False
         self.need = self.limit = self.taken + len(self.waiters)
+        if self.lane is not None:
+            self.lane.tell_heard(self.epoch, self.arrived)
         self.say("returned", self.epoch, self.taken, self.need, self.limit)
 
     def cancel(self, error: Error) -> None:
@@ -250,7 +311,7 @@ class Inbox(Box):
 
     def give_back(self) -> None:
         """Unasked: also what is still on its way, which an answer to `recall` would not tell of."""
-        if self.buffer or self.limit > self.taken:
+        if self.buffer or self.alone or self.limit > self.taken:
             self.leave()
             if len(self.waiters):
                 self.pull()
@@ -263,6 +324,7 @@ class Outbox(Box):
 
     __slots__ = (
         "back",
+        "behind",
         "calls",
         "epoch",
         "granted",
@@ -271,8 +333,8 @@ class Outbox(Box):
         "places",
         "sent",
         "slot",
+        "untold",
         "wanted",
-        "wishes",
     )
 
     def __init__(self, channel: Any, stir: Callable[[], object], grants: Any = NO_GRANTS, slot: int = 0) -> None:
@@ -285,8 +347,9 @@ class Outbox(Box):
     def _begin(self) -> None:
         self.epoch = next(_epochs)  # another one each time that it was left
         self.known = False  # the home has heard of us
-        self.sent = 0
-        self.wishes = False  # for more room, to be told with the next items
+        self.sent = 0  # items, by the lane and by messages
+        self.behind = 1  # none goes by the lane before the home has heard of so many, and so of the lane
+        self.untold = 0  # items in the lane that the home is to be told of
         self.places = 0  # for so many more items there is room at home
         self.granted = 0  # ... was, in all
         self.back = 0  # ... was, and was given back
@@ -299,31 +362,55 @@ class Outbox(Box):
         self.check(end)
         if self.ended is not None:
             raise self.ended()
-        if self.channel.size is None:
-            self.buffer.append(item)
-            return None
-        if not self.places:
-            self.look()
-        if self.places:
-            self.places -= 1
-            self.buffer.append(item)
-            return None
+        if self.channel.size is not None:
+            if not self.places:
+                self.look()
+            if self.places:
+                self.places -= 1
+            else:
+                return self._park(party, end, item)
+        self._put(item)
+        return None
+
+    def _park(self, party: Party | None, end: Any, item: Any) -> Any:
         waiter = park(party, self, "send", item, end)
         if waiter is not None:
             self.waiters.entries.append(waiter)
             self.ask()
         return PARKED
 
+    def _put(self, item: Any) -> None:
+        """One that has its place."""
+        if not self.carry(item):
+            self.buffer.append(item)
+
+    def carry(self, item: Any) -> bool:
+        """Put it into the lane; False: it has to go by a message."""
+        lane = self.lane
+        if lane is None or self.buffer:
+            return False
+        if self.behind:
+            if lane.heard(self.epoch) < self.behind:
+                return False
+            self.behind = 0
+        if not lane.put(self.epoch, item):
+            return False
+        self.sent += 1
+        if not lane.is_watched(self.epoch):
+            self.untold += 1
+        return True
+
     def flush(self) -> None:
-        """Have the items go."""
-        if self.buffer:
+        """Have the items go, and the home know of what is in the lane."""
+        if self.buffer or self.untold:
             items = list(self.buffer)
             self.buffer.clear()
             self.sent += len(items)
+            if items and self.lane is not None:
+                self.behind = self.sent
+            self.untold = 0
             self.known = True
-            self.say("push", self.epoch, items)
-            if self.wishes:
-                self.more()
+            self.say("push", self.epoch, items, self.lane_number)
 
     def ask(self) -> None:
         wish = self.granted + len(self.waiters)
@@ -331,14 +418,13 @@ class Outbox(Box):
             self.wanted = wish
             self.flush()
             self.known = True
-            self.say("want", self.epoch, wish, wish + self.window, self.slot)
+            self.say("want", self.epoch, wish, self.window, self.slot)
 
     def more(self) -> None:
-        """Have room come before it is needed."""
-        self.wishes = False
+        """Have room come before it is needed: always so many places."""
         if self.window:
             self.known = True
-            self.say("want", self.epoch, self.wanted, self.granted + self.window, self.slot)
+            self.say("want", self.epoch, self.wanted, self.window, self.slot)
 
     def ready(self, arm: Arm) -> bool:
         if arm.end.closed or self.ended is not None or self.channel.size is None:
@@ -369,7 +455,7 @@ class Outbox(Box):
         served = []
         while self.places and (waiter := self.waiters.pop()) is not None:
             self.places -= 1
-            self.buffer.append(waiter.item)
+            self._put(waiter.item)
             served.append(waiter)
         self.flush()  # first: what they say next comes after it
         self._leave_to_calls(self.calls)

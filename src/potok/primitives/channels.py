@@ -289,6 +289,8 @@ class Receiver(_End, Generic[T]):
                     got = _take(machine, task, end)
                 elif machine.away:
                     got = machine.take_here(task, end)
+                elif machine.flows is not None and not machine.buffer:
+                    machine.flows.look_out(task)
                 if got is RETRY:
                     got = machine.guard.run(task.carrier, machine.receive, task, end)
                 if got is PARKED:

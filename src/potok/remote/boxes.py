@@ -13,6 +13,7 @@ import pickle
 import time
 from functools import partial
 from typing import Any, Final
+from weakref import ref
 
 from potok.errors import ClosedError, PotokError
 from potok.kernel.current import carrier
@@ -28,6 +29,7 @@ from potok.remote.bundles import Burst, bundled, leave_to, unbundled
 from potok.remote.calling import Asked, ask, park_for
 from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
 from potok.remote.home import home
+from potok.remote.lanes import Lane
 from potok.remote.link import Link
 from potok.remote.spinning import Spinner, spins
 
@@ -49,8 +51,25 @@ def _speak(box: Any, link: Link) -> None:
         box.guard.post(carrier(), box.noted)
 
 
-def _note(ref: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return "flow", ref[0], *ref, home.space, op, (args[0], bundled(args[1])) if op == "push" else args
+def _note(where: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    if op == "push":
+        epoch, items, lane = args
+        args = epoch, bundled(items), lane
+    return "flow", where[0], *where, home.space, op, args
+
+
+def _take_lane(box: Box, way: tuple[Lane, ...]) -> None:
+    """A lane for this box, if there is one left."""
+    box.lane_number = home.page.allocate_lane(way)
+    if box.lane_number >= 0:
+        lane = box.lane = way[box.lane_number]
+        lane.drawn = partial(_draw, ref(box)) if isinstance(box, Inbox) else None
+
+
+def _draw(known: ref[Any]) -> None:
+    box = known()
+    if box is not None:
+        box.guard.run(carrier(), box.draw)
 
 
 def _pace(box: Any, may_widen: bool) -> None:
@@ -66,7 +85,7 @@ def _pace(box: Any, may_widen: bool) -> None:
 class FlowingInbox(Inbox):
     """An inbox of this space."""
 
-    __slots__ = ("paced",)
+    __slots__ = ("paced", "spinner")
 
     lost = ()
 
@@ -75,6 +94,15 @@ class FlowingInbox(Inbox):
         super().__init__(channel, partial(_stir, self), home.page.numbers, slot)
         self.guard = Guard(carrier())
         self.paced = 0.0
+        self.spinner = Spinner()
+        _take_lane(self, home.page.lanes_there if slot else ())
+
+    def look_out(self, task: Task[Any]) -> None:
+        """Nothing is here: see whether something comes by the lane within a moment, before the task parks."""
+        lane: Any = self.lane
+        if lane is not None and spins(task) and self.guard.run(task.carrier, self.watch):
+            board.let_flow()
+            self.spinner.spin(lane.has_come)
 
     def ready(self, arm: Any) -> bool:
         if super().ready(arm):
@@ -104,14 +132,13 @@ class FlowingOutbox(Outbox):
         self.burst = Burst(self, self.flush)
         self.spinner = Spinner()
         self.paced = 0.0
+        _take_lane(self, home.page.lanes_home if channel.ref[0] == 0 else ())
 
     def more_soon(self) -> None:
         """There is no room: how much shall there be for the next, without asking?"""
         _pace(self, may_widen=True)
-        self.wishes = True
         self.flush()
-        if self.wishes:
-            self.more()
+        self.more()
 
     def room_comes(self, party: Any) -> bool:
         """Whether room comes within a moment: sooner than this task could park, and be woken."""
@@ -130,8 +157,10 @@ class FlowingOutbox(Outbox):
                 if self.places <= 0:
                     return False
             self.places -= 1
-            if 2 * self.places == self.window:
-                self.wishes = True
+        if self.carry(item):
+            if not self.untold:
+                return True
+            return self.burst.go() if self.burst.is_over(self.untold) else self.burst.gather()
         self.buffer.append(item)
         if self.burst.is_over(len(self.buffer)) or not self.note(item):
             return self.burst.go()
@@ -142,6 +171,8 @@ class FlowingOutbox(Outbox):
         if home.space == 0:
             return True  # nobody survives this process
         page = home.page
+        if self.lane is not None:
+            return False
         if page.notes_of is not self:
             if page.notes_of is not None or not page.tells or len(self.buffer) > 1:
                 return False
@@ -184,8 +215,10 @@ class FlowingChannel(RemoteChannel):
     def __del__(self) -> None:
         if self.inbox is not None:
             home.page.free(self.inbox.slot)
+            home.page.free_lane(home.page.lanes_there, self.inbox.lane_number)
         if self.outbox is not None:
             home.page.free_grant(self.outbox.slot)
+            home.page.free_lane(home.page.lanes_home, self.outbox.lane_number)
 
     @property
     def flows(self) -> FlowingChannel:
@@ -225,8 +258,10 @@ class FlowingChannel(RemoteChannel):
     def take_here(self, task: Task[Any], end: End) -> Any:
         """An item without the long way; RETRY: there is none."""
         box = self.inbox
-        if box is None or not box.buffer or end.closed:
+        if box is None or end.closed:
             return RETRY
+        if not box.buffer:
+            box.look_out(task)
         return box.guard.run(task.carrier, _taken, box)
 
     def send(self, party: Any, end: Any, item: Any) -> Any:
@@ -313,6 +348,8 @@ def give_back() -> None:
 
 
 def _taken(box: FlowingInbox) -> Any:
+    if not box.buffer:
+        box.draw()
     return box.take() if box.buffer else RETRY
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from potok.errors import ClosedError, PotokError
 from potok.kernel.current import carrier
@@ -29,6 +29,7 @@ from potok.remote.boxes import FlowingChannel, hear_home
 from potok.remote.bundles import Burst, bundled, fix, is_raw, kept, leave_to, unbundled
 from potok.remote.channels import channels_here
 from potok.remote.home import home
+from potok.remote.lanes import Lane
 from potok.remote.link import Link
 from potok.remote.parties import Party
 from potok.remote.spinning import Spinner, spins
@@ -39,13 +40,14 @@ __all__ = ["HomeFlows", "let_flow", "serve_fetch"]
 class HomeFlows(Flows):
     """The flows of a channel of ours."""
 
-    __slots__ = ("burst", "number", "spinner", "unfixed")
+    __slots__ = ("burst", "looker", "number", "spinner", "unfixed")
 
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, kept)
         self.number = number
-        self.burst = Burst(machine, self.feed)
-        self.spinner = Spinner()
+        self.burst = Burst(machine, self._go)
+        self.spinner = Spinner()  # for senders
+        self.looker = Spinner()  # for receivers
         self.unfixed = True  # there may be items that were sent before any end was elsewhere
         _flowing.add(machine)
 
@@ -113,10 +115,34 @@ class HomeFlows(Flows):
             or not (machine.take_place() or self._finds_place())
         ):
             return False
+        forwarded = self.forward(item)
+        if forwarded:
+            return True
+        if forwarded is None:
+            untold = sum(shipping.untold for shipping in self.shippings.values())
+            return self.burst.go() if self.burst.is_over(untold) else self.burst.gather()
         machine.buffer.append(item)
         if self.held_back or not self.shippings:
             return True
         return self.burst.go() if self.burst.is_over(len(machine.buffer)) else self.burst.gather()
+
+    def _go(self) -> None:
+        self.feed()
+        for space, shipping in self.shippings.items():
+            self.tell(space, shipping)
+
+    def look_out(self, task: Task[Any]) -> None:
+        """Nothing is here: see whether something comes by a lane within a moment, before the task parks."""
+        if self.grantings and spins(task) and self.machine.guard.run(task.carrier, self.watch):
+            board.let_flow()
+            self.looker.spin(self._has_come)
+
+    def _has_come(self) -> bool:
+        for granting in list(self.grantings.values()):
+            lane: Any = granting.lane
+            if lane is not None and lane.has_come():
+                return True
+        return False
 
     def _finds_place(self) -> bool:
         """What was taken elsewhere has left its place."""
@@ -148,24 +174,49 @@ def let_flow(machine: ChannelMachine, number: int) -> bool:
 
 
 def _tell_holders(end: End, why: ClosedError) -> None:
-    ref = home.ref_of(end)
-    if ref is not None:
-        home.closed_elsewhere(None, ref, pack_error(why))
+    known = home.ref_of(end)
+    if known is not None:
+        home.closed_elsewhere(None, known, pack_error(why))
 
 
 def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -> None:
     """Another space's boxes have said something."""
     flows, me = machine.flows, carrier()
     if op == "push":
-        operate(me, machine, flows.push, space, args[0], unbundled(*args[1]))
+        epoch, items, number = args
+        operate(me, machine, flows.push, space, epoch, unbundled(*items), _lane_from(space, number, machine))
     elif op == "pull":
-        operate(me, machine, flows.pull, space, _look_at(space), *args)
+        *told, number = args
+        operate(me, machine, flows.pull, space, _look_at(space), *told, _lane_to(space, number))
     elif op == "want":
         operate(me, machine, flows.want, space, _show_to(space), *args)
     elif op in ("returned", "left", "unused", "done", "late"):
         operate(me, machine, getattr(flows, op), space, *args)
     else:
         raise PotokError(f"a channel's flows know no {op!r}")
+
+
+def _lane_from(space: int, number: int, machine: ChannelMachine) -> Lane | None:
+    """The lane of that space's outbox; what comes by it goes into the channel before any message is handled."""
+    link = home.links.get(space)
+    if number < 0 or home.space or link is None or not link.page.lanes_home:
+        return None
+    lane = link.page.lanes_home[number]
+    lane.drawn = partial(_draw, ref(machine))
+    return lane
+
+
+def _draw(known: ref[ChannelMachine]) -> None:
+    machine = known()
+    if machine is not None:
+        operate(carrier(), machine, machine.flows.draw)
+
+
+def _lane_to(space: int, number: int) -> Lane | None:
+    link = home.links.get(space)
+    if number < 0 or home.space or link is None or not link.page.lanes_there:
+        return None
+    return link.page.lanes_there[number]
 
 
 def _look_at(space: int) -> Any:
@@ -216,8 +267,11 @@ def hear(link: Link, to: int, where: int, number: int, space: int, op: str, args
 
 def settle(link: Link, error: BaseException) -> None:
     """The space at the other side is no more: what it had sent arrives, what it had not taken goes back."""
+    for lane in link.page.lanes_home:
+        lane.draw()
     _deliver_notes(link)
     numbers = link.page.used()
+    link.lanes = ()
     link.page.close()
     _depart(link.space, numbers, error)
     if not home.space:

@@ -48,6 +48,7 @@ from potok.links.wire import WireError
 from potok.machines.mailbox import shown
 from potok.remote.board import board, is_exposed
 from potok.remote.buffers import store
+from potok.remote.lanes import Lane
 from potok.remote.page import Page
 
 __all__ = ["Asker", "Link", "Server"]
@@ -95,6 +96,7 @@ class Link:
         sock.setblocking(False)
         self.space = space
         self.page = Page()  # where it counts what its tasks take
+        self.lanes: tuple[Lane, ...] = ()  # by which items come from there
         self.held: dict[Ref, int] = {}  # references that the other side has
         self._counting = threading.Lock()
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
@@ -402,6 +404,8 @@ class Link:
         while self._heard:
             event = self._heard.popleft()
             try:
+                for lane in self.lanes:
+                    lane.draw()
                 self._handle(event)
             except Exception:
                 _log("a message could not be handled: %r", event)

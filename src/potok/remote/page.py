@@ -1,13 +1,14 @@
 """Memory that a worker and the program both have: what the worker's tasks have taken, and sent, even once it is dead.
 
-    | items that each inbox has taken, by slot | what one outbox has gathered | room for each outbox | items, pickled |
+    | items that each inbox has taken, by slot | room for each outbox | lanes | what one outbox has gathered |
 
 A task that takes an item counts it here, with one store. So the home of a channel can see what was taken without being
 told, and a worker that is killed leaves no doubt: what is counted was taken by one of its tasks, the rest goes back.
 What a task has sent, and what waits for a moment to go with more (see `remote.bundles`), is noted down here meanwhile:
 a worker that is killed in that moment has sent it all the same.
 
-Each outbox sees here what room the program has granted it (see `mailbox.shown`), and need not be told.
+Items themselves go by the lanes, see `lanes`. Each outbox sees here what room the program has granted it (see
+`mailbox.shown`), and need not be told.
 
 The memory has no name; it is gone with its last holder. Where there is none (no `memfd_create`), each item taken is
 told by a message of its own, nothing comes unasked, and what is sent goes at once.
@@ -19,14 +20,18 @@ import mmap
 import os
 import pickle
 import socket
+from collections.abc import Iterator
 from typing import Any, Final
+
+from potok.remote.lanes import LANE_SIZE, LANE_WORDS, LANES, Lane
 
 __all__ = ["Page", "receive_page", "send_page"]
 
 NUMBERS: Final = 4096  # slots; the last ones are the notebook's
 HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they are, from which on, how many
 GRANTS: Final = 1024  # slots
-NOTES: Final = (NUMBERS + GRANTS) * 8  # where they begin
+WORDS: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS
+NOTES: Final = WORDS * 8 + 2 * LANES * LANE_SIZE  # where they begin
 SIZE: Final = NOTES + (1 << 15)  # bytes
 NONE: Final = b"-"
 ONE: Final = b"+"
@@ -40,11 +45,16 @@ class Page:
         memory = self._memory
         self.inode = os.fstat(fd).st_ino if fd >= 0 else 0
         self.notes_of: Any = None  # the outbox that has notes here
-        words: Any = [0] if memory is None else memoryview(memory)[:NOTES].cast("Q")
+        words: Any = [0] if memory is None else memoryview(memory)[: WORDS * 8].cast("Q")
         self.numbers: Any = words[:NUMBERS]
-        self.grants: Any = words[NUMBERS:] or [0]
+        self.grants: Any = words[NUMBERS : NUMBERS + GRANTS] or [0]
+        lanes = () if memory is None else tuple(_lanes(words, memory))
+        self.lanes_home: tuple[Lane, ...] = lanes[:LANES]
+        """From the worker to the program; the others the other way."""
+        self.lanes_there: tuple[Lane, ...] = lanes[LANES:]
         self._free = [] if memory is None else list(range(HOME - 1, 0, -1))
         self._free_grants = [] if memory is None else list(range(GRANTS - 1, 0, -1))
+        self._free_lanes = {way: list(range(len(way))) for way in (self.lanes_home, self.lanes_there) if way}
 
     @property
     def tells(self) -> bool:
@@ -67,6 +77,15 @@ class Page:
     def free_grant(self, slot: int) -> None:
         if slot and self.tells:
             self._free_grants.append(slot)
+
+    def allocate_lane(self, way: tuple[Lane, ...]) -> int:
+        """One of those lanes for a box; -1 if all are taken."""
+        free = self._free_lanes.get(way)
+        return free.pop() if free else -1
+
+    def free_lane(self, way: tuple[Lane, ...], number: int) -> None:
+        if number >= 0 and self.tells:
+            self._free_lanes[way].append(number)
 
     # ── the notebook: for one outbox at a time, whose guard is held ──────────────────────────────────────────
 
@@ -119,6 +138,15 @@ class Page:
     def close(self) -> None:
         """Leave it; somebody may be looking at it just now."""
         self._memory, self.numbers, self.grants = None, [0], [0]
+        self.lanes_home = self.lanes_there = ()
+        self._free_lanes.clear()
+
+
+def _lanes(words: Any, memory: Any) -> Iterator[Lane]:
+    bytes_of = memoryview(memory)
+    for number in range(2 * LANES):
+        first, begin = NUMBERS + GRANTS + number * LANE_WORDS, WORDS * 8 + number * LANE_SIZE
+        yield Lane(words[first : first + LANE_WORDS], bytes_of[begin : begin + LANE_SIZE])
 
 
 def _inode(fd: int) -> int:

@@ -1,0 +1,78 @@
+"""A lane: bytes in a ring, against a queue."""
+
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from potok.links.packing import Packed, pack
+from potok.remote.lanes import LANE_WORDS, Lane
+
+PLAIN = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=40), st.binary(max_size=40), st.none())
+
+
+def both_ends(size: int) -> tuple[Lane, Lane]:
+    words, memory = memoryview(bytearray(8 * LANE_WORDS)).cast("Q"), memoryview(bytearray(size))
+    return Lane(words, memory), Lane(words, memory)
+
+
+def known(item: object) -> object:
+    return item.open() if isinstance(item, Packed) else item
+
+
+@given(
+    size=st.integers(64, 200),
+    steps=st.lists(st.one_of(PLAIN, st.lists(st.integers(0, 99), max_size=5), st.just(all)), max_size=200),
+)
+def test_what_was_put_is_taken_once_and_in_order(size: int, steps: list[object]) -> None:
+    writer, reader = both_ends(size)
+    there: deque[object] = deque()
+    for step in steps:
+        if step is all:
+            assert [known(item) for item in reader.take(1)] == list(there)
+            there.clear()
+        elif writer.put(1, pack(step) if type(step) is list else step):
+            there.append(step)
+        else:
+            assert there or len(repr(step)) > size / 4, "an empty lane takes what is short"
+        assert reader.has_come() == bool(there)
+    assert [known(item) for item in reader.take(1)] == list(there)
+
+
+def test_what_is_of_a_newer_epoch_stays_and_what_is_of_an_older_one_is_dropped() -> None:
+    writer, reader = both_ends(256)
+    for epoch, item in ((1, "a"), (1, "b"), (2, "c"), (2, "d")):
+        assert writer.put(epoch, item)
+    assert reader.take(1) == ["a", "b"]
+    assert reader.take(1) == []
+    assert reader.has_come()
+    assert reader.take(3) == []
+    assert not reader.has_come()
+    assert writer.put(3, "e")
+    assert reader.take(3) == ["e"]
+
+
+def test_what_is_more_than_its_bytes_goes_another_way() -> None:
+    writer, reader = both_ends(256)
+    assert not writer.put(1, object())
+    assert not writer.put(1, pack(b"1" * (1 << 17)))
+    assert not writer.put(1, "1" * 300)
+    assert not reader.has_come()
+
+
+def test_writer_sees_whether_this_very_epoch_is_watched() -> None:
+    writer, reader = both_ends(256)
+    assert not writer.is_watched(1)
+    reader.watch(1)
+    assert writer.is_watched(1)
+    assert not writer.is_watched(2)
+    reader.leave()
+    assert not writer.is_watched(1)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_writer_sees_how_many_have_come_of_this_epoch(count: int) -> None:
+    writer, reader = both_ends(256)
+    reader.tell_heard(7, count)
+    assert (writer.heard(7), writer.heard(8)) == (count, 0)
