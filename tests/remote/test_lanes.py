@@ -32,7 +32,7 @@ def test_what_was_put_is_taken_once_and_in_order(size: int, steps: list[object])
         if step is all:
             assert [known(item) for item in reader.take(1)] == list(there)
             there.clear()
-        elif writer.put(1, pack(step) if type(step) is list else step):
+        elif writer.put(1, pack(step) if type(step) is list else step) is not False:
             there.append(step)
         else:
             assert there or len(repr(step)) > size / 4, "an empty lane takes what is short"
@@ -43,32 +43,32 @@ def test_what_was_put_is_taken_once_and_in_order(size: int, steps: list[object])
 def test_what_is_of_a_newer_epoch_stays_and_what_is_of_an_older_one_is_dropped() -> None:
     writer, reader = both_ends(256)
     for epoch, item in ((1, "a"), (1, "b"), (2, "c"), (2, "d")):
-        assert writer.put(epoch, item)
+        assert writer.put(epoch, item) is None
     assert reader.take(1) == ["a", "b"]
     assert reader.take(1) == []
     assert reader.has_come()
     assert reader.take(3) == []
     assert not reader.has_come()
-    assert writer.put(3, "e")
+    assert writer.put(3, "e") is None
     assert reader.take(3) == ["e"]
 
 
 def test_what_is_more_than_its_bytes_goes_another_way() -> None:
     writer, reader = both_ends(256)
-    assert not writer.put(1, object())
-    assert not writer.put(1, pack(b"1" * (1 << 17)))
-    assert not writer.put(1, "1" * 300)
+    assert writer.put(1, object()) is False
+    assert writer.put(1, pack(b"1" * (1 << 17))) is False
+    assert writer.put(1, "1" * 300) is False
     assert not reader.has_come()
 
 
 def test_writer_sees_whether_this_very_epoch_is_watched() -> None:
     writer, reader = both_ends(256)
-    assert not writer.is_watched(1)
+    assert writer.put(1, "a") is None
     reader.watch(1)
-    assert writer.is_watched(1)
-    assert not writer.is_watched(2)
+    assert writer.put(1, "b") is True
+    assert writer.put(2, "c") is None
     reader.leave()
-    assert not writer.is_watched(1)
+    assert writer.put(1, "d") is None
 
 
 @pytest.mark.parametrize("count", [1, 10])

@@ -320,10 +320,12 @@ class Flows:
             shipping.behind = 0
         gone = 0
         if not shipping.behind:
-            while gone < len(items) and lane.put(shipping.epoch, items[gone]):
+            for item in items:
+                got = lane.put(shipping.epoch, item)
+                if got is False:
+                    break
+                shipping.untold += got is None
                 gone += 1
-        if gone and not lane.is_watched(shipping.epoch):
-            shipping.untold += gone
         if gone < len(items):
             shipping.behind = shipping.shipped
         return items[gone:]
@@ -336,22 +338,23 @@ class Flows:
         if len(self.shippings) != 1 or self.held_back or self.machine.buffer:
             return False
         (shipping,) = self.shippings.values()
-        lane, epoch = shipping.lane, shipping.epoch
-        if lane is None or not shipping.alone or shipping.recalling:
+        lane = shipping.lane
+        if lane is None or not shipping.alone:
             return False
         if shipping.shipped >= shipping.limit:
             self.look()
-        if shipping.shipped >= shipping.limit or (shipping.behind and lane.heard(epoch) < shipping.behind):
-            return False
-        shipping.behind = 0
-        if not lane.put(epoch, item):
-            return False
-        shipping.held.append(item)
-        shipping.shipped += 1
-        if lane.is_watched(epoch):
-            return True
-        shipping.untold += 1
-        return None
+            if shipping.shipped >= shipping.limit:
+                return False
+        if shipping.behind:
+            if lane.heard(shipping.epoch) < shipping.behind:
+                return False
+            shipping.behind = 0
+        got = lane.put(shipping.epoch, item)
+        if got is not False:
+            shipping.held.append(item)
+            shipping.shipped += 1
+            shipping.untold += got is None
+        return got
 
     # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────
 

@@ -54,11 +54,11 @@ class Lane(Protocol):
     What came by it came before every message of its writer, which are heard after it was taken.
     """
 
-    def put(self, epoch: int, item: Any) -> bool:
-        """Put an item there; False: it has to go by a message."""
+    def put(self, epoch: int, item: Any) -> bool | None:
+        """Put an item there; False: it has to go by a message.
 
-    def is_watched(self, epoch: int) -> bool:
-        """Whether the reader looks by itself, and need not be told."""
+        None: it is there, and the reader, who does not look by itself, is to be told.
+        """
 
     def heard(self, epoch: int) -> int:
         """How many items the reader has had, as of the last that came by a message."""
@@ -393,10 +393,11 @@ class Outbox(Box):
             if lane.heard(self.epoch) < self.behind:
                 return False
             self.behind = 0
-        if not lane.put(self.epoch, item):
+        got = lane.put(self.epoch, item)
+        if got is False:
             return False
         self.sent += 1
-        if not lane.is_watched(self.epoch):
+        if got is None:
             self.untold += 1
         return True
 

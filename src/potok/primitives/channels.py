@@ -171,7 +171,8 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.shared:
             item = fixed(item, machine)
-            if machine.flows is not None and machine.flows.offered(task, item, end):
+            flows = machine.flows
+            if flows is not None and flows.offered(task, item, end):
                 return
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return
@@ -209,7 +210,8 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.shared:
             item = fixed(item, machine)
-            if machine.flows is not None and machine.flows.offered(task, item, end):
+            flows = machine.flows
+            if flows is not None and flows.offered(task, item, end):
                 return
         if machine.loose and (machine.permits or machine.capacity is None) and _offered(machine, task, item):
             return

@@ -158,9 +158,10 @@ class FlowingOutbox(Outbox):
                     return False
             self.places -= 1
         if self.carry(item):
-            if not self.untold:
+            untold = self.untold
+            if not untold:
                 return True
-            return self.burst.go() if self.burst.is_over(self.untold) else self.burst.gather()
+            return self.burst.go() if self.burst.is_over(untold) else self.burst.gather()
         self.buffer.append(item)
         if self.burst.is_over(len(self.buffer)) or not self.note(item):
             return self.burst.go()
@@ -253,7 +254,10 @@ class FlowingChannel(RemoteChannel):
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """See `HomeFlows`."""
         box = self.outbox
-        return box is not None and box.burst.offered(task.carrier, box.offer, item, end)
+        if box is None:
+            return False
+        got = box.guard.run(task.carrier, box.offer, item, end)
+        return box.burst.see_to_it() if got is None else got
 
     def take_here(self, task: Task[Any], end: End) -> Any:
         """An item without the long way; RETRY: there is none."""
@@ -272,7 +276,7 @@ class FlowingChannel(RemoteChannel):
             return got
         if party is not None:
             box.guard.run(me, box.more_soon)
-            if not box.calls and box.room_comes(party) and box.burst.offered(me, box.offer, item, end):
+            if not box.calls and box.room_comes(party) and self.offered(party, item, end):
                 return None
             return park_for(
                 self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)

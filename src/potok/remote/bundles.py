@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, Final
 
 from potok.errors import PotokError, RemoteError
-from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.guard import run_outside
 from potok.links.packing import PLAIN, Carrying, Packed, pack
@@ -44,13 +43,10 @@ class Burst:
         self._last = 0.0  # when items went
         self._gathering = False  # somebody sees to it that what is gathered goes
 
-    def offered(self, me: Carrier, offer: Callable[..., bool | None], *args: Any) -> bool:
-        """What `offer` gives in the machine; None: the item is gathered, and is seen to."""
-        got = self._machine.guard.run(me, offer, *args)
-        if got is None:
-            board.gather(self._flow_on)
-            return True
-        return bool(got)
+    def see_to_it(self) -> bool:
+        """What is gathered flows soon."""
+        board.gather(self._flow_on)
+        return True
 
     def is_over(self, waiting: int) -> bool:
         """Whether so many items are to go at once."""

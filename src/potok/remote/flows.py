@@ -88,9 +88,11 @@ class HomeFlows(Flows):
 
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """Whether the item went into the buffer; if not, take the long way."""
-        return self.burst.offered(task.carrier, self._offer, item, end) or (
-            self._room_comes(task, end) and self.burst.offered(task.carrier, self._offer, item, end)
-        )
+        run = self.machine.guard.run
+        got = run(task.carrier, self._offer, item, end)
+        if got is False and self._room_comes(task, end):
+            got = run(task.carrier, self._offer, item, end)
+        return self.burst.see_to_it() if got is None else got
 
     def _room_comes(self, task: Task[Any], end: End) -> bool:
         """Whether a place comes free elsewhere within a moment: sooner than this task could park, and be woken."""

@@ -35,6 +35,8 @@ LANE_WORDS: Final = 4
 WRITTEN, READ, WATCHED, HEARD = range(LANE_WORDS)  # bytes in all, twice; the epoch that is watched; see `tell_heard`
 
 HEADER: Final = Struct("=II")  # the size, with `SIMPLE` where it is no pickle; the epoch
+HEAD_SIZE: Final = HEADER.size
+put_head, read_head = HEADER.pack_into, HEADER.unpack_from
 SIMPLE: Final = 1 << 31
 SKIP: Final = (1 << 32) - 1  # in place of a size: it goes on at the beginning
 EPOCHS: Final = (1 << 32) - 1
@@ -66,39 +68,38 @@ class Lane:
 
     # ── who writes ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, epoch: int, item: Any) -> bool:
-        """Put an item there: an immutable one, or a packed one that is nothing but its bytes. False: it can't be."""
+    def put(self, epoch: int, item: Any) -> bool | None:
+        """Put an item there: an immutable one, or a packed one that is nothing but its bytes. False: it can't be.
+
+        None: it is there, and the reader does not look by itself.
+        """
         if type(item) in PLAIN:
             data, kind = marshal.dumps(item), SIMPLE
         elif type(item) is Packed and not item.needs_care:
             data, kind = item.data, 0
         else:
             return False
-        at = self._at % self._size
-        end = at + HEADER.size + len(data)
-        if end > self._size:  # not in two pieces
-            if not self._has_room(self._size - at + HEADER.size + len(data)):
+        size, memory, words = self._size, self._memory, self._words
+        start = self._at
+        at = start % size
+        length = HEAD_SIZE + len(data)
+        if at + length > size:  # not in two pieces
+            start += size - at
+        end = start + length
+        if end > self._free_until:
+            self._free_until = words[READ] + size
+            if end > self._free_until:
                 return False
-            if self._size - at >= HEADER.size:
-                HEADER.pack_into(self._memory, at, SKIP, 0)
-            self._at += self._size - at
-            at, end = 0, HEADER.size + len(data)
-        elif not self._has_room(end - at):
-            return False
-        HEADER.pack_into(self._memory, at, len(data) | kind, epoch & EPOCHS)
-        self._memory[at + HEADER.size : end] = data
-        self._words[WRITTEN] = self._at = self._at + end - at  # last: before this it was not sent
-        return True
-
-    def _has_room(self, size: int) -> bool:
-        if self._at + size > self._free_until:
-            self._free_until = self._words[READ] + self._size
-        return self._at + size <= self._free_until
-
-    def is_watched(self, epoch: int) -> bool:
-        """Whether the reader looks by itself; asked after something was put there."""
-        _barrier()
-        return bool(self._words[WATCHED] == epoch)
+        if start != self._at:
+            if size - at >= HEAD_SIZE:
+                put_head(memory, at, SKIP, 0)
+            at = 0
+        put_head(memory, at, len(data) | kind, epoch & EPOCHS)
+        memory[at + HEAD_SIZE : at + length] = data
+        words[WRITTEN] = self._at = end  # last: before this it was not sent
+        with _lock:  # see `_barrier`
+            pass
+        return True if words[WATCHED] == epoch else None
 
     def heard(self, epoch: int) -> int:
         """How many items of this epoch the reader has had, as of the last that came by a message."""
@@ -119,21 +120,21 @@ class Lane:
         memory, at, size = self._memory, self._at, self._size
         while at != written:
             start = at % size
-            if size - start < HEADER.size:
+            if size - start < HEAD_SIZE:
                 at += size - start
                 continue
-            length, of = HEADER.unpack_from(memory, start)
+            length, of = read_head(memory, start)
             if length == SKIP:
                 at += size - start
                 continue
             simple, length = length & SIMPLE, length & ~SIMPLE
-            begin = start + HEADER.size
+            begin = start + HEAD_SIZE
             if of == epoch & EPOCHS:
                 data = memory[begin : begin + length]
                 items.append(marshal.loads(data) if simple else Packed(bytes(data)))  # noqa: S302 - of our own
             elif (of - epoch) & EPOCHS <= EPOCHS // 2:
                 break
-            at += HEADER.size + length
+            at += HEAD_SIZE + length
         self._words[READ] = self._at = at
         return items
 
