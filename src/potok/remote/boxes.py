@@ -121,7 +121,7 @@ class FlowingInbox(Inbox):
 class FlowingOutbox(Outbox):
     """An outbox of this space."""
 
-    __slots__ = ("burst", "paced", "spinner")
+    __slots__ = ("burst", "heard", "link", "paced", "spinner")
 
     lost = ()
 
@@ -132,7 +132,19 @@ class FlowingOutbox(Outbox):
         self.burst = Burst(self, self.flush)
         self.spinner = Spinner()
         self.paced = 0.0
+        self.link = home.links.get(0)
+        self.heard = home.page.heard
         _take_lane(self, home.page.lanes_home if channel.ref[0] == 0 else ())
+
+    def carry(self, item: Any) -> bool:
+        """Not past what was said before: an item of another channel, or that an end was closed."""
+        link = self.link
+        if link is None:
+            return False
+        if link.acts == self.heard[0] and super().carry(item):
+            return True
+        link.acts_now()  # it goes by a message
+        return False
 
     def more_soon(self) -> None:
         """There is no room: how much shall there be for the next, without asking?"""
@@ -256,8 +268,7 @@ class FlowingChannel(RemoteChannel):
         box = self.outbox
         if box is None:
             return False
-        got = box.guard.run(task.carrier, box.offer, item, end)
-        return box.burst.see_to_it() if got is None else got
+        return box.burst.offered(box.guard.run(task.carrier, box.offer, item, end))
 
     def take_here(self, task: Task[Any], end: End) -> Any:
         """An item without the long way; RETRY: there is none."""
@@ -270,6 +281,7 @@ class FlowingChannel(RemoteChannel):
 
     def send(self, party: Any, end: Any, item: Any) -> Any:
         """Where there is no room, the item goes to its home all the same, and waits for its turn there."""
+        board.let_flow()  # first: what others have gathered
         box, me = self.near(end), carrier()
         got = box.guard.run(me, _send_at_once, box, end, item)
         if got is not PARKED:

@@ -35,28 +35,39 @@ class Burst:
         go: has what is gathered go.
     """
 
-    __slots__ = ("_gathering", "_go", "_last", "_machine")
+    __slots__ = ("_gathering", "_go", "_last", "_machine", "_urgent")
 
     def __init__(self, machine: Any, go: Callable[[], object]) -> None:
         self._machine = machine
         self._go = go
         self._last = 0.0  # when items went
         self._gathering = False  # somebody sees to it that what is gathered goes
+        self._urgent = False  # ... and that is this thread, as it has left the machine
 
-    def see_to_it(self) -> bool:
-        """What is gathered flows soon."""
-        board.gather(self._flow_on)
-        return True
+    def offered(self, got: bool | None) -> bool:
+        """Outside of the machine: see to what is gathered, now or soon. `got` as `go` and `gather` told."""
+        if got is None:
+            board.gather(self._flow_on)
+        if self._urgent:
+            self._urgent = False
+            board.let_flow()
+        return got is not False
 
     def is_over(self, waiting: int) -> bool:
         """Whether so many items are to go at once."""
         return time.monotonic() - self._last > BURST or waiting >= BATCH
 
-    def go(self) -> bool:
-        """Have them go."""
+    def go(self) -> bool | None:
+        """Have them go, after what others have gathered before; None as `gather`."""
+        if board.gathered:
+            self._urgent = True
+            return self.gather()
+        self._go_now()
+        return True
+
+    def _go_now(self) -> None:
         self._last = time.monotonic()
         self._go()
-        return True
 
     def gather(self) -> bool | None:
         """Leave them for more to come; None: somebody has to see to them."""
@@ -67,7 +78,7 @@ class Burst:
 
     def _flow_on(self) -> None:
         self._gathering = False
-        self._machine.guard.post(carrier(), self.go)
+        self._machine.guard.post(carrier(), self._go_now)
 
 
 def bundled(items: list[Any]) -> tuple[Any, ...]:

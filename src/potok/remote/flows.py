@@ -92,7 +92,7 @@ class HomeFlows(Flows):
         got = run(task.carrier, self._offer, item, end)
         if got is False and self._room_comes(task, end):
             got = run(task.carrier, self._offer, item, end)
-        return self.burst.see_to_it() if got is None else got
+        return self.burst.offered(got)
 
     def _room_comes(self, task: Task[Any], end: End) -> bool:
         """Whether a place comes free elsewhere within a moment: sooner than this task could park, and be woken."""

@@ -9,7 +9,8 @@ Invariants
     What was put is read once, in its order, also when its writer has died.
     Either the reader sees, as it has stopped watching, what was put before, or the writer sees that nobody watches.
     What stands in a lane came before every message of its writer: it is taken before the message is handled.
-    What goes by a message goes before what is put into the lane after it: until the reader has heard so, nothing is.
+    What goes by a message goes before what is put into a lane after it: until the reader has heard so, nothing is.
+    (To a worker that holds for one channel. What its tasks can see of others, they ask the program for.)
 
 Another processor must see the bytes of an item before the count that says that they are there. On x86 it does; where
 stores may be seen in another order there are no lanes.

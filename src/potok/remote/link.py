@@ -55,6 +55,8 @@ __all__ = ["Asker", "Link", "Server"]
 
 CHUNK = 1 << 16  # bytes read, or written, at a time
 LOOK = 0.05  # seconds after which who waits for the socket sees whether it is still open
+QUIET = frozenset({"begun", "flow", "forget", "hold", "record", "release", "returned"})
+"""Notes whose effects no task can see; those of flows count by their items."""
 REMEMBERED = 8  # things that the other side said last
 TOO_MANY_OPEN = "memory came over it that this process can't take: it has too many open files (RLIMIT_NOFILE)"
 PASSED = socket.CMSG_SPACE(253 * 4)  # for all descriptors that the kernel passes at once
@@ -97,6 +99,8 @@ class Link:
         self.space = space
         self.page = Page()  # where it counts what its tasks take
         self.lanes: tuple[Lane, ...] = ()  # by which items come from there
+        self.acts = 0  # said here: what somebody at the other side can see that it was done, and items
+        self._acts_done = 0  # of those that were said there; shown in the page
         self.held: dict[Ref, int] = {}  # references that the other side has
         self._counting = threading.Lock()
         self.serving: dict[int, Any] = {}  # calls of the other side that are open here
@@ -206,7 +210,14 @@ class Link:
         self._tell(self._session.fail, number, error)
 
     def note(self, *note: Any) -> None:
+        if note[0] not in QUIET:
+            self.acts_now()
         self._tell(self._session.note, note)
+
+    def acts_now(self) -> None:
+        """Something is said, before or after this, that comes before what is done next: nothing may overtake it."""
+        with self._counting:
+            self.acts += 1
 
     def _tell(self, *said: Any) -> None:
         me = carrier()
@@ -439,7 +450,13 @@ class Link:
             return
         self.traffic += 1
         self._came_with(note)
-        self._server.noted(self, note)
+        done = _acts_in(note)
+        try:
+            self._server.noted(self, note)
+        finally:
+            if done:
+                self._acts_done += done
+                self.page.heard[0] = self._acts_done
 
     def _end(self, ended: Ended) -> None:
         """Nothing more comes. Why, may be told a little later: then `hang_up` is called."""
@@ -532,6 +549,14 @@ def _descriptors_in(passed: list[tuple[int, int, bytes]]) -> list[int]:
         for fd in numbers:
             os.set_inheritable(fd, False)
     return list(numbers)
+
+
+def _acts_in(note: tuple[Any, ...]) -> int:
+    """How much was done that its sender has counted in `acts`."""
+    if note[0] != "flow":
+        return note[0] not in QUIET
+    *_, op, args = note
+    return len(args[1][0]) if op == "push" else 0
 
 
 def _unexplained(cause: WireError | None) -> BaseException:

@@ -30,7 +30,8 @@ __all__ = ["Page", "receive_page", "send_page"]
 NUMBERS: Final = 4096  # slots; the last ones are the notebook's
 HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they are, from which on, how many
 GRANTS: Final = 1024  # slots
-WORDS: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS
+HEARD: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS  # the last word, see `Link.acts`
+WORDS: Final = HEARD + 1
 NOTES: Final = WORDS * 8 + 2 * LANES * LANE_SIZE  # where they begin
 SIZE: Final = NOTES + (1 << 15)  # bytes
 NONE: Final = b"-"
@@ -48,6 +49,8 @@ class Page:
         words: Any = [0] if memory is None else memoryview(memory)[: WORDS * 8].cast("Q")
         self.numbers: Any = words[:NUMBERS]
         self.grants: Any = words[NUMBERS : NUMBERS + GRANTS] or [0]
+        self.heard: Any = words[HEARD:] or [0]
+        """How much of what the worker has said is done, for it to see."""
         lanes = () if memory is None else tuple(_lanes(words, memory))
         self.lanes_home: tuple[Lane, ...] = lanes[:LANES]
         """From the worker to the program; the others the other way."""
@@ -137,7 +140,7 @@ class Page:
 
     def close(self) -> None:
         """Leave it; somebody may be looking at it just now."""
-        self._memory, self.numbers, self.grants = None, [0], [0]
+        self._memory, self.numbers, self.grants, self.heard = None, [0], [0], [0]
         self.lanes_home = self.lanes_there = ()
         self._free_lanes.clear()
 

@@ -1,0 +1,145 @@
+"""Lanes between processes: items that no message tells of, beside everything that is told."""
+
+import os
+import random
+import signal
+from typing import Any
+
+import pytest
+
+import potok
+
+ON = potok.processes(preload=("pytest",))
+ROUNDS = 200
+
+
+def echo(rx: potok.Receiver[Any], tx: potok.Sender[Any]) -> None:
+    for item in rx:
+        tx.send(item)
+
+
+def mixed_items(count: int) -> list[Any]:
+    """Such as a lane takes, and such as go by a message: too big for it, or with more to them than their bytes."""
+    kinds = [7, "text", b"bytes", 1.5, None, (1, 2), {"a": [1]}, b"1" * 40_000, b"1" * 200_000, potok.Event()]
+    chosen = random.Random(count)
+    return [(n, chosen.choice(kinds)) if n % 3 else n for n in range(count)]
+
+
+@pytest.mark.stress
+def test_all_sorts_of_items_keep_their_order_there_and_back() -> None:
+    there, here = potok.channel(10), potok.channel(10)
+    items = mixed_items(150)
+    with potok.scope(on=ON) as s:
+        s.start(echo, there[1], here[0])
+        s.start(send_each, there[0], items, on="threads")
+        got = list(here[1])
+    assert [item[0] if isinstance(item, tuple) else item for item in got] == list(range(150))
+    assert [type(item[1]) for item in got if isinstance(item, tuple)] == [
+        type(item[1]) for item in items if isinstance(item, tuple)
+    ]
+
+
+def send_each(tx: potok.Sender[Any], items: Any) -> None:
+    for item in items:
+        tx.send(item)
+
+
+def send_to_each(txs: list[potok.Sender[int]], go: potok.Receiver[None]) -> None:
+    for n in range(ROUNDS):
+        for tx in txs:
+            tx.send(n)
+        go.recv()
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("backwards", [False, True])
+def test_items_of_several_channels_come_in_the_order_in_which_a_task_sent_them(backwards: bool) -> None:
+    """Some of these channels have a lane, the others have none: nothing overtakes."""
+    channels = [potok.channel(10) for _ in range(4)]
+    if backwards:
+        channels.reverse()
+    go, gone = potok.channel(10)
+    with potok.scope(on=ON) as s:
+        s.start(send_to_each, [tx for tx, _ in channels], gone)
+        for n in range(ROUNDS):
+            assert channels[-1][1].recv() == n
+            assert [rx.recv_nowait() for _, rx in channels[:-1]] == [n] * 3
+            go.send(None)
+
+
+def close_and_tell(ends: list[potok.Sender[int]], tx: potok.Sender[int], go: potok.Receiver[None]) -> None:
+    for n, end in enumerate(ends):
+        end.close()
+        tx.send(n)
+        go.recv()
+
+
+@pytest.mark.stress
+def test_item_does_not_overtake_the_end_of_another_channel() -> None:
+    channels = [potok.channel(1) for _ in range(50)]
+    tx, rx = potok.channel(10)
+    go, gone = potok.channel(10)
+    with potok.scope(on=ON) as s:
+        s.start(close_and_tell, [end for end, _ in channels], tx, gone)
+        for n, (_, closed) in enumerate(channels):
+            assert rx.recv() == n
+            with pytest.raises(potok.ClosedError):
+                closed.recv_nowait()
+            go.send(None)
+
+
+@pytest.mark.stress
+def test_lanes_are_used_again_by_one_channel_after_the_other() -> None:
+    """A worker has but two in each direction; each channel is another one, and so is each epoch of an end."""
+    with potok.scope(on=potok.processes(workers=1, preload=("pytest",))) as s:
+        for turn in range(30):
+            ends = [(potok.channel(3), potok.channel(potok.UNBOUNDED)) for _ in range(1 + turn % 3)]
+            tasks = [s.start(echo, there[1], here[0]) for there, here in ends]
+            for there, _ in ends:
+                s.start(send_each, there[0], range(turn * 10), on="threads")
+            assert [list(here[1]) for _, here in ends] == [list(range(turn * 10))] * len(ends)
+            for task in tasks:
+                task.result()
+
+
+@pytest.mark.stress
+def test_many_threads_of_the_program_receive_what_comes_by_lanes() -> None:
+    """One may look at the lanes while others wait: who waits is told."""
+    tx, rx = potok.channel(5)
+    with potok.scope(on="threads") as s:
+        for number in range(2):
+            s.start(send_each, tx.clone(), range(number, 600, 2), on=ON)
+        tx.close()
+        takers = [s.start(list, rx.clone()) for _ in range(4)]
+        rx.close()
+    got = [task.result() for task in takers]
+    assert sorted(item for items in got for item in items) == list(range(600))
+
+
+def receive_then_die(rx: potok.Receiver[int], tx: potok.Sender[int], count: int) -> None:
+    for _ in range(count):
+        tx.send(rx.recv())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.stress
+def test_what_a_killed_task_had_sent_by_a_lane_arrives_and_what_it_had_not_taken_goes_back() -> None:
+    there, here = potok.channel(1000), potok.channel(1000)
+    send_each(there[0], range(600))
+    with pytest.raises(ExceptionGroup) as caught, potok.scope(on=ON) as s:
+        s.start(receive_then_die, there[1].clone(), here[0], 417)
+    assert isinstance(caught.value.exceptions[0], potok.WorkerDied)
+    assert [here[1].recv_nowait() for _ in range(417)] == list(range(417))
+    assert [there[1].recv_nowait() for _ in range(183)] == list(range(417, 600))
+
+
+@pytest.mark.stress
+def test_what_lies_in_a_lane_as_the_last_receiver_closes_is_reported() -> None:
+    lost: list[int] = []
+    tx, rx = potok.channel(100, undelivered=lost.append)
+    with potok.scope(on=ON) as s:
+        task = s.start(send_each, tx, range(90))
+        got = [rx.recv() for _ in range(30)]
+        task.result()
+        rx.close()
+    assert got + lost == list(range(90))
