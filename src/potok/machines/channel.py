@@ -31,8 +31,7 @@ from operator import length_hint
 from typing import Any
 
 from potok.errors import ClosedError
-from potok.machines.flows import PLACE
-from potok.machines.waiting import AGAIN, PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
+from potok.machines.waiting import AGAIN, PARKED, PLACE, Arm, Machine, Party, Waiter, WaitQueue, park
 
 __all__ = ["ChannelMachine", "End"]
 

@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 
 from potok.errors import BlockingCallError
 
-__all__ = ["AGAIN", "NOT_YET", "PARKED", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "new_arm", "park"]
+__all__ = ["AGAIN", "NOT_YET", "PARKED", "PLACE", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "new_arm", "park"]
 
 
 class _Parked:
@@ -50,6 +50,18 @@ class _Again:
 
 
 AGAIN: Final = _Again()
+
+
+class _Place:
+    """What a waiter among a channel's senders brings that wants a free place, and sends nothing yet."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "PLACE"
+
+
+PLACE: Final = _Place()
 
 NOT_YET: Final = -1.0
 """Since when a waiter waits whose task is about to park."""
