@@ -350,7 +350,7 @@ class Session:
             case Kind.CALL:
                 return self._called(number, packed)
             case Kind.ANSWER | Kind.FAILURE:
-                return self._answered(Kind(kind), number, packed)
+                return self._answered(kind == Kind.FAILURE, number, packed)
             case Kind.RECALL:
                 why = self._read(packed)  # also if it came too late: there may be memory in it
                 return Recalled(number, why) if number in self._serving else None
@@ -385,7 +385,7 @@ class Session:
             self.fail(number, error)
             return None
 
-    def _answered(self, kind: Kind, number: int, packed: Packed) -> Event:
+    def _answered(self, has_failed: bool, number: int, packed: Packed) -> Event:
         if number not in self._calls:
             raise WireError(f"an answer came to call {number}, which is not open")
         owner = self._calls.pop(number)
@@ -393,4 +393,4 @@ class Session:
             value = self._load(packed)
         except Exception as error:
             return Failed(number, error, owner)
-        return Failed(number, value, owner) if kind is Kind.FAILURE else Answered(number, value, owner)
+        return Failed(number, value, owner) if has_failed else Answered(number, value, owner)

@@ -63,7 +63,8 @@ def _take_lane(box: Box, way: tuple[Lane, ...]) -> None:
     box.lane_number = home.page.allocate_lane(way)
     if box.lane_number >= 0:
         lane = box.lane = way[box.lane_number]
-        lane.drawn = partial(_draw, ref(box)) if isinstance(box, Inbox) else None
+        if isinstance(box, Inbox):
+            home.links[0].draws(lane, partial(_draw, ref(box)))
 
 
 def _draw(known: ref[Any]) -> None:

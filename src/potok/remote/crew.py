@@ -376,7 +376,7 @@ class Crew:
         except BaseException:
             here.close()
             raise
-        link.page, link.lanes = page, page.lanes_home
+        link.page = page
         link.explain = partial(_explain, worker)
         home.links[worker.space] = link
         _by_link[link] = worker

@@ -204,7 +204,7 @@ def _lane_from(space: int, number: int, machine: ChannelMachine) -> Lane | None:
     if number < 0 or home.space or link is None or not link.page.lanes_home:
         return None
     lane = link.page.lanes_home[number]
-    lane.drawn = partial(_draw, ref(machine))
+    link.draws(lane, partial(_draw, ref(machine)))
     return lane
 
 

@@ -98,7 +98,7 @@ class Link:
         sock.setblocking(False)
         self.space = space
         self.page = Page()  # where it counts what its tasks take
-        self.lanes: tuple[Lane, ...] = ()  # by which items come from there
+        self.lanes: tuple[Lane, ...] = ()  # by which items may have come from there
         self.acts = 0  # said here: what somebody at the other side can see that it was done, and items
         self._acts_done = 0  # of those that were said there; shown in the page
         self.held: dict[Ref, int] = {}  # references that the other side has
@@ -208,6 +208,13 @@ class Link:
     def fail(self, number: int, error: Any) -> None:
         self.serving.pop(number, None)
         self._tell(self._session.fail, number, error)
+
+    def draws(self, lane: Lane, drawn: Callable[[], object]) -> None:
+        """Items come by this lane from now on, which `drawn` takes: before any message is handled."""
+        lane.drawn = drawn
+        with self._counting:
+            if lane not in self.lanes:
+                self.lanes = (*self.lanes, lane)
 
     def note(self, *note: Any) -> None:
         if note[0] not in QUIET:

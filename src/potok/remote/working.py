@@ -93,7 +93,6 @@ class Worker:
         home.unsettled = self.unsettled
         home.page = receive_page(sock)
         self.link = Link(sock, 0, home, self.about(sock))
-        self.link.lanes = home.page.lanes_there
         home.links[0] = self.link
 
     def about(self, sock: socket.socket) -> dict[str, Any]:
