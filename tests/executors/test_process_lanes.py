@@ -1,5 +1,6 @@
 """Lanes between processes: items that no message tells of, beside everything that is told."""
 
+import contextlib
 import os
 import random
 import signal
@@ -143,3 +144,41 @@ def test_what_lies_in_a_lane_as_the_last_receiver_closes_is_reported() -> None:
         task.result()
         rx.close()
     assert got + lost == list(range(90))
+
+
+def in_a_fork(rx: potok.Receiver[Any]) -> int:
+    """Have a copy of this process take whatever it can. Its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with contextlib.suppress(potok.PotokError, potok.ClosedError, potok.WouldBlock):
+                for _ in range(20):
+                    rx.recv_nowait()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def take_beside_a_fork(rx: potok.Receiver[str]) -> list[int]:
+    got = []
+    for item in rx:
+        got.append(int(item))
+        if got[-1] % 100 == 50:
+            assert in_a_fork(rx) == 0
+    return got
+
+
+def texts(count: int) -> list[str]:
+    """So long that few of them fill a lane."""
+    return [f"{n:3000}" for n in range(count)]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 and newer: it has several threads
+def test_fork_takes_nothing_from_its_parent() -> None:
+    there, here = potok.channel(100), potok.channel(100)
+    with potok.scope(on=ON) as s:
+        taken = s.start(take_beside_a_fork, there[1])
+        s.start(send_each, there[0], texts(300), on="threads")
+        assert taken.result() == list(range(300))
+        s.start(send_each, here[0], texts(300))
+        assert take_beside_a_fork(here[1]) == list(range(300))

@@ -86,6 +86,13 @@ class Flows(Shipments, Grants):
         for space in self.grantings:
             self.shut(space)
 
+    def forsake(self) -> None:
+        """This is a copy: nothing flows here, and what shows that to other spaces is the original's."""
+        self.shippings.clear()
+        self.grantings.clear()
+        self.held_back = 0
+        self.mark = NEVER
+
     def gone(self, space: int, taken: int) -> None:
         """That space is no more; its tasks had taken at least so many."""
         self.done(space)

@@ -104,6 +104,10 @@ class Box(Machine):
         """They come fast: the next ones may come unasked."""
         self.window = min(4 * self.window or self.first, WINDOW, self.channel.size or WINDOW)
 
+    def forsake(self) -> None:
+        """This is a copy: what other spaces see is the original's."""
+        self.lane = None
+
     def check(self, end: Any) -> None:
         """Raise why nothing can be done through this end."""
         if end.closed:
@@ -159,6 +163,10 @@ class Inbox(Box):
         self.slot = slot
         self.taken = numbers[slot] = 0  # in all epochs
         self._begin()
+
+    def forsake(self) -> None:
+        super().forsake()
+        self.numbers, self.slot = [0], 0
 
     def _begin(self) -> None:
         self.epoch = next(_epochs)  # another one each time that it was left

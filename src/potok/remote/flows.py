@@ -298,12 +298,15 @@ def _depart(space: int, numbers: tuple[int, ...], error: BaseException) -> None:
 
 
 def cut_off(error: PotokError) -> None:
-    """In a forked child: nothing flows to where these channels are, nor from there."""
+    """In a forked child: nothing flows to where these channels are, nor from there; the memory is the parent's."""
+    for machine in list(_flowing):
+        machine.flows.forsake()
     for channel in list(channels_here.values()):
         if isinstance(channel, FlowingChannel):
             for box in (channel.inbox, channel.outbox):
                 if box is not None:
                     box.guard = Guard(None)  # the other may be held by a thread that is not here
+                    box.forsake()
             channel.home_is_gone(error)
 
 
