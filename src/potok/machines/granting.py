@@ -176,8 +176,10 @@ class Grants(Saying):
         if not machine.open_receivers:
             self.shut(space)
             return
-        alone = not machine.senders.entries and len(self.grantings) == 1
-        goal = granting.want if alone else granting.need
+        goal = granting.need
+        if not machine.senders.entries:
+            share = max(1, (machine.capacity or NEVER) // len(self.grantings))
+            goal = max(goal, min(granting.want, granting.received + granting.back + share))
         while granting.granted < goal and machine.take_place():
             granting.granted += 1
         self._tell_room(space, granting)
