@@ -608,3 +608,91 @@ def test_room_of_another_epoch_is_none():
     outbox.look()
     outbox.room(outbox.epoch, 2)  # told before, and heard after
     assert outbox.places == 3
+
+
+class BothWired:
+    """A channel at its home and spaces 1 and 2, by whose wires a test carries what it likes."""
+
+    def __init__(self, window=0):
+        self.test = FlowsTest()
+        self.test.begin(capacity=8, windows=(window, 0), sees=True, lanes=256)
+        self.flows, self.spaces = self.test.flows, self.test.spaces
+
+    def carry_all(self):
+        for _ in range(40):
+            self.test._tell()
+            for number in SPACES:
+                self.test.carry(number, there=True)
+                self.test.carry(number, there=False)
+
+    def receive(self, where):
+        """What comes of it, once all is carried."""
+        self.test.receive(where)
+        self.carry_all()
+        return self.test.received[-1] if self.test.received else None
+
+
+def test_who_is_called_back_does_not_hear_afterwards_that_it_is_alone():
+    """An item in its lane, of which it was to be told, is told of by that call itself."""
+    wired = BothWired(window=2)
+    test, inbox = wired.test, wired.spaces[1].inbox
+    test.receive(1)
+    wired.carry_all()
+    test.send(0, True)
+    wired.carry_all()
+    inbox.window = 2
+    wired.receive(1)
+    test.send(0, True)
+    wired.carry_all()
+    assert test.received == [0, 1]
+    test.send_the_short_way(told=False)  # into its lane
+    test.receive(0)  # so it is called back; and then the burst flows
+    test._tell()
+    wired.carry_all()
+    assert test.received == [0, 1, 2]
+    wired.receive(2)
+    assert inbox.alone == wired.flows.shippings[1].alone is False
+    test.receive(1)
+    wired.carry_all()
+    test.give_up_receiving(len(test.receiving) - 1)
+    wired.carry_all()
+    test.receive(1)
+    for _ in range(2):
+        test.send(0, True)
+        wired.carry_all()
+    assert len(test.received) == 5
+    assert not test.receiving
+
+
+def test_what_was_fetched_by_a_message_is_received_before_what_goes_by_the_lane():
+    wired = BothWired(window=2)
+    test, space = wired.test, wired.spaces[1]
+    for _ in range(2):
+        test.send(0, True)
+    space.inbox.known = True
+    space.home.append(("lend_item", (space.inbox.epoch, space.inbox.taken, 0)))  # one task looks,
+    test.receive(1)  # another one waits
+    space.gather()
+    while space.home:
+        test._heard(1, *space.home.popleft())
+    wired.carry_all()
+    wired.receive(1)
+    assert test.received == [0, 1]
+
+
+def test_who_looks_elsewhere_finds_what_lies_in_the_lane_of_a_sender_that_is_silent():
+    wired = BothWired()
+    test, silent, looks = wired.test, wired.spaces[1], wired.spaces[2]
+    silent.outbox.window = 4
+    silent.outbox.more()
+    wired.carry_all()
+    test.send(1, True)  # the first goes by a message
+    wired.carry_all()
+    wired.flows.watch()
+    test.send(1, False)  # nobody is told
+    assert test.machine.receive(None, test.rx) == 0
+    test.received.append(0)
+    looks.inbox.known = True
+    wired.flows.lend_item(2, lambda slot: 0, looks.inbox.epoch, 0, 0)
+    wired.carry_all()
+    assert list(looks.inbox.buffer) == [1]

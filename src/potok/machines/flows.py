@@ -19,7 +19,7 @@ from potok.machines.waiting import PLACE, Waiter
 __all__ = ["Flows"]
 
 
-class Flows(Shipments, Grants):
+class Flows(Grants, Shipments):
     """Both directions of one channel."""
 
     __slots__ = ("grantings", "held_back", "keep", "mark", "shippings")

@@ -238,7 +238,7 @@ class Grants(Saying):
         """That space is no more, and had noted down these, from number `first` on. Some may have come before."""
         granting = self._granting(space, epoch)
         if granting.epoch == epoch:
-            self.push(space, epoch, items[granting.received - first :])
+            self.push(space, epoch, items[max(0, granting.received - first) :], granting.lane)
 
     def unused(self, space: int, epoch: int, back: int) -> None:
         """It has given back the room that it had not used."""

@@ -162,13 +162,14 @@ class Inbox(Box):
         self.numbers = numbers  # `numbers[slot]` tells how many were taken, also when this space is no more
         self.slot = slot
         self.taken = numbers[slot] = 0  # in all epochs
-        self._begin()
+        self.begin()
 
     def forsake(self) -> None:
         super().forsake()
         self.numbers, self.slot = [0], 0
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Nothing has been, and nobody knows of us."""
         self.epoch = next(_epochs)  # another one each time that it was left
         self.known = False  # the home has heard of us
         self.arrived = self.taken
@@ -315,7 +316,7 @@ class Inbox(Box):
         if self.known:
             self.buffer.clear()
             self.say("left", self.taken)
-            self._begin()
+            self.begin()
 
     def give_back(self) -> None:
         """Unasked: also what is still on its way, which an answer to `recall` would not tell of."""
@@ -350,9 +351,10 @@ class Outbox(Box):
         self.grants = grants  # `grants[slot]` shows what was granted, see `shown`; nothing at slot 0
         self.slot = slot
         self.calls = 0  # items that wait for a place at home itself: nothing overtakes them
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Nothing has been, and nobody knows of us."""
         self.epoch = next(_epochs)  # another one each time that it was left
         self.known = False  # the home has heard of us
         self.sent = 0  # items, by the lane and by messages
@@ -500,7 +502,7 @@ class Outbox(Box):
         self.flush()
         if self.known:
             self.say("done")
-            self._begin()
+            self.begin()
 
     def fail(self, error: Error) -> None:
         self.flush()

@@ -80,6 +80,10 @@ class Shipments(Saying):
     shippings: dict[int, Shipping]  # by space
     held_back: int  # spaces that something is called back from
 
+    def look_no_more(self) -> None:
+        """See `Grants`."""
+        raise NotImplementedError
+
     # ── what the inboxes say ────────────────────────────────────────────────────────────────────────────────
 
     def _shipping(
@@ -115,6 +119,7 @@ class Shipments(Saying):
     def lend_item(self, space: int, look: Callable[[int], int], epoch: int, taken: int, slot: int) -> None:
         """A task there, which does not wait, wants one if there is any."""
         shipping = self._shipping(space, look, epoch, taken, slot)
+        self.look_no_more()
         if self.machine.buffer and not self.held_back:
             self._ship(space, shipping, 1, shipping.alone)
         self.settle()
@@ -215,7 +220,8 @@ class Shipments(Saying):
     def _by_lane(self, shipping: Shipping, items: list[Any]) -> list[Any]:
         """Put the items into the lane; those that have to go by a message."""
         lane = shipping.lane
-        if lane is None:
+        if lane is None:  # as yet: what goes by the one that comes goes after these
+            shipping.behind = shipping.shipped
             return items
         if shipping.behind and lane.heard(shipping.epoch) >= shipping.behind:
             shipping.behind = 0
@@ -307,6 +313,7 @@ class Shipments(Saying):
 
     def _recall(self, space: int, shipping: Shipping) -> None:
         shipping.recalling = True
+        shipping.untold = 0  # it takes what is in its lane as it hears this
         self.held_back += 1
         self.say(space, "recall", shipping.epoch)
 

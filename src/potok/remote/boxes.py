@@ -58,13 +58,28 @@ def _note(where: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return "flow", where[0], *where, home.space, op, args
 
 
-def _take_lane(box: Box, way: tuple[Lane, ...]) -> None:
+def _take_lane(box: Box, way: tuple[Lane, ...]) -> bool:
     """A lane for this box, if there is one left."""
     box.lane_number = home.page.allocate_lane(way)
-    if box.lane_number >= 0:
-        lane = box.lane = way[box.lane_number]
-        if isinstance(box, Inbox):
-            home.links[0].draws(lane, partial(_draw, ref(box)))
+    if box.lane_number < 0:
+        return False
+    lane = box.lane = way[box.lane_number]
+    if isinstance(box, Inbox):
+        home.links[0].draws(lane, partial(_draw, ref(box)))
+    return True
+
+
+def _let_go(box: Any) -> None:
+    """The last end here was closed: another box may have the lane."""
+    box.leave()
+    number, box.lane, box.lane_number = box.lane_number, None, -1
+    home.page.free_lane(home.page.lanes_home if isinstance(box, Outbox) else home.page.lanes_there, number)
+
+
+def _begin_anew(box: Any) -> None:
+    """There is an end here again, perhaps."""
+    if box.lane is None and not box.known and not box.waiters.entries and box.take_lane():
+        box.begin()  # in a lane each epoch is newer than what was there before
 
 
 def _draw(known: ref[Any]) -> None:
@@ -96,7 +111,10 @@ class FlowingInbox(Inbox):
         self.guard = Guard(carrier())
         self.paced = 0.0
         self.spinner = Spinner()
-        _take_lane(self, home.page.lanes_there if slot else ())
+        self.take_lane()
+
+    def take_lane(self) -> bool:
+        return _take_lane(self, home.page.lanes_there if self.slot and self.channel.ref[0] == 0 else ())
 
     def look_out(self, task: Task[Any]) -> None:
         """Nothing is here: see whether something comes by the lane within a moment, before the task parks."""
@@ -115,8 +133,11 @@ class FlowingInbox(Inbox):
     def fetch(self, end: Any) -> None:
         """See for certain whether an item is there. Blocks for a round trip."""
         if not (end.closed or self.buffer or self.ended is not None):
-            self.known = True
-            ask((*end.ref, "fetch", False, ("item", home.space, self.epoch, self.taken, self.slot)))
+            ask((*end.ref, "fetch", False, ("item", home.space, *self.guard.run(carrier(), self._stand))))
+
+    def _stand(self) -> tuple[int, int, int]:
+        self.known = True
+        return self.epoch, self.taken, self.slot
 
 
 class FlowingOutbox(Outbox):
@@ -135,7 +156,10 @@ class FlowingOutbox(Outbox):
         self.paced = 0.0
         self.link = home.links.get(0)
         self.heard = home.page.heard
-        _take_lane(self, home.page.lanes_home if channel.ref[0] == 0 else ())
+        self.take_lane()
+
+    def take_lane(self) -> bool:
+        return _take_lane(self, home.page.lanes_home if self.channel.ref[0] == 0 else ())
 
     def carry(self, item: Any) -> bool:
         """Not past what was said before: an item of another channel, or that an end was closed."""
@@ -185,8 +209,6 @@ class FlowingOutbox(Outbox):
         if home.space == 0:
             return True  # nobody survives this process
         page = home.page
-        if self.lane is not None:
-            return False
         if page.notes_of is not self:
             if page.notes_of is not None or not page.tells or len(self.buffer) > 1:
                 return False
@@ -244,10 +266,14 @@ class FlowingChannel(RemoteChannel):
             if self.outbox is None:
                 self.outbox = FlowingOutbox(self)
                 self._look_for_home()
+            elif self.outbox.lane is None and not self.outbox.known:
+                self.outbox.guard.run(carrier(), _begin_anew, self.outbox)
             return self.outbox
         if self.inbox is None:
             self.inbox = FlowingInbox(self)
             self._look_for_home()
+        elif self.inbox.lane is None and not self.inbox.known:
+            self.inbox.guard.run(carrier(), _begin_anew, self.inbox)
         return self.inbox
 
     def _look_for_home(self) -> None:
@@ -332,7 +358,7 @@ class FlowingChannel(RemoteChannel):
 
     def _leave_if_last(self, box: Any, sends: bool) -> None:
         if all(end.closed for end in self.ends if end.sends is sends):
-            box.guard.post(carrier(), box.leave)
+            box.guard.post(carrier(), _let_go, box)
 
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
         box = self.outbox if sends else self.inbox
