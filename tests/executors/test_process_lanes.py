@@ -202,3 +202,20 @@ def test_lanes_are_given_back_as_the_last_end_is_closed() -> None:
             assert list(ends[0][1][1]) == [0, 1]
             tasks[0].result()
         assert s.start(lanes_left).result() == before
+
+
+def numbers_taken(rx: potok.Receiver[int]) -> list[int]:
+    return list(rx)
+
+
+@pytest.mark.stress
+def test_receivers_in_two_processes_each_get_items_in_the_order_in_which_they_were_sent() -> None:
+    """What lies unwanted with one of them is older than what comes by the lane for the other."""
+    tx, rx = potok.channel(200)
+    with potok.scope(on="threads") as s:
+        s.start(send_each, tx, range(600), on=ON)
+        takers = [s.start(numbers_taken, rx.clone(), on=on) for on in (ON, "coroutines", "threads")]
+        rx.close()
+    got = [task.result() for task in takers]
+    assert [sorted(numbers) for numbers in got] == got
+    assert sorted(n for numbers in got for n in numbers) == list(range(600))

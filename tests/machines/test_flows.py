@@ -696,3 +696,26 @@ def test_who_looks_elsewhere_finds_what_lies_in_the_lane_of_a_sender_that_is_sil
     wired.flows.lend_item(2, lambda slot: 0, looks.inbox.epoch, 0, 0)
     wired.carry_all()
     assert list(looks.inbox.buffer) == [1]
+
+
+def test_what_comes_by_a_lane_does_not_overtake_what_lies_elsewhere_unwanted():
+    wired = BothWired(window=4)
+    test, sends, holds = wired.test, wired.spaces[1], wired.spaces[2]
+    sends.outbox.window = 8
+    sends.outbox.more()
+    wired.carry_all()
+    test.send(1, True)  # the first goes by a message
+    holds.inbox.window = 4
+    test.receive(2)
+    wired.carry_all()
+    test.receive(2)
+    for _ in range(3):
+        test.send(1, True)
+        wired.carry_all()
+    assert list(holds.inbox.buffer) == [2, 3]  # for nobody yet
+    wired.flows.draw = lambda: None  # it comes into the lane in the moment before the receiver parks
+    test.send(1, False)
+    test.receive(0)
+    del wired.flows.draw
+    wired.carry_all()
+    assert test.received == [0, 1, 2]

@@ -38,6 +38,8 @@ class Flows(Grants, Shipments):
     def settle(self) -> None:
         """After any change: call back, ship, press, and tell of the end, as it is due."""
         machine = self.machine
+        if self.shippings:
+            self._balance()  # first: what lies elsewhere is older than what the lanes bring
         self.look_no_more()
         if self.shippings:
             self._balance()
