@@ -184,6 +184,34 @@ def test_fork_takes_nothing_from_its_parent() -> None:
         assert take_beside_a_fork(here[1]) == list(range(300))
 
 
+def first_and_last(rx: potok.Receiver[Any], looks: int) -> list[Any]:
+    for _ in range(looks):
+        with contextlib.suppress(potok.WouldBlock):
+            rx.recv_nowait()
+            raise AssertionError("nothing was sent")
+    got = []
+    for item in rx:
+        got.append(item[0])
+        if item[1] is not None:
+            item[1].close()
+    return got
+
+
+@pytest.mark.stress
+def test_handles_that_were_sent_before_the_channel_went_elsewhere_arrive() -> None:
+    """They are packed as they go: also where that is said in one breath with something else."""
+    for _ in range(10):
+        tx, rx = potok.channel(100)
+        with potok.scope(on=ON) as s:
+            ends = [potok.channel(1)[0] if n % 3 == 0 else None for n in range(60)]
+            send_each(tx, enumerate(ends))
+            takers = [s.start(first_and_last, rx.clone(), 0) for _ in range(2)]
+            send_each(tx, [(n, None) for n in range(60, 90)])
+            tx.close()
+            rx.close()
+        assert sorted(n for task in takers for n in task.result()) == list(range(90))
+
+
 def lanes_left(*_: object) -> tuple[int, ...]:
     from potok.remote.home import home
 

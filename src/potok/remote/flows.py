@@ -40,7 +40,7 @@ __all__ = ["HomeFlows", "let_flow", "serve_fetch"]
 class HomeFlows(Flows):
     """The flows of a channel of ours."""
 
-    __slots__ = ("burst", "looker", "number", "spinner", "unfixed")
+    __slots__ = ("burst", "fixing", "looker", "number", "spinner")
 
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, kept)
@@ -48,30 +48,35 @@ class HomeFlows(Flows):
         self.burst = Burst(machine, self._go)
         self.spinner = Spinner()  # for senders
         self.looker = Spinner()  # for receivers
-        self.unfixed = True  # there may be items that were sent before any end was elsewhere
+        self.fixing: set[int] = set()  # spaces for which items are being packed
         _flowing.add(machine)
 
     def _stirred(self, space: int) -> None:
-        said = self.said[space]
-        if self.unfixed and self._is_raw(said):
-            run_outside(carrier(), partial(self._fix_and_leave, space))
+        leave_to(space, self.said[space], partial(self._note, space))
+
+    def say(self, space: int, op: str, *args: Any) -> None:
+        if space in self.fixing:
+            self.said[space].append((op, args))  # after what is being packed
+        elif op == "items" and any(map(is_raw, args[1])):  # sent before any end was elsewhere
+            said = self.said[space] = deque([(op, args)])
+            self.fixing.add(space)
+            run_outside(carrier(), partial(self._fix_and_leave, space, said))
         else:
-            leave_to(space, said, partial(self._note, space))
+            super().say(space, op, *args)
 
-    def _is_raw(self, said: deque[Any]) -> bool:
-        """Whether something in it was sent before any end was elsewhere, and has to be packed yet."""
-        if any(is_raw(item) for op, args in said if op == "items" for item in args[1]):
-            return True
-        waiting = [waiter.item for waiter in self.machine.senders.entries]
-        self.unfixed = any(map(is_raw, self.machine.buffer)) or any(map(is_raw, waiting))
-        return False
+    def _fix_and_leave(self, space: int, said: deque[Any]) -> None:
+        """Pack what is not yet, outside of the machine; until nothing of that kind is left."""
+        run, me = self.machine.guard.run, carrier()
+        while raw := run(me, self._leave_if_fixed, space, said):
+            for items in raw:
+                fix(items)
 
-    def _fix_and_leave(self, space: int) -> None:
-        said = self.said.get(space, deque())
-        for op, args in said.copy():
-            if op == "items":
-                fix(args[1])
-        leave_to(space, said, partial(self._note, space))
+    def _leave_if_fixed(self, space: int, said: deque[Any]) -> list[list[Any]]:
+        raw = [args[1] for op, args in said if op == "items" and any(map(is_raw, args[1]))]
+        if not raw:
+            self.fixing.discard(space)
+            self._stirred(space)
+        return raw
 
     def _note(self, space: int, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if op == "items":
