@@ -212,26 +212,6 @@ def test_handles_that_were_sent_before_the_channel_went_elsewhere_arrive() -> No
         assert sorted(n for task in takers for n in task.result()) == list(range(90))
 
 
-def lanes_left(*_: object) -> tuple[int, ...]:
-    from potok.remote.home import home
-
-    return tuple(len(free) for free in home.page._free_lanes.values())
-
-
-def test_lanes_are_given_back_as_the_last_end_is_closed() -> None:
-    """Not some time, when the collector comes by."""
-    with potok.scope(on=potok.processes(workers=1, preload=("pytest",))) as s:
-        before = s.start(lanes_left).result()
-        for _ in range(5):
-            ends = [(potok.channel(3), potok.channel(3)) for _ in range(2)]
-            tasks = [s.start(echo, there[1], here[0]) for there, here in ends[:1]]
-            send_each(ends[0][0][0], range(2))
-            ends[0][0][0].close()
-            assert list(ends[0][1][1]) == [0, 1]
-            tasks[0].result()
-        assert s.start(lanes_left).result() == before
-
-
 def numbers_taken(rx: potok.Receiver[int]) -> list[int]:
     return list(rx)
 

@@ -58,28 +58,13 @@ def _note(where: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return "flow", where[0], *where, home.space, op, args
 
 
-def _take_lane(box: Box, way: tuple[Lane, ...]) -> bool:
+def _take_lane(box: Box, way: tuple[Lane, ...]) -> None:
     """A lane for this box, if there is one left."""
     box.lane_number = home.page.allocate_lane(way)
-    if box.lane_number < 0:
-        return False
-    lane = box.lane = way[box.lane_number]
-    if isinstance(box, Inbox):
-        home.links[0].draws(lane, partial(_draw, ref(box)))
-    return True
-
-
-def _let_go(box: Any) -> None:
-    """The last end here was closed: another box may have the lane."""
-    box.leave()
-    number, box.lane, box.lane_number = box.lane_number, None, -1
-    home.page.free_lane(home.page.lanes_home if isinstance(box, Outbox) else home.page.lanes_there, number)
-
-
-def _begin_anew(box: Any) -> None:
-    """There is an end here again, perhaps."""
-    if box.lane is None and not box.known and not box.waiters.entries and box.take_lane():
-        box.begin()  # in a lane each epoch is newer than what was there before
+    if box.lane_number >= 0:
+        lane = box.lane = way[box.lane_number]
+        if isinstance(box, Inbox):
+            home.links[0].draws(lane, partial(_draw, ref(box)))
 
 
 def _draw(known: ref[Any]) -> None:
@@ -111,10 +96,7 @@ class FlowingInbox(Inbox):
         self.guard = Guard(carrier())
         self.paced = 0.0
         self.spinner = Spinner()
-        self.take_lane()
-
-    def take_lane(self) -> bool:
-        return _take_lane(self, home.page.lanes_there if self.slot and self.channel.ref[0] == 0 else ())
+        _take_lane(self, home.page.lanes_there if slot and channel.ref[0] == 0 else ())
 
     def look_out(self, task: Task[Any]) -> None:
         """Nothing is here: see whether something comes by the lane within a moment, before the task parks."""
@@ -156,10 +138,7 @@ class FlowingOutbox(Outbox):
         self.paced = 0.0
         self.link = home.links.get(0)
         self.heard = home.page.heard
-        self.take_lane()
-
-    def take_lane(self) -> bool:
-        return _take_lane(self, home.page.lanes_home if self.channel.ref[0] == 0 else ())
+        _take_lane(self, home.page.lanes_home if channel.ref[0] == 0 else ())
 
     def carry(self, item: Any) -> bool:
         """Not past what was said before: an item of another channel, or that an end was closed."""
@@ -266,14 +245,10 @@ class FlowingChannel(RemoteChannel):
             if self.outbox is None:
                 self.outbox = FlowingOutbox(self)
                 self._look_for_home()
-            elif self.outbox.lane is None and not self.outbox.known:
-                self.outbox.guard.run(carrier(), _begin_anew, self.outbox)
             return self.outbox
         if self.inbox is None:
             self.inbox = FlowingInbox(self)
             self._look_for_home()
-        elif self.inbox.lane is None and not self.inbox.known:
-            self.inbox.guard.run(carrier(), _begin_anew, self.inbox)
         return self.inbox
 
     def _look_for_home(self) -> None:
@@ -358,7 +333,7 @@ class FlowingChannel(RemoteChannel):
 
     def _leave_if_last(self, box: Any, sends: bool) -> None:
         if all(end.closed for end in self.ends if end.sends is sends):
-            box.guard.post(carrier(), _let_go, box)
+            box.guard.post(carrier(), box.leave)
 
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
         box = self.outbox if sends else self.inbox
