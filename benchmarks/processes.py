@@ -10,10 +10,10 @@ Four questions:
 What was found (by counting calls and processor time): what a message costs is Python, not system calls. Those of a
 round trip take 5 µs at either side; the steps around them took 65, of packing, framing, waking and being woken, and
 take 50 now. So items go without any: by a lane in shared memory, which who waits looks at for a moment, as long as
-that pays (see `remote.spinning`). A send by a lane takes 1.4 µs, of which 0.65 are the item's, a receive 1.3; beside each other
-on two cores they take half as much again, for the memory that goes to and fro between the caches. With 100 places a
-sender used to run out of them every 60 items; it sees new ones in shared memory, too, and looks for them before it
-parks.
+that pays (see `remote.spinning`). A send by a lane takes 1.4 µs, of which 0.65 are the item's, a receive 1.3; beside
+each other on two cores they take half as much again, for the memory that goes to and fro between the caches. With 100
+places a sender used to run out of them every 60 items; it sees new ones in shared memory, too, and looks for them
+before it parks.
 
 Starting a task takes three messages (the task, that it has begun, its result) and 180 µs of processor time in both
 processes, a quarter of it pickling. A first result: the forkserver comes up while the program still imports; where
