@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 from potok.errors import ClosedError
 from potok.machines.waiting import PARKED, Arm, Machine, Party, Waiter, WaitQueue, park
 
-__all__ = ["WINDOW", "Box", "Inbox", "Lane", "Outbox", "granted_by", "shown"]
+__all__ = ["WINDOW", "Box", "Inbox", "Lane", "Outbox", "granted_by", "put_by_lane", "shown"]
 
 WINDOW = 128  # items at most that may come, or go, unasked
 
@@ -74,6 +74,24 @@ class Lane(Protocol):
 
     def tell_heard(self, epoch: int, count: int) -> None:
         """Items have come by a message; so many in all."""
+
+
+def put_by_lane(side: Any, item: Any) -> bool | None:
+    """Put an item into the lane of a side that writes: an outbox, or a shipping at home. As `Lane.put`.
+
+    Not past what went by a message and is not known to be heard (`behind`); what is to be told is counted (`untold`).
+    """
+    lane = side.lane
+    if lane is None:
+        return False
+    if side.behind:
+        if lane.heard(side.epoch) < side.behind:
+            return False
+        side.behind = 0
+    got: bool | None = lane.put(side.epoch, item)
+    if got is None:
+        side.untold += 1
+    return got
 
 
 class Box(Machine):
@@ -396,19 +414,9 @@ class Outbox(Box):
 
     def carry(self, item: Any) -> bool:
         """Put it into the lane; False: it has to go by a message."""
-        lane = self.lane
-        if lane is None or self.buffer:
-            return False
-        if self.behind:
-            if lane.heard(self.epoch) < self.behind:
-                return False
-            self.behind = 0
-        got = lane.put(self.epoch, item)
-        if got is False:
+        if self.buffer or put_by_lane(self, item) is False:
             return False
         self.sent += 1
-        if got is None:
-            self.untold += 1
         return True
 
     def flush(self) -> None:

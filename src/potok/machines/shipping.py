@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from potok.machines.mailbox import Lane
+from potok.machines.mailbox import Lane, put_by_lane
 from potok.machines.saying import Saying
 
 __all__ = ["Shipments", "Shipping"]
@@ -219,21 +219,10 @@ class Shipments(Saying):
 
     def _by_lane(self, shipping: Shipping, items: list[Any]) -> list[Any]:
         """Put the items into the lane; those that have to go by a message."""
-        lane = shipping.lane
-        if lane is None:  # as yet: what goes by the one that comes goes after these
-            shipping.behind = shipping.shipped
-            return items
-        if shipping.behind and lane.heard(shipping.epoch) >= shipping.behind:
-            shipping.behind = 0
         gone = 0
-        if not shipping.behind:
-            for item in items:
-                got = lane.put(shipping.epoch, item)
-                if got is False:
-                    break
-                shipping.untold += got is None
-                gone += 1
-        if gone < len(items):
+        while gone < len(items) and put_by_lane(shipping, items[gone]) is not False:
+            gone += 1
+        if gone < len(items):  # also where there is no lane as yet: what goes by the one that comes goes after these
             shipping.behind = shipping.shipped
         return items[gone:]
 
@@ -245,22 +234,16 @@ class Shipments(Saying):
         if len(self.shippings) != 1 or self.held_back or self.machine.buffer:
             return False
         (shipping,) = self.shippings.values()
-        lane = shipping.lane
-        if lane is None or not shipping.alone:
+        if shipping.lane is None or not shipping.alone:
             return False
         if shipping.shipped >= shipping.limit:
             self.look()
             if shipping.shipped >= shipping.limit:
                 return False
-        if shipping.behind:
-            if lane.heard(shipping.epoch) < shipping.behind:
-                return False
-            shipping.behind = 0
-        got = lane.put(shipping.epoch, item)
+        got = put_by_lane(shipping, item)
         if got is not False:
             shipping.held.append(item)
             shipping.shipped += 1
-            shipping.untold += got is None
         return got
 
     # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────

@@ -203,10 +203,15 @@ def _hear(machine: ChannelMachine, space: int, op: str, args: tuple[Any, ...]) -
         raise PotokError(f"a channel's flows know no {op!r}")
 
 
+def _worker(space: int) -> Link | None:
+    """The link to a worker of ours, with which we share its page."""
+    return home.links.get(space) if home.space == 0 else None
+
+
 def _lane_from(space: int, number: int, machine: ChannelMachine) -> Lane | None:
     """The lane of that space's outbox; what comes by it goes into the channel before any message is handled."""
-    link = home.links.get(space)
-    if number < 0 or home.space or link is None or not link.page.lanes_home:
+    link = _worker(space)
+    if number < 0 or link is None or not link.page.lanes_home:
         return None
     lane = link.page.lanes_home[number]
     link.draws(lane, partial(_draw, ref(machine)))
@@ -220,15 +225,15 @@ def _draw(known: ref[ChannelMachine]) -> None:
 
 
 def _lane_to(space: int, number: int) -> Lane | None:
-    link = home.links.get(space)
-    if number < 0 or home.space or link is None or not link.page.lanes_there:
+    link = _worker(space)
+    if number < 0 or link is None or not link.page.lanes_there:
         return None
     return link.page.lanes_there[number]
 
 
 def _look_at(space: int) -> Any:
     """What tells, by slot, how many items that space's tasks have taken."""
-    link = home.links.get(space) if home.space == 0 else None
+    link = _worker(space)
     return _blind if link is None else link.taken_there
 
 
@@ -238,7 +243,7 @@ def _blind(slot: int) -> int:
 
 def _show_to(space: int) -> Any:
     """What shows to that space, by slot, how much room its tasks have."""
-    link = home.links.get(space) if home.space == 0 else None
+    link = _worker(space)
     return _hidden if link is None else link.show_room
 
 

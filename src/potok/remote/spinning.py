@@ -45,7 +45,7 @@ class Spinner:
         return self.spin(look, 0) or look(timeout)  # type: ignore[arg-type]
 
     def spin(self, look: Callable[..., Any], *args: Any) -> Any:
-        """What `look(*args)` brings within a moment; what it brought last, if that is nothing, or None."""
+        """What `look(*args)` brings within a moment; None: nothing."""
         score = self._score
         if score is None:
             score = BEST // 2 if _has_cores() else NEVER
