@@ -234,20 +234,22 @@ def test_timeout_of_the_block_is_not_taken_for_that_of_the_operation(play: Play)
 
 
 def test_sleep_ends_in_the_order_of_time(play: Play) -> None:
-    """Who sleeps for a shorter time wakes first."""
+    """Who sleeps for a shorter time wakes first; all lie down together, as some may have to wait for a worker."""
     woken = Record()
+    together = potok.Barrier(3)
 
     async def nap(do: Do, ticks: int) -> None:
+        await do.call(together, "wait")
         await do.sleep(ticks * do.tick)
         woken.append(ticks)
 
     async def body(do: Do) -> None:
         async with do.scope() as s:
-            for ticks in (20, 1, 6):
+            for ticks in (40, 1, 20):
                 s.start(nap, ticks)
 
     play(body)
-    assert woken == [1, 6, 20]
+    assert woken == [1, 20, 40]
 
 
 def test_timeout_and_a_hand_over_at_once_lose_nothing(play: Play) -> None:
