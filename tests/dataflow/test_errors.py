@@ -224,7 +224,6 @@ def test_interrupt_while_pulling_is_not_kept(on: str) -> None:
         ((picky(1), [1]), {}, TypeError, "called already"),
         ((picky, 5), {}, TypeError, "iterable 1 .* 5"),
         ((picky, [1], None), {}, TypeError, "iterable 2 .* None"),
-        ((picky, [1]), {"on": "auto"}, ValueError, "'auto' is not in this version"),
         ((picky, [1]), {"on": "clouds"}, ValueError, "'clouds'"),
         ((picky, [1]), {"on": 7}, TypeError, "on must be"),
         ((picky, [1]), {"workers": 0}, ValueError, "workers must be >= 1, not 0"),
@@ -235,7 +234,14 @@ def test_interrupt_while_pulling_is_not_kept(on: str) -> None:
         ((picky, [1]), {"window": None}, TypeError, "window must be"),
         ((picky, [1]), {"on_error": "ignore"}, ValueError, "on_error must be .* 'ignore'"),
         ((picky, [1]), {"progress": "yes"}, TypeError, "progress must be"),
-        ((picky, [1]), {"batch": 5}, TypeError, "batch"),
+        ((picky, [1]), {"batch": 0}, ValueError, "batch must be >= 1, not 0"),
+        ((picky, [1]), {"batch": "big"}, TypeError, "batch must be .* 'big'"),
+        ((picky, [1]), {"retries": -1}, ValueError, "retries must be >= 0, not -1"),
+        ((picky, [1]), {"retries": 1.5}, TypeError, "retries must be"),
+        ((picky, [1]), {"timeout": 0}, ValueError, "timeout must be > 0 and finite, not 0"),
+        ((picky, [1]), {"timeout": "1s"}, TypeError, "timeout must be .* '1s'"),
+        ((picky, [1]), {"rate": float("inf")}, ValueError, "rate must be > 0 and finite, not inf"),
+        ((picky, [1]), {"rate": True}, TypeError, "rate must be"),
     ],
 )
 def test_wrong_arguments_are_named_at_the_call(

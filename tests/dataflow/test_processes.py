@@ -96,14 +96,24 @@ def die_at_50(x: int) -> int:
     return x
 
 
-@pytest.mark.parametrize("on_error", ["raise", "return"])
-def test_worker_that_dies_ends_the_map(on_error: str) -> None:
-    """With WorkerDied; what came before it stays, and nobody is left."""
+def test_item_that_kills_its_worker_is_found() -> None:
+    """It alone is reported, with how often it was tried; everything else is there, and nothing twice."""
+    for workers in (1, 2):
+        got = list(potok.map(die_at_50, range(200), on="processes", workers=workers, on_error="return"))
+        assert [item for item in got if isinstance(item, int)] == [x for x in range(200) if x != 50]
+        bad = got[50]
+        assert isinstance(bad, potok.BadItem)
+        assert (bad.index, bad.item, bad.attempts) == (50, 50, 2)
+        assert isinstance(bad.error, potok.WorkerDied)
+        assert bad.error.signal == signal.SIGKILL
+
+
+def test_item_that_kills_its_worker_is_raised_in_its_turn() -> None:
     got: list[int] = []
-    with pytest.raises(potok.WorkerDied, match="SIGKILL"):
-        got.extend(potok.map(die_at_50, range(200), on="processes", workers=2, on_error=on_error))
-    assert got == list(range(len(got)))
-    assert len(got) <= 50
+    with pytest.raises(potok.WorkerDied, match="SIGKILL") as caught:
+        got.extend(potok.map(die_at_50, range(200), on="processes", workers=2))
+    assert got == list(range(50))
+    assert caught.value.__notes__[-1] == "in potok.map: item 50 (50), tried 2 times"
 
 
 def wait_for_the_end(x: int, begun: potok.Event, ended: potok.Sender[str]) -> None:

@@ -3,7 +3,7 @@
 A scope may not be held open across a `yield`, so the consumer, who takes results at its leisure, opens none. A
 *supervisor* does, in a task of its own:
 
-    consumer ──jobs──▶ worker, worker, … ──outcomes──▶ consumer
+    consumer ──lots──▶ worker, worker, … ──outcomes──▶ consumer
         └─────leash──▶ supervisor: holds the workers' scope open until the leash is let go
 
 The supervisor is a member of the scope around the consumer, so that cancelling that scope reaches everybody, and
@@ -17,102 +17,129 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import potok
-from potok.dataflow.plan import Outcome, Plan, failure_of
+from potok.dataflow.plan import Lot, Piece, Plan
 
-__all__ = ["LOST", "Crew", "Reins", "hire"]
+__all__ = ["LOST", "Crew", "Reins", "hire", "tell_of", "wait_for_any"]
 
 DONE = "its map has ended"
 LOST = -1
 """The index of what is no item: the error is that a worker has died, or can't be started with that function."""
 
+Lead: TypeAlias = Callable[..., None]
+"""What a supervisor does: `lead(plan, name, lots, outcomes, *ends)`, until one of the ends comes about."""
+
 _numbers = itertools.count(1)
 
 
 class Crew:
-    """The workers' side. A worker that has got its first job starts the next one, as long as the limit allows."""
+    """The workers' side. A worker that has got its first lot starts the next one, as long as the limit allows."""
 
-    __slots__ = ("_jobs", "_name", "_outcomes", "_plan", "_scope")
+    __slots__ = ("_lots", "_name", "_outcomes", "_plan", "_scope")
 
     def __init__(
-        self, plan: Plan, name: str, scope: Any, jobs: potok.Receiver[Any], outcomes: potok.Sender[Outcome]
+        self, plan: Plan, name: str, scope: Any, lots: potok.Receiver[Lot], outcomes: potok.Sender[list[Piece]]
     ) -> None:
         self._plan = plan
         self._name = name
         self._scope = scope
-        self._jobs = jobs
+        self._lots = lots
         self._outcomes = outcomes
 
-    def start(self, number: int, *rest: Any) -> None:
-        """Start worker `number`, counted from 1; with work that another has left."""
-        work = self._awork if self._plan.is_async else self._work
-        self._scope.start(work, number, *rest, name=f"{self._name}.{number}")
+    @classmethod
+    def lead(
+        cls,
+        plan: Plan,
+        name: str,
+        lots: potok.Receiver[Lot],
+        outcomes: potok.Sender[list[Piece]],
+        *ends: Any,
+    ) -> None:
+        """Have the workers' scope open until one of the `ends` comes about. A park point, in the supervisor."""
+        with potok.scope(on=plan.on) as scope:
+            cls(plan, name, scope, lots, outcomes).start(1)
+            wait_for_any(*ends)
+            scope.cancel(DONE)
 
-    def _work(self, number: int, *rest: Any) -> None:
-        job = None
+    def start(self, number: int) -> None:
+        """Start worker `number`, counted from 1."""
+        work = self._awork if self._plan.is_async else self._work
+        self._scope.start(work, number, name=f"{self._name}.{number}")
+
+    def _work(self, number: int) -> None:
+        lot = None
         try:
-            for job in rest:
-                self._work_on(job)
-            for job in self._jobs:
+            for lot in self._lots:
                 number = self._start_next(number)
-                self._work_on(job)
+                self._work_on(lot)
         except potok.ClosedError:
             pass  # the consumer wants no more
         finally:
-            job, rest = None, ()  # the tracebacks of items that failed refer to this frame
+            lot = None  # the tracebacks of items that failed refer to this frame
 
-    def _work_on(self, job: Any) -> None:
-        outcome = self._plan.apply(job)
+    def _work_on(self, lot: Lot) -> None:
+        piece: Any = None
         try:
-            self._outcomes.send(outcome)
-        except (potok.Cancelled, potok.PotokError) as error:
-            self._unsent(outcome, error)
+            for piece in self._plan.work(lot, _ignore):
+                try:
+                    self._outcomes.send([piece])
+                except (potok.Cancelled, potok.PotokError) as error:
+                    self._unsent(lot, piece, error)
         finally:
-            del job, outcome  # as above
+            del lot, piece  # as above
 
-    async def _awork(self, number: int, *rest: Any) -> None:
-        job = None
+    async def _awork(self, number: int) -> None:
+        lot = None
         try:
-            for job in rest:
-                await self._awork_on(job)
-            async for job in self._jobs:
+            async for lot in self._lots:
                 number = self._start_next(number)
-                await self._awork_on(job)
+                await self._awork_on(lot)
         except potok.ClosedError:
             pass
         finally:
-            job, rest = None, ()
+            lot = None
 
-    async def _awork_on(self, job: Any) -> None:
-        outcome = await self._plan.aapply(job)
+    async def _awork_on(self, lot: Lot) -> None:
+        first, items, tried = lot
+        piece: Any = None
         try:
-            await self._outcomes.asend(outcome)
-        except (potok.Cancelled, potok.PotokError) as error:
-            self._unsent(outcome, error)
+            for at, item in enumerate(items):
+                piece = await self._plan.aattempt(first + at, item, tried, _ignore)
+                try:
+                    await self._outcomes.asend([piece])
+                except (potok.Cancelled, potok.PotokError) as error:
+                    self._unsent(lot, piece, error)
         finally:
-            del job, outcome
+            del lot, items, piece
 
     def _start_next(self, number: int) -> int:
-        """Called by worker `number` for each job: the first has its successor started. Returns a number without."""
+        """Called by worker `number` for each lot: the first has its successor started. Returns a number without."""
         if number < self._plan.workers:
             self.start(number + 1)
         return self._plan.workers
 
-    def _unsent(self, outcome: Outcome, error: BaseException) -> None:
+    def _unsent(self, lot: Lot, piece: Piece, error: BaseException) -> None:
         """Why was it not sent? Every item that was begun is answered for, all the same. Raises what ends the worker."""
         if isinstance(error, potok.ClosedError):
             raise error
-        index, item, _, failure = outcome
-        self._outcomes.send_nowait(failure_of(index, item, error) if failure is None else outcome)
+        index, _, failure, attempts = piece
+        if failure is None:
+            piece = index, lot[1][index - lot[0]], error, attempts
+        self._outcomes.send_nowait([piece])
         if isinstance(error, potok.Cancelled):
             if (
                 not self._scope.cancelled
             ):  # this worker alone was, by its function for one: another takes its place
                 self.start(self._plan.workers)
             raise error
+
+
+def _ignore(_: int | None) -> None:
+    """Nobody here has to know when an item begins."""
 
 
 def _close_all(*ends: Any) -> None:
@@ -123,21 +150,21 @@ def _close_all(*ends: Any) -> None:
 class Reins:
     """The consumer's side: ends of the channels, and the supervisor."""
 
-    __slots__ = ("__weakref__", "_collected", "jobs", "leash", "outcomes", "owner")
+    __slots__ = ("__weakref__", "_collected", "leash", "lots", "outcomes", "owner")
 
     def __init__(
         self,
-        jobs: potok.Sender[Any],
-        outcomes: potok.Receiver[Outcome],
+        lots: potok.Sender[Any],
+        outcomes: potok.Receiver[list[Piece]],
         leash: potok.Sender[None],
         owner: Any,
     ) -> None:
-        self.jobs = jobs
+        self.lots = lots
         self.outcomes = outcomes
         self.leash = leash
         self.owner = owner  # a potok task, or an asyncio task
         # The finalizer keeps the ends: were they collected in one cycle with the results, they might come first.
-        self._collected = weakref.finalize(self, _close_all, leash, jobs, outcomes)
+        self._collected = weakref.finalize(self, _close_all, leash, lots, outcomes)
 
     def let_go(self) -> None:
         """Cancel whatever still runs. Idempotent, never waits, safe from finalizers."""
@@ -154,24 +181,32 @@ class Reins:
             await self.owner
 
 
-def hire(plan: Plan, awaiting: bool, kind: type[Crew]) -> Reins:
-    """Start the supervisor of a map whose consumer is the current task; `awaiting`: in `async for`."""
-    jobs_tx, jobs = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): jobs")
+def hire(plan: Plan, awaiting: bool, lead: Lead, on: Any = None) -> Reins:
+    """Start the supervisor of a map whose consumer is the current task.
+
+    Args:
+        plan: the map.
+        awaiting: whether the consumer reads by `async for`.
+        lead: what the supervisor does.
+        on: where it runs; by default where the consumer does.
+    """
+    lots_tx, lots = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): items")
     outcomes, outcomes_rx = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): outcomes")
     leash, watch = potok.channel(name=f"map({plan.name}): leash")
     name = f"map({plan.name})-{next(_numbers)}"
     here, around = potok.current_task(), potok.current_scope()
     enclosed = isinstance(around, type(potok.scope()))
     if awaiting and _needs_running_loop(plan, here, enclosed):
-        owner: Any = _start_in_running_loop(_aown(kind, plan, name, jobs, outcomes, watch), name)
-        return Reins(jobs_tx, outcomes_rx, leash, owner)
-    on = _EXECUTORS.get(here.executor)
+        owner: Any = _start_in_running_loop(_aown(plan, name, lots, outcomes, watch), name)
+        return Reins(lots_tx, outcomes_rx, leash, owner)
+    if on is None:
+        on = _EXECUTORS.get(here.executor)
     caller = (here,) if enclosed else ()
     # The watch is shared, in a tuple: handed over, it would tie the leash to the outcomes that the consumer waits for.
-    owner = around.start(_own, kind, plan, name, jobs, outcomes, (watch,), leash, *caller, on=on, name=name)
-    for end in (jobs, outcomes):  # the supervisor has its own; but the leash stays with the consumer
+    owner = around.start(_own, lead, plan, name, lots, outcomes, (watch,), leash, *caller, on=on, name=name)
+    for end in (lots, outcomes):  # the supervisor has its own; but the leash stays with the consumer
         end.close()
-    return Reins(jobs_tx, outcomes_rx, leash, owner)
+    return Reins(lots_tx, outcomes_rx, leash, owner)
 
 
 _EXECUTORS = {"inline": "threads", "threads": "threads", "coroutines": "coroutines"}
@@ -179,11 +214,11 @@ _EXECUTORS = {"inline": "threads", "threads": "threads", "coroutines": "coroutin
 
 
 def _own(
-    kind: type[Crew],
+    lead: Lead,
     plan: Plan,
     name: str,
-    jobs: potok.Receiver[Any],
-    outcomes: potok.Sender[Outcome],
+    lots: potok.Receiver[Lot],
+    outcomes: potok.Sender[Any],
     shared: tuple[potok.Receiver[None]],
     leash: potok.Sender[None],
     *caller: potok.Task[Any],
@@ -192,43 +227,42 @@ def _own(
     leash.close()  # handed over only so that the consumer's own is closed as its scope's body ends
     (watch,) = shared
     try:
-        with watch, potok.scope(on=plan.on) as scope:
-            kind(plan, name, scope, jobs, outcomes).start(1)
-            try:
-                potok.select(watch, *caller)
-            except potok.Cancelled:
-                raise
-            except BaseException:  # noqa: BLE001, S110 - the leash was closed, or the consumer ended in whatever way
-                pass
-            scope.cancel(DONE)
+        with watch:
+            lead(plan, name, lots, outcomes, watch, *caller)
     except* (potok.WorkerDied, potok.RemoteError) as lost:
-        _tell_of(lost, outcomes)
+        tell_of(lost.exceptions[0], outcomes)
 
 
 async def _aown(
-    kind: type[Crew],
     plan: Plan,
     name: str,
-    jobs: potok.Receiver[Any],
-    outcomes: potok.Sender[Outcome],
+    lots: potok.Receiver[Lot],
+    outcomes: potok.Sender[Any],
     watch: potok.Receiver[None],
 ) -> None:
     """The same, in the consumer's own event loop, where nothing is handed over."""
-    with jobs, outcomes, watch:
-        try:
-            async with potok.scope(on=plan.on) as scope:
-                kind(plan, name, scope, jobs, outcomes).start(1)
-                with suppress(potok.ClosedError):
-                    await watch.arecv()
-                scope.cancel(DONE)
-        except* (potok.WorkerDied, potok.RemoteError) as lost:
-            _tell_of(lost, outcomes)
+    with lots, outcomes, watch:
+        async with potok.scope(on=plan.on) as scope:
+            Crew(plan, name, scope, lots, outcomes).start(1)
+            with suppress(potok.ClosedError):
+                await watch.arecv()
+            scope.cancel(DONE)
 
 
-def _tell_of(lost: ExceptionGroup[Exception], outcomes: potok.Sender[Any]) -> None:
+def wait_for_any(*ends: Any) -> None:
+    """Wait until the leash is let go, or the consumer has ended in whatever way."""
+    try:
+        potok.select(*ends)
+    except potok.Cancelled:
+        raise
+    except BaseException:  # noqa: BLE001, S110 - that is the news
+        pass
+
+
+def tell_of(error: BaseException, outcomes: potok.Sender[Any]) -> None:
     """The consumer raises it, once it has given out what was worked on before."""
     with suppress(potok.ClosedError):  # it wants to hear no more
-        outcomes.send_nowait((LOST, None, None, lost.exceptions[0]))
+        outcomes.send_nowait([(LOST, None, error, 0)])
 
 
 def _needs_running_loop(plan: Plan, here: potok.Task[Any], enclosed: bool) -> bool:

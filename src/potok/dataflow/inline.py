@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import potok
-from potok.dataflow.plan import Intake, Outcome, Plan
+from potok.dataflow.intake import Intake
+from potok.dataflow.plan import Piece, Plan
 
 __all__ = ["Inline"]
 
@@ -13,33 +14,39 @@ class Inline:
 
     __slots__ = ("_begun", "_intake", "_plan")
 
+    held = 0
+
     def __init__(self, plan: Plan, intake: Intake) -> None:
         self._plan = plan
         self._intake = intake
         self._begun = False
 
-    def take(self) -> Outcome | None:
-        """The next outcome; None at the end of the input."""
+    def take(self) -> Piece | None:
+        """The next piece; None at the end of the input."""
         if not self._begun:
             potok.sleep(0)  # refuses to block an async def task, as the other executors do
             self._begun = True
         potok.checkpoint()
-        job = self._intake.pull()
-        if job is None:
+        index = self._intake.pulled
+        items = self._intake.pull(1)
+        if not items:
             self._intake.end()
             return None
         if self._plan.is_async:
-            return potok.run(self._plan.aapply, job, on="inline")  # type: ignore[no-any-return]
-        return self._plan.apply(job)
+            return potok.run(self._plan.aattempt, index, items[0], 0, _ignore, on="inline")  # type: ignore[no-any-return]
+        return next(self._plan.work((index, items, 0), _ignore))
 
-    async def atake(self) -> Outcome | None:
+    async def atake(self) -> Piece | None:
         """The awaitable spelling of `take`."""
         potok.checkpoint()
-        job = self._intake.pull()
-        if job is None:
+        index = self._intake.pulled
+        items = self._intake.pull(1)
+        if not items:
             self._intake.end()
             return None
-        return await self._plan.aapply(job) if self._plan.is_async else self._plan.apply(job)
+        if self._plan.is_async:
+            return await self._plan.aattempt(index, items[0], 0, _ignore)
+        return next(self._plan.work((index, items, 0), _ignore))
 
     def let_go(self) -> None:
         """Pull no more."""
@@ -50,3 +57,7 @@ class Inline:
 
     async def ajoin(self) -> None:
         """Nothing runs on its own."""
+
+
+def _ignore(_: int | None) -> None:
+    """Nobody here has to know when an item begins."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import potok
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # the rest of this package is imported by those who map: `imp
 
 __all__ = ["map", "starmap"]
 
-NOT_BUILT = ("auto",)
 CONCURRENT_COROUTINES = 100
 
 
@@ -25,7 +24,11 @@ def map(  # noqa: A001 - the name everybody knows it by
     on: Any = None,
     workers: int | None = None,
     ordered: bool = True,
+    batch: int | str = "auto",
     window: int | str = "auto",
+    retries: int = 0,
+    timeout: float | None = None,
+    rate: float | None = None,
     on_error: str = "raise",
     progress: bool | Callable[[Progress], object] = False,
 ) -> Results:
@@ -45,9 +48,14 @@ def map(  # noqa: A001 - the name everybody knows it by
             (for those that wait), at most 32; on coroutines 100; on processes and interpreters the usable cores,
             or what `potok.processes(workers=...)` says. Inline works on one.
         ordered: results in the order of the input; otherwise as they are completed.
+        batch: how many items go to a worker of another address space at a time; "auto": as many as take some 5 ms.
         window: how many items may be pulled and not yet given out; "auto": four times the workers; on processes, which
             get short items in batches, four batches each. In order, a slow item holds back the results of so many
             others.
+        retries: how often an item that failed is tried again, after 0.1 s, 0.2 s and so on, at most 10 s.
+        timeout: seconds that one try may take; TimeoutError is its error then. It acts where `fn` parks in potok or
+            awaits; on processes a worker that goes on all the same is killed. Threads and interpreters can't be.
+        rate: how many tries may begin in a second, over all workers; they begin at even intervals.
         on_error: "raise": an item's error is raised, bare, with a note that names the item, when its turn comes, and
             cancels the rest. "return": a `potok.BadItem` stands in place of its result, and the others go on.
         progress: print plain lines on stderr; or a callable that takes a `Progress` after each result.
@@ -56,16 +64,17 @@ def map(  # noqa: A001 - the name everybody knows it by
         the input itself is raised after the results of all items pulled before it.
 
     Executors: the same on all, but inline does not work ahead, and there an `async def` function read with plain
-        `for` may await nothing that waits. On processes and interpreters items and results are copied. A result that
-        can't be pickled is an error of its item; an item that can't (RemoteError), or a worker that dies (WorkerDied),
-        ends the map.
+        `for` may await nothing that waits. On processes and interpreters items and results are copied; what can't be
+        pickled is an error of its item. An item whose worker dies is tried once more, alone in a fresh worker; then
+        WorkerDied is its error. The items that its worker had begun with it are worked on again.
     """
     if not iterables:
         raise TypeError("potok.map takes a function and at least one iterable")
     sources = [_iterator(iterable, f"iterable {n}") for n, iterable in enumerate(iterables, 1)]
     items = sources[0] if len(sources) == 1 else zip(*sources, strict=False)
-    plan = _plan(fn, len(sources) > 1, on, workers, ordered, window, on_error, "map")
-    return _results(plan, items, _meter(progress, iterables))
+    options = Options(on, workers, ordered, batch, window, retries, timeout, rate, on_error)
+    plan = _plan(fn, len(sources) > 1, options, "map")
+    return _results(plan, items, iterables, progress)
 
 
 def starmap(
@@ -75,21 +84,41 @@ def starmap(
     on: Any = None,
     workers: int | None = None,
     ordered: bool = True,
+    batch: int | str = "auto",
     window: int | str = "auto",
+    retries: int = 0,
+    timeout: float | None = None,
+    rate: float | None = None,
     on_error: str = "raise",
     progress: bool | Callable[[Progress], object] = False,
 ) -> Results:
     """As `map`, over tuples of arguments: `fn(*item)` for every item."""
     items = _iterator(iterable, "the iterable")
-    plan = _plan(fn, True, on, workers, ordered, window, on_error, "starmap")
-    return _results(plan, items, _meter(progress, (iterable,)))
+    options = Options(on, workers, ordered, batch, window, retries, timeout, rate, on_error)
+    plan = _plan(fn, True, options, "starmap")
+    return _results(plan, items, (iterable,), progress)
 
 
-def _results(plan: Plan, items: Iterator[Any], meter: Meter | None) -> Results:
-    from potok.dataflow.plan import Intake
+class Options(NamedTuple):
+    """What `map` and `starmap` take besides the function and its input, as it was given."""
+
+    on: Any
+    workers: Any
+    ordered: Any
+    batch: Any
+    window: Any
+    retries: Any
+    timeout: Any
+    rate: Any
+    on_error: Any
+
+
+def _results(plan: Plan, items: Iterator[Any], iterables: tuple[Any, ...], progress: Any) -> Results:
+    from potok.dataflow.intake import Intake, is_at_hand
     from potok.dataflow.results import Results
 
-    return Results(plan, Intake(items), meter)
+    intake = Intake(items, all(is_at_hand(iterable) for iterable in iterables))
+    return Results(plan, intake, _meter(progress, iterables))
 
 
 def _iterator(iterable: Any, which: str) -> Iterator[Any]:
@@ -100,21 +129,42 @@ def _iterator(iterable: Any, which: str) -> Iterator[Any]:
         raise TypeError(f"{which} of potok.map is no iterable: {iterable!r:.200}{hint}") from None
 
 
-def _plan(
-    fn: Any, star: bool, on: Any, workers: Any, ordered: bool, window: Any, on_error: str, called: str
-) -> Plan:
-    from potok.dataflow.plan import Plan
+def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
+    from potok.dataflow.plan import Pace, Plan
 
     if not callable(fn):
         raise TypeError(f"potok.{called} takes a function first, not {fn!r:.200} (was it called already?)")
     is_async = _is_async(fn)
-    on = _executor(on, is_async)
-    count = _default_workers(on) if workers is None else _number("workers", workers, called)
-    stretches = window == "auto"
-    reach = 4 * count if stretches else _number("window", window, called)
-    if on_error not in ("raise", "return"):
-        raise ValueError(f'potok.{called}: on_error must be "raise" or "return", not {on_error!r}')
-    return Plan(fn, _name(fn), is_async, star, on, count, reach, bool(ordered), on_error, stretches)
+    on = _executor(options.on, is_async)
+    check = Checked(called)
+    workers = _default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
+    stretches = options.window == "auto"
+    window = 4 * workers if stretches else check.count("window", options.window, '"auto"')
+    batch = None if options.batch == "auto" else check.count("batch", options.batch, '"auto"')
+    if batch is not None and stretches:
+        window = 4 * workers * batch
+    if options.on_error not in ("raise", "return"):
+        raise ValueError(f'potok.{called}: on_error must be "raise" or "return", not {options.on_error!r}')
+    retries = check.count("retries", options.retries, least=0)
+    timeout = check.seconds("timeout", options.timeout)
+    rate = check.seconds("rate", options.rate)
+    pace = None if rate is None else potok.share(Pace(rate))
+    return Plan(
+        fn=fn,
+        name=_name(fn),
+        is_async=is_async,
+        star=star,
+        on=on,
+        workers=workers,
+        window=window,
+        ordered=bool(options.ordered),
+        on_error=options.on_error,
+        stretches=stretches and batch is None,
+        batch=batch,
+        retries=retries,
+        timeout=timeout,
+        pace=pace,
+    )
 
 
 def _is_async(fn: Any) -> bool:
@@ -128,11 +178,6 @@ def _is_async(fn: Any) -> bool:
 def _executor(on: Any, is_async: bool) -> Any:
     if on is None:
         return "coroutines" if is_async else "threads"
-    if isinstance(on, str) and on in NOT_BUILT:
-        raise ValueError(
-            f'on={on!r} is not in this version of potok; choose "threads", "coroutines", "processes", '
-            f'"interpreters" or "inline"'
-        )
     potok.scope(on=on)  # raises for what names no executor
     return on
 
@@ -160,13 +205,31 @@ def _usable_cores() -> int:
     return find_cores().usable
 
 
-def _number(name: str, value: Any, called: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        instead = '"auto"' if name == "window" else "None"
-        raise TypeError(f"potok.{called}: {name} must be {instead} or a whole number >= 1, not {value!r}")
-    if value < 1:
-        raise ValueError(f"potok.{called}: {name} must be >= 1, not {value}")
-    return value
+class Checked(NamedTuple):
+    """Checks of numbers that name the function that was called."""
+
+    called: str
+
+    def count(self, name: str, value: Any, instead: str = "", least: int = 1) -> int:
+        """A whole number."""
+        choices = f"{instead} or " if instead else ""
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(
+                f"potok.{self.called}: {name} must be {choices}a whole number >= {least}, not {value!r}"
+            )
+        if value < least:
+            raise ValueError(f"potok.{self.called}: {name} must be >= {least}, not {value}")
+        return value
+
+    def seconds(self, name: str, value: Any) -> float | None:
+        """None, or a number above 0: of seconds, or for each second."""
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"potok.{self.called}: {name} must be None or a number > 0, not {value!r}")
+        if not 0 < value < float("inf"):
+            raise ValueError(f"potok.{self.called}: {name} must be > 0 and finite, not {value}")
+        return value
 
 
 def _meter(progress: Any, iterables: tuple[Any, ...]) -> Meter | None:

@@ -1,23 +1,62 @@
-"""What a map was asked to do, and its input: the two things that its parts share."""
+"""What a map was asked to do, and what becomes of an item under its function.
+
+    lot      (first, items, attempts)             neighbours in the input, on their way to a worker
+    piece    (first, values, None, attempts)      what became of neighbours that all came out well
+             (index, item, error, attempts)       what became of one that did not
+
+A piece says for how many items it speaks: the length of its values, or one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import starmap
+from time import monotonic
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["Intake", "Job", "Outcome", "Plan", "failure_of"]
+import potok
+
+__all__ = ["BACK_OFF", "Lot", "Pace", "Piece", "Plan", "pause_before"]
 
 
-Job: TypeAlias = tuple[int, Any]
-"""The index of an item, and the item."""
+Lot: TypeAlias = tuple[int, list[Any], int]
+"""Index of the first item, the items, how often they were tried before."""
 
-Outcome: TypeAlias = tuple[int, Any, Any, BaseException | None]
-"""What became of it: index, item, value, error. (A NamedTuple takes ten times as long to make.)"""
+Piece: TypeAlias = tuple[int, Any, BaseException | None, int]
+"""Index of the first item, its values or the item that failed, the error, how often it was tried."""
+
+BACK_OFF = 0.1
+"""Seconds before a first retry; each further one waits twice as long, at most `LONGEST_PAUSE`."""
+
+LONGEST_PAUSE = 10.0
+
+SHORTEST_STRETCH = 16
+"""Items that are worked on in one go, at least, where they are many."""
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait before try number `attempt` (2 is the first retry)."""
+    return min(BACK_OFF * 2.0 ** (attempt - 2), LONGEST_PAUSE)
+
+
+class Pace:
+    """At most so many starts a second, whoever asks: a `potok.share` of it is asked by all workers."""
+
+    def __init__(self, rate: float) -> None:
+        self._step = 1.0 / rate
+        self._next = float("-inf")
+
+    def delay(self) -> float:
+        """Take the next place in time; seconds until it."""
+        now = monotonic()
+        place = max(now, self._next)
+        self._next = place + self._step
+        return place - now
 
 
 class Plan(NamedTuple):
-    """The arguments of one map, checked."""
+    """The arguments of one map, checked; and what the workers do with an item."""
 
     fn: Callable[..., Any]
     name: str  # of the function, for messages and the names of tasks
@@ -29,32 +68,137 @@ class Plan(NamedTuple):
     ordered: bool
     on_error: str
     stretches: bool  # the window was left to us: on processes it is as many batches
+    batch: int | None = None  # items in a batch; None: as many as pay
+    retries: int = 0
+    timeout: float | None = None
+    pace: Any = None  # a potok.Shared[Pace]
 
-    def apply(self, job: Job) -> Outcome:
-        """What becomes of an item under a `def` function."""
-        index, item = job
+    @property
+    def is_plain(self) -> bool:
+        """Whether an item is one call of the function and no more."""
+        return not self.retries and self.timeout is None and self.pace is None
+
+    def apply(self, items: list[Any], into: list[Any]) -> BaseException | None:
+        """Call a `def` function on the items in order, as fast as Python can, until one fails: its error.
+
+        The values of those before it are in `into`, whose length thus says which one it was.
+        """
+        before = len(into)
         try:
-            value = self.fn(*item) if self.star else self.fn(item)
+            into.extend(starmap(self.fn, items) if self.star else map(self.fn, items))
         except BaseException as error:  # noqa: BLE001 - data from here on: the consumer decides
-            return failure_of(index, item, error)
-        if type(value) is CoroutineType:
-            value.close()
-            told = f"{self.name} returned a coroutine; give potok.map the async def function itself"
-            return index, item, None, TypeError(told)
-        return index, item, value, None
+            return _without_our_frames(error)
+        if len(into) - before < len(items):  # `extend` takes it for the end of the items
+            return StopIteration()
+        if into and type(into[-1]) is CoroutineType:
+            return self._refuse_coroutines(into, before)
+        return None
 
-    async def aapply(self, job: Job) -> Outcome:
-        """What becomes of an item under an `async def` function."""
-        index, item = job
-        try:
-            value = await (self.fn(*item) if self.star else self.fn(item))
-        except BaseException as error:  # noqa: BLE001 - as above
-            return failure_of(index, item, error)
-        return index, item, value, None
+    def _refuse_coroutines(self, into: list[Any], before: int) -> BaseException | None:
+        made = into[before:]
+        del into[before:]
+        for at, value in enumerate(made):
+            if type(value) is CoroutineType:
+                for rest in made[at:]:
+                    if type(rest) is CoroutineType:
+                        rest.close()
+                told = f"{self.name} returned a coroutine; give potok.map the async def function itself"
+                return TypeError(told)
+            into.append(value)
+        return None
+
+    def work(self, lot: Lot, begin: Callable[[int | None], None]) -> Iterator[Piece]:
+        """What becomes of the items of a lot under a `def` function, piece by piece, so that one may look up between."""
+        first, items, tried = lot
+        if not self.is_plain:
+            for at, item in enumerate(items):
+                yield self.attempt(first + at, item, tried, begin)
+            return
+        done, stretch = 0, max(SHORTEST_STRETCH, len(items) // 16)
+        while done < len(items):
+            values: list[Any] = []
+            error = self.apply(items[done : done + stretch], values)
+            at, done = done, done + len(values)
+            if values:
+                yield first + at, values, None, tried + 1
+            if error is not None:
+                yield first + done, items[done], error, tried + 1
+                done += 1
+
+    def attempt(self, index: int, item: Any, tried: int, begin: Callable[[int | None], None]) -> Piece:
+        """What becomes of an item under a `def` function, with its place in time, its time-out and its retries.
+
+        `begin` is told as a try of the item begins, and (None) that it has ended.
+        """
+        attempts = tried
+        error: BaseException | None
+        while True:
+            attempts += 1
+            values: list[Any] = []
+            try:
+                if attempts > tried + 1:
+                    potok.sleep(pause_before(attempts))
+                if self.pace is not None:
+                    potok.sleep(self.pace.atomic(Pace.delay))
+                begin(index)
+                if self.timeout is None:
+                    error = self.apply([item], values)
+                else:
+                    with potok.timeout(self.timeout):
+                        error = _unless_cancelled(self.apply([item], values))
+            except TimeoutError:  # of the block: what the function raises is returned by `apply`
+                error = self.timed_out()
+            except potok.Cancelled as reason:
+                error = reason
+            begin(None)
+            if error is None:
+                return index, values, None, attempts
+            if attempts > self.retries or not isinstance(error, Exception):
+                return index, item, error, attempts
+
+    async def aattempt(self, index: int, item: Any, tried: int, begin: Callable[[int | None], None]) -> Piece:
+        """The same under an `async def` function."""
+        attempts = tried
+        error: BaseException
+        while True:
+            attempts += 1
+            try:
+                if attempts > tried + 1:
+                    await potok.asleep(pause_before(attempts))
+                if self.pace is not None:
+                    await potok.asleep(await self.pace.aatomic(Pace.delay))
+                begin(index)
+                if self.timeout is None:
+                    value = await (self.fn(*item) if self.star else self.fn(item))
+                else:
+                    with potok.timeout(self.timeout):
+                        value = await (self.fn(*item) if self.star else self.fn(item))
+                begin(None)
+                return index, [value], None, attempts
+            except BaseException as raised:  # noqa: BLE001 - as above
+                error = self._said(raised)
+            begin(None)
+            if attempts > self.retries or not isinstance(error, Exception):
+                return index, item, error, attempts
+
+    def _said(self, error: BaseException) -> BaseException:
+        ours = isinstance(error, TimeoutError) and "(potok.timeout)" in str(error)
+        return self.timed_out() if ours else _without_our_frames(error)
+
+    def timed_out(self) -> TimeoutError:
+        """The error of an item that took too long."""
+        return TimeoutError(f"it took longer than {self.timeout} s (timeout= of potok.map)")
 
 
-def failure_of(index: int, item: Any, error: BaseException) -> Outcome:
-    """The outcome of an item whose function raised, without our own frames in the traceback.
+def _unless_cancelled(error: BaseException | None) -> BaseException | None:
+    """A time-out comes as a cancellation, which its block must see."""
+    if isinstance(error, potok.Cancelled):
+        raise error
+    return error
+
+
+def _without_our_frames(error: BaseException) -> BaseException:
+    """The error without our own frames in its traceback.
 
     One of them is a worker's, and would keep alive whatever the worker has in hand next.
     """
@@ -62,51 +206,4 @@ def failure_of(index: int, item: Any, error: BaseException) -> Outcome:
     while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
         trace = trace.tb_next
     error.__traceback__ = trace
-    return index, item, None, error
-
-
-class Intake:
-    """The input. Pulled in the caller's thread, one item at a time, and only when there is room for it.
-
-    An error that the input raises is kept until everything pulled before it has been given out, so that the caller
-    meets it where the plain loop would.
-    """
-
-    __slots__ = ("_items", "error", "pulled")
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        self._items: Iterator[Any] | None = items
-        self.pulled = 0
-        self.error: Exception | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there may be more."""
-        return self._items is not None
-
-    def pull(self) -> Job | None:
-        """The next item with its index; None if there is none (any more)."""
-        if self._items is None:
-            return None
-        try:
-            item = next(self._items)
-        except StopIteration:
-            self.close()
-            return None
-        except Exception as error:  # noqa: BLE001 - the caller's own, given back to it later
-            self.error = error
-            self.close()
-            return None
-        index = self.pulled
-        self.pulled = index + 1
-        return index, item
-
-    def close(self) -> None:
-        """Pull no more, and let go of the input."""
-        self._items = None
-
-    def end(self) -> None:
-        """Everything that was pulled has been given out: raise what the input raised, if it did."""
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
+    return error

@@ -1,7 +1,7 @@
-"""A map with workers: items go out as far as the window allows, outcomes come back and are put in order.
+"""A map with workers: lots go out as far as the window allows, pieces come back and are put in order.
 
-    input ──pull──▶ jobs ──▶ workers ──▶ outcomes ──▶ ready ──▶ the caller
-            └─────────────── at most `window` ───────────────┘
+    input ──pull──▶ lots ──▶ workers ──▶ pieces ──▶ ready ──▶ the caller
+            └─────────────── at most `window` ──────────────┘
 
 Invariants
     `held` items have been pulled and not given out; never more than the window. So neither channel needs a bound.
@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import potok
 from potok.dataflow.crew import LOST, Crew, Reins, hire
-from potok.dataflow.plan import Intake, Job, Outcome, Plan
+from potok.dataflow.intake import Intake
+from potok.dataflow.plan import Piece, Plan
 
 __all__ = ["Pooled"]
 
@@ -26,19 +27,17 @@ class Pooled:
 
     __slots__ = ("_held", "_intake", "_lost", "_next", "_plan", "_ready", "_reins")
 
-    _crew: type[Crew] = Crew
-
     def __init__(self, plan: Plan, intake: Intake) -> None:
         self._plan = plan
         self._intake = intake
         self._held = 0
-        self._next = 0  # the index that is due, where order is kept
-        self._ready: dict[int, Outcome] = {}
-        self._lost: BaseException | None = None  # a worker died, and with it what it had in hand
+        self._next = intake.pulled  # the index that is due, where order is kept
+        self._ready: dict[int, Piece] = {}
+        self._lost: BaseException | None = None  # there are no workers (any more), and can be none
         self._reins: Reins | None = None  # until there is a first item
 
-    def take(self) -> Outcome | None:
-        """The next outcome; None when everything has been given out."""
+    def take(self) -> Piece | None:
+        """The next piece; None when everything has been given out."""
         while True:
             try:
                 got = self._poll(awaiting=False)
@@ -48,7 +47,7 @@ class Pooled:
             except potok.ClosedError as error:
                 raise self._abandoned() from error
 
-    async def atake(self) -> Outcome | None:
+    async def atake(self) -> Piece | None:
         """The awaitable spelling of `take`."""
         while True:
             try:
@@ -58,6 +57,11 @@ class Pooled:
                 self._accept(await self._reins.outcomes.arecv())  # type: ignore[union-attr]
             except potok.ClosedError as error:
                 raise self._abandoned() from error
+
+    @property
+    def held(self) -> int:
+        """How many items have been pulled and not given out."""
+        return self._held
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
@@ -77,13 +81,14 @@ class Pooled:
             await self._reins.ajoin()
 
     def _poll(self, awaiting: bool) -> Any:
-        """Fill the window, then give out the next outcome if it is there; WAIT if it is still to come."""
+        """Fill the window, then give out the next piece if it is there; WAIT if it is still to come."""
         self._fill(awaiting)
-        outcome = self._ready.pop(self._due(), None)
-        if outcome is not None:
-            self._held -= 1
-            self._next += 1
-            return outcome
+        piece = self._ready.pop(self._due(), None)
+        if piece is not None:
+            count = len(piece[1]) if piece[2] is None else 1
+            self._held -= count
+            self._next += count
+            return piece
         if self._lost is not None:
             raise self._lost
         if self._held:
@@ -104,31 +109,40 @@ class Pooled:
         Whenever it is not, the window is filled, and stays full from then on.
         """
         pulled = False
-        while self._held < self._reach() and self._intake.is_open:
-            if pulled and self._has_due():
+        while self._intake.is_open:
+            room = self._reach() - self._held
+            if room <= 0 or (pulled and self._has_due()):
                 return
-            job = self._intake.pull()
-            if job is None:
+            first = self._intake.pulled
+            items = self._intake.pull(min(room, self._lot_size()))
+            if not items:
                 return
             if self._reins is None:
-                self._reins = hire(self._plan, awaiting, self._crew)
-            self._held += 1
-            self._send(job)
+                self._reins = self._hire(awaiting)
+            self._held += len(items)
+            self._send(first, items)
             pulled = True
+
+    def _hire(self, awaiting: bool) -> Reins:
+        return hire(self._plan, awaiting, Crew.lead)
 
     def _reach(self) -> int:
         """How many items may be held."""
         return self._plan.window
 
-    def _send(self, job: Job) -> None:
-        """Give it to the workers, now or soon."""
-        self._reins.jobs.send_nowait(job)  # type: ignore[union-attr]
+    def _lot_size(self) -> int:
+        """How many items to pull at a time, at most."""
+        return 1
+
+    def _send(self, first: int, items: list[Any]) -> None:
+        """Give them to the workers, now or soon."""
+        self._reins.lots.send_nowait((first, items, 0))  # type: ignore[union-attr]
 
     def _send_rest(self) -> None:
         """Give them what was kept back: the caller is about to wait."""
 
     def _has_due(self) -> bool:
-        """Whether the next outcome is there, counting those that nobody looked at yet."""
+        """Whether the next piece is there, counting those that nobody looked at yet."""
         if self._due() in self._ready:
             return True
         try:
@@ -138,18 +152,20 @@ class Pooled:
             pass
         return self._due() in self._ready
 
-    def _accept(self, outcome: Any) -> None:
+    def _accept(self, pieces: list[Piece]) -> None:
         """Take what has come from the workers."""
-        index, item, _, error = outcome
-        if index == LOST:
-            self._lost = error
-            self._intake.close()
-            return
-        if error is not None:
+        for piece in pieces:
+            first, item, error, attempts = piece
+            if error is None:
+                self._ready[first] = piece
+                continue
+            if first == LOST:
+                self._lost = error
+                self._intake.close()
+                return
             if self._plan.on_error == "raise":
                 self._intake.close()  # what is out already may come before it; more would be work for nothing
-            outcome = index, item, None, _ordinary(error)
-        self._ready[index] = outcome
+            self._ready[first] = first, item, _ordinary(error), attempts
 
     def _abandoned(self) -> BaseException:
         """The supervisor ended before we did. Raises Cancelled if that is because we shall, too."""

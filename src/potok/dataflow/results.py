@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import potok
 from potok.dataflow.inline import Inline
-from potok.dataflow.plan import Intake, Outcome, Plan
+from potok.dataflow.intake import Intake
+from potok.dataflow.plan import Piece, Plan
 from potok.dataflow.pooled import Pooled
 from potok.dataflow.progress import Meter
 
@@ -22,17 +24,35 @@ class Results:
     of a `with` block also wait until it has ended.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_meter", "_over", "_plan", "_work")
+    __slots__ = ("__weakref__", "_busy", "_meter", "_over", "_piece", "_plan", "_values", "_work")
 
     def __init__(self, plan: Plan, intake: Intake, meter: Meter | None) -> None:
         self._plan = plan
         self._work: Inline | Pooled = _kind(plan)(plan, intake)
         self._meter = meter
+        self._piece: list[Any] = []  # the values of the piece that was taken last
+        self._values: Iterator[Any] = iter(self._piece)  # those that were not given out yet
         self._busy = False
         self._over = False
 
-    def __iter__(self) -> Results:
-        return self
+    def __iter__(self) -> Iterator[Any]:
+        """The results: an iterator over what is left of them, which another `for` may continue."""
+        if self._meter is not None:
+            return self._counted()
+        return self._stream()
+
+    def _stream(self) -> Iterator[Any]:
+        while True:
+            yield from self._values  # in one go: nothing is looked at between the values of a piece
+            if not self._refill():
+                return
+
+    def _counted(self) -> Iterator[Any]:
+        try:
+            while True:
+                yield next(self)
+        except StopIteration:
+            return
 
     def __aiter__(self) -> Results:
         return self
@@ -44,37 +64,56 @@ class Results:
             ScopeError if the scope it was iterated in first has ended; BlockingCallError in an `async def` task.
             Nothing is left running then.
         """
-        if self._over:
+        for value in self._values:
+            self._count(value)
+            return value
+        if not self._refill():
             raise StopIteration
-        self._enter()
-        try:
-            outcome = self._work.take()
-            if outcome is not None:
-                return self._give(outcome)
-        except BaseException:
-            self._end()
-            raise
-        finally:
-            self._busy = False
-        self._end()
-        raise StopIteration
+        return next(self)
 
     async def __anext__(self) -> Any:
         """The awaitable spelling of `next(results)`."""
-        if self._over:
+        for value in self._values:
+            self._count(value)
+            return value
+        if not await self._arefill():
             raise StopAsyncIteration
+        return await anext(self)
+
+    def _refill(self) -> bool:
+        """Take the next piece. False: there is none, and nothing is left running."""
+        if self._over:
+            return False
         self._enter()
         try:
-            outcome = await self._work.atake()
-            if outcome is not None:
-                return self._give(outcome)
+            piece = self._work.take()
+            if piece is not None:
+                self._open(piece)
+                return True
         except BaseException:
             self._end()
             raise
         finally:
             self._busy = False
         self._end()
-        raise StopAsyncIteration
+        return False
+
+    async def _arefill(self) -> bool:
+        if self._over:
+            return False
+        self._enter()
+        try:
+            piece = await self._work.atake()
+            if piece is not None:
+                self._open(piece)
+                return True
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._busy = False
+        self._end()
+        return False
 
     def close(self) -> None:
         """Cancel the rest and wait until it has ended. Idempotent. A park point, which no cancellation cuts short.
@@ -128,23 +167,32 @@ class Results:
     def _end(self) -> None:
         if not self._over:
             self._over = True
+            self._piece.clear()
             self._work.let_go()
             if self._meter is not None:
                 self._meter.finish()
 
-    def _give(self, outcome: Outcome) -> Any:
-        """The result of one item. Raises its error, or returns it as a BadItem."""
-        index, item, value, error = outcome
-        if self._meter is not None:
-            self._meter.count(failed=error is not None)
+    def _open(self, piece: Piece) -> None:
+        """Have the values of a piece at hand. Raises the error of an item, or makes it a BadItem."""
+        index, value, error, attempts = piece
         if error is None:
-            return value
+            self._have(value)
+            return
         if self._plan.on_error == "return" and isinstance(error, Exception):
-            return potok.BadItem(index, item, error)
+            self._have([potok.BadItem(index, value, error, attempts)])
+            return
+        self._count(error, failed=True)
         try:
-            raise _raisable(error, index, item)
+            raise _raisable(error, index, value, attempts)
         finally:
-            del error, outcome  # the traceback refers to this frame
+            del error, piece  # the traceback refers to this frame
+
+    def _have(self, values: list[Any]) -> None:
+        self._piece, self._values = values, iter(values)
+
+    def _count(self, value: Any, failed: bool = False) -> None:
+        if self._meter is not None:
+            self._meter.count(failed=failed or isinstance(value, potok.BadItem))
 
 
 def _kind(plan: Plan) -> type[Inline | Pooled]:
@@ -159,14 +207,15 @@ def _kind(plan: Plan) -> type[Inline | Pooled]:
             return Pooled
 
 
-def _raisable(error: BaseException, index: int, item: Any) -> BaseException:
+def _raisable(error: BaseException, index: int, item: Any, attempts: int) -> BaseException:
     """The item's error, saying which item it was; not one that would end the caller's loop as if all were well."""
     if isinstance(error, StopIteration | StopAsyncIteration):
         stopped = RuntimeError(f"the function raised {type(error).__name__}")
         stopped.__cause__ = error
         error = stopped
     if isinstance(error, Exception):
-        error.add_note(f"in potok.map: item {index} ({_shown(item)})")
+        tries = f", tried {attempts} times" if attempts > 1 else ""
+        error.add_note(f"in potok.map: item {index} ({_shown(item)}){tries}")
     return error
 
 

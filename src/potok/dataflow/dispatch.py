@@ -1,0 +1,427 @@
+"""Who gives work to the workers of a map in other address spaces, and knows what each one has in hand.
+
+    consumer ─pending─▶ dispatcher ──lot──▶ worker 1, worker 2, …     a channel to each worker
+    consumer ◀─pieces── dispatcher ◀─────── mail, from all of them
+
+A worker is one task of the supervisor's scope. Lots are cut so that each takes about `TARGET` seconds: they begin with
+one item and grow, or shrink, by what the workers tell. Short lots are sent ahead, one to each worker, so that none of
+them waits for us; long ones are not, so that no item waits behind a long one while another worker has nothing to do.
+
+Invariants
+    Every item is in one place: `pending`, `alone`, the hand of one worker, or told to the consumer.
+    A worker works on its lots in order: what it had begun, as it died, is in the first that is not answered.
+    So of a worker's death are suspect the items of that lot only. They are tried again one by one, alone in a worker;
+    an item that is alone as its worker dies is the one that kills: tried once more, then reported with WorkerDied.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from contextlib import suppress
+from time import monotonic, perf_counter
+from typing import Any, Final
+
+import potok
+from potok.dataflow.crew import DONE as MAP_ENDED
+from potok.dataflow.crew import tell_of
+from potok.dataflow.plan import Lot, Piece, Plan
+from potok.dataflow.serving import BEGUN, DONE, HERE, TARGET, aserve, serve
+
+__all__ = ["Board", "lead"]
+
+LARGEST: Final = 16384
+"""Items in a lot, at most."""
+
+AHEAD: Final = 0.02
+"""Seconds that a lot may be expected to take for it to be sent ahead."""
+
+GRACE: Final = 0.1
+"""Seconds that an item may take beyond its time-out, to end by itself, before its worker is killed."""
+
+FRUITLESS: Final = 3
+"""Workers in a row that may die before they have come up."""
+
+
+class Board:
+    """What the consumer and the dispatcher share, in one address space.
+
+    The consumer appends to `pending`, the dispatcher alone takes away; it sets `hungry` before it waits for more, and
+    looks once again; who appends, and finds it hungry, rings the bell (the channel of lots).
+    """
+
+    __slots__ = ("hands", "hungry", "input_ended", "pending", "size")
+
+    def __init__(self) -> None:
+        self.pending: deque[Lot] = deque()
+        self.hungry = False
+        self.input_ended = False
+        self.size = 1  # items that make a lot
+        self.hands: dict[int, _Hand] = {}
+
+    def states(self) -> tuple[str, ...]:
+        """A line for each worker."""
+        return tuple(hand.describe() for hand in list(self.hands.values()))
+
+
+class _Hand:
+    """A worker, as the dispatcher sees it."""
+
+    __slots__ = ("done", "greeted", "index", "late", "lots", "number", "since", "task", "tx")
+
+    def __init__(self, number: int, task: potok.Task[None], tx: potok.Sender[Lot]) -> None:
+        self.number = number
+        self.task = task
+        self.tx = tx
+        self.lots: deque[Lot] = deque()  # given to it and not answered, in order
+        self.greeted = False
+        self.index: int | None = None  # the item that it has begun with, where there is a time-out
+        self.since = 0.0
+        self.late: int | None = None  # the item for whose sake it is being killed
+        self.done = 0
+
+    def describe(self) -> str:
+        busy = f"{sum(len(lot[1]) for lot in self.lots)} items in hand" if self.lots else "idle"
+        return f"{self.task.name} (pid {self.task.pid}): {self.done} done, {busy}"
+
+
+def lead(
+    board: Board,
+    plan: Plan,
+    name: str,
+    bell: potok.Receiver[None],
+    outcomes: potok.Sender[list[Piece]],
+    *ends: Any,
+) -> None:
+    """Be the dispatcher until one of the `ends` comes about, or the workers are lost. A park point."""
+    try:
+        with potok.scope(on=plan.on, on_fail="collect") as scope:
+            try:
+                _Dispatcher(board, plan, name, scope, bell, outcomes, ends).run()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the consumer must hear of it
+                tell_of(error, outcomes)
+            scope.cancel(MAP_ENDED)
+    except* Exception:  # noqa: BLE001, S110 - how workers failed was dealt with, one by one
+        pass
+
+
+class _Dispatcher:
+    """The supervisor's state, used by its task alone."""
+
+    def __init__(
+        self,
+        board: Board,
+        plan: Plan,
+        name: str,
+        scope: Any,
+        bell: potok.Receiver[None],
+        outcomes: potok.Sender[list[Piece]],
+        ends: tuple[Any, ...],
+    ) -> None:
+        self._board = board
+        self._plan = plan
+        self._name = name
+        self._scope = scope
+        self._bell = bell
+        self._outcomes = outcomes
+        self._ends = ends
+        self._mail_tx, self._mail = potok.channel(potok.UNBOUNDED, name=f"{name}: mail")
+        self._pending = board.pending
+        self._alone: deque[Lot] = deque()
+        self._lonely: _Hand | None = None  # the worker for what is tried alone
+        self._hands = board.hands
+        self._numbers = 0
+        self._over = False
+        self._fruitless = 0
+        self._seconds = 0.0  # that an item takes
+        most = max(1, plan.window // (2 * plan.workers))
+        self._largest = plan.batch or (LARGEST if plan.stretches else min(LARGEST, most))
+        board.size = plan.batch or 1
+
+    def run(self) -> None:
+        """Until it is over. The one loop: take in what has come, see who has died, who is late, give out, wait."""
+        try:
+            while True:
+                self._take_in()
+                for hand in [hand for hand in self._hands.values() if hand.task.done()]:
+                    self._take_in()  # what it said last comes before its end
+                    self._bury(hand)
+                if self._over:
+                    return
+                self._kill_late()
+                self._give_out()
+                if self._over:
+                    return
+                self._wait()
+        finally:
+            self._mail_tx.close()
+            self._mail.close()
+            for hand in self._hands.values():
+                hand.tx.close()
+
+    # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_in(self) -> None:
+        for rx in (self._mail, self._bell):
+            try:
+                while not self._over:
+                    self._hear(rx, rx.recv_nowait())
+            except potok.WouldBlock:
+                pass
+            except potok.ClosedError:  # the consumer wants no more
+                self._over = True
+
+    def _hear(self, rx: Any, word: Any) -> None:
+        if rx is self._mail:
+            self._hear_worker(*word)
+
+    def _hear_worker(self, number: int, kind: int | None, *told: Any) -> None:
+        hand = self._hands.get(number)
+        if hand is None:  # given up: an interpreter that was late and can't be killed
+            return
+        match kind:
+            case 0:  # HERE
+                hand.greeted, self._fruitless = True, 0
+            case 1:  # BEGUN
+                hand.index, hand.since = told[0], monotonic()
+            case 2:  # DONE
+                self._answered(hand, *told)
+
+    def _answered(self, hand: _Hand, seconds: float, count: int, pieces: list[Piece]) -> None:
+        first, items, tried = hand.lots.popleft()
+        hand.index = None
+        hand.done += count
+        if count < len(items):
+            self._pending.appendleft((first + count, items[count:], tried))
+        if count and seconds > 0:
+            self._resize(seconds / count)
+        for at, piece in enumerate(pieces):
+            if piece[2] is not None:  # failures travel without their items
+                pieces[at] = piece[0], items[piece[0] - first], piece[2], piece[3]
+        self._tell(pieces)
+
+    def _resize(self, seconds: float) -> None:
+        """An item takes so many seconds, by the last that was heard."""
+        self._seconds = seconds
+        if self._plan.batch is None:
+            self._board.size = max(1, min(int(TARGET / seconds), 4 * self._board.size, self._largest))
+
+    def _tell(self, pieces: list[Piece]) -> None:
+        with suppress(potok.ClosedError):  # it wants to hear no more: the next look at the ends says so
+            self._outcomes.send_nowait(pieces)
+
+    # ── what goes out ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _give_out(self) -> None:
+        if self._alone:
+            self._give_alone()
+        if self._pending:
+            for hand in list(self._hands.values()):
+                if not hand.lots:
+                    self._give(hand)
+        while self._pending and not self._over and len(self._hands) < self._plan.workers:
+            hand = self._start()
+            if hand is None:
+                return
+            self._give(hand)
+        if self._pending and self._seconds * self._board.size <= AHEAD:
+            for hand in list(self._hands.values()):
+                if len(hand.lots) == 1 and self._has_full_lot():
+                    self._give(hand)
+
+    def _give_alone(self) -> None:
+        if self._lonely is None:
+            self._lonely = self._start()
+        if self._lonely is not None and not self._lonely.lots:
+            self._send(self._lonely, self._alone.popleft())
+
+    def _could_take(self) -> bool:
+        """Whether something that is pending could go out now."""
+        return len(self._hands) < self._plan.workers or any(
+            not hand.lots and not (hand is self._lonely and self._alone) for hand in self._hands.values()
+        )
+
+    def _has_full_lot(self) -> bool:
+        size = self._cut_size()
+        return bool(self._pending) and (len(self._pending) > 1 or len(self._pending[0][1]) >= size)
+
+    def _cut_size(self) -> int:
+        """Items for the next lot: towards the end of the input smaller ones, so that all workers end together."""
+        size = self._board.size
+        if not self._board.input_ended or self._plan.batch is not None:
+            return size
+        left = sum(len(lot[1]) for lot in self._pending)
+        return max(1, min(size, left // (2 * self._plan.workers)))
+
+    def _give(self, hand: _Hand) -> None:
+        """Send it the next lot, if there is one and the worker is not kept for those that are tried alone."""
+        if hand is self._lonely:
+            if self._alone:
+                return
+            self._lonely = None
+        if self._pending:
+            self._send(hand, self._cut(self._cut_size()))
+
+    def _cut(self, size: int) -> Lot:
+        first, items, tried = self._pending.popleft()
+        if len(items) > size:
+            self._pending.appendleft((first + size, items[size:], tried))
+            return first, items[:size], tried
+        while self._pending and len(items) < size:
+            next_first, more, next_tried = self._pending[0]
+            if next_first != first + len(items) or next_tried != tried:
+                break
+            self._pending.popleft()
+            part = size - len(items)
+            if len(more) > part:
+                self._pending.appendleft((next_first + part, more[part:], tried))
+            items = items + more[:part]
+        return first, items, tried
+
+    def _send(self, hand: _Hand, lot: Lot) -> None:
+        first, items, tried = lot
+        began = perf_counter()
+        try:
+            hand.tx.send_nowait(lot)
+        except potok.ClosedError:  # it has died, or ended: we shall see
+            self._pending.appendleft(lot)
+            return
+        except potok.RemoteError as error:
+            if len(items) == 1:
+                self._tell([(first, items[0], error, tried + 1)])
+            else:
+                for at, item in enumerate(items):
+                    self._send_one(hand, (first + at, [item], tried))
+            return
+        hand.lots.append(lot)
+        spent = (perf_counter() - began) / len(items)
+        if spent > self._seconds:
+            self._resize(spent)
+
+    def _send_one(self, hand: _Hand, lot: Lot) -> None:
+        self._send(hand, lot)
+
+    def _start(self) -> _Hand | None:
+        """One worker more; None if there can be none: then it is over."""
+        self._numbers += 1
+        number = self._numbers
+        tx, rx = potok.channel(potok.UNBOUNDED, name=f"{self._name}.{number}: lots")
+        work = aserve if self._plan.is_async else serve
+        try:
+            plan = self._plan._replace(on="elsewhere")
+            task = self._scope.start(work, plan, number, rx, self._mail_tx.clone(), name=f"{self._name}.{number}")
+        except potok.PotokError as error:  # the function can't be pickled; no more workers are allowed
+            tx.close()
+            rx.close()
+            if isinstance(error, potok.RemoteError) or not self._hands:
+                self._lose(error)
+            return None
+        rx.close()
+        hand = self._hands[number] = _Hand(number, task, tx)
+        return hand
+
+    # ── who is late, who has died ───────────────────────────────────────────────────────────────────────────
+
+    def _deadline(self) -> float | None:
+        if self._plan.timeout is None:
+            return None
+        begun = [hand.since for hand in self._hands.values() if hand.index is not None and hand.late is None]
+        return min(begun) + self._plan.timeout + GRACE if begun else None
+
+    def _kill_late(self) -> None:
+        deadline = self._deadline()
+        if deadline is None or monotonic() < deadline:
+            return
+        for hand in list(self._hands.values()):
+            if hand.index is None or hand.late is not None:
+                continue
+            if monotonic() >= hand.since + self._plan.timeout + GRACE:  # type: ignore[operator]
+                hand.late = hand.index
+                pid = hand.task.pid
+                if pid is None or pid == os.getpid():  # an interpreter: it can't be killed, but left alone
+                    hand.task.cancel("an item took too long")
+                    self._bury(hand)
+                else:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+
+    def _bury(self, hand: _Hand) -> None:
+        """A worker has ended, or is given up: whatever it had in hand is taken up again, or reported."""
+        del self._hands[hand.number]
+        hand.tx.close()
+        if self._lonely is hand:
+            self._lonely = None
+        error = hand.task.exception() if hand.task.done() else None
+        begun = hand.lots.popleft() if hand.lots else None
+        self._pending.extendleft(reversed(hand.lots))
+        if begun is None:
+            if not hand.greeted and error is not None and not isinstance(error, potok.TaskCancelled):
+                self._count_fruitless(error)
+        elif hand.late is not None and hand.late == hand.index:
+            self._report_late(begun, hand.late)
+        elif error is None or isinstance(error, potok.TaskCancelled) or hand.late is not None:
+            self._pending.appendleft(begun)
+        elif not hand.greeted:
+            self._pending.appendleft(begun)
+            self._count_fruitless(error)
+        else:
+            self._suspect(begun, error)
+
+    def _count_fruitless(self, error: BaseException) -> None:
+        self._fruitless += 1
+        if not isinstance(error, potok.WorkerDied) or self._fruitless >= FRUITLESS:
+            self._lose(error)
+
+    def _suspect(self, lot: Lot, error: BaseException) -> None:
+        """One of these items has killed the worker, or can't be unpickled there."""
+        first, items, tried = lot
+        if len(items) == 1:
+            self._try_again(first, items[0], tried + 1, max(2, self._plan.retries + 1), error)
+        else:
+            self._alone.extend((first + at, [item], tried) for at, item in enumerate(items))
+
+    def _report_late(self, lot: Lot, index: int) -> None:
+        first, items, tried = lot
+        at = index - first
+        for rest in ((first + at + 1, items[at + 1 :], tried), (first, items[:at], tried)):
+            if rest[1]:
+                self._pending.appendleft(rest)
+        self._try_again(index, items[at], tried + 1, self._plan.retries + 1, self._plan.timed_out())
+
+    def _try_again(self, index: int, item: Any, attempts: int, most: int, error: BaseException) -> None:
+        if attempts < most:
+            self._alone.append((index, [item], attempts))
+        else:
+            self._tell([(index, item, error, attempts)])
+
+    def _lose(self, error: BaseException) -> None:
+        tell_of(error, self._outcomes)
+        self._over = True
+
+    # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _wait(self) -> None:
+        self._board.hungry = True
+        if self._pending and self._could_take():
+            return
+        deadline = self._deadline()
+        timeout = None if deadline is None else max(0.0, deadline - monotonic())
+        tasks = [hand.task for hand in self._hands.values()]
+        try:
+            got = potok.select(self._mail, self._bell, *self._ends, *tasks, timeout=timeout)
+        except potok.Cancelled:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an arm's own: the leash was let go, a task has failed
+            arm = getattr(error, "arm", None)
+            if arm is self._bell or arm in self._ends or any(_has_ended(end) for end in self._ends):
+                self._over = True
+            return
+        if got.arm in (self._mail, self._bell):
+            self._hear(got.arm, got.value)
+        elif got.arm in self._ends:
+            self._over = True
+
+
+def _has_ended(end: Any) -> bool:
+    return isinstance(end, potok.Task) and end.done()

@@ -1,0 +1,63 @@
+"""The input of a map. Pulled in the caller's thread, and only when there is room for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+__all__ = ["Intake", "is_at_hand"]
+
+AT_HAND: Final = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, type({}.keys()))
+"""Inputs whose next item never takes its time, and which nobody can be waiting for: pulled in one go."""
+
+
+class Intake:
+    """The input. An error that it raises is kept until everything pulled before it has been given out.
+
+    So the caller meets it where the plain loop would.
+    """
+
+    __slots__ = ("_items", "at_hand", "error", "pulled")
+
+    def __init__(self, items: Iterator[Any], at_hand: bool = False) -> None:
+        self._items: Iterator[Any] | None = items
+        self.at_hand = at_hand
+        self.pulled = 0
+        self.error: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be more."""
+        return self._items is not None
+
+    def pull(self, most: int) -> list[Any]:
+        """The next items, at most so many; fewer only where there are no more. One, unless they are at hand."""
+        items: list[Any] = []
+        if self._items is None:
+            return items
+        most = most if self.at_hand else 1
+        try:
+            items.extend(islice(self._items, most))
+        except Exception as error:  # noqa: BLE001 - the caller's own, given back to it later
+            self.error = error
+            self.close()
+        if len(items) < most:
+            self.close()
+        self.pulled += len(items)
+        return items
+
+    def close(self) -> None:
+        """Pull no more, and let go of the input."""
+        self._items = None
+
+    def end(self) -> None:
+        """Everything that was pulled has been given out: raise what the input raised, if it did."""
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+def is_at_hand(iterable: Iterable[Any]) -> bool:
+    """Whether pulling from it takes no time, waits for nobody and runs no code of the user's."""
+    return type(iterable) in AT_HAND

@@ -1,0 +1,152 @@
+"""The workers of a map in other address spaces: what each one does with the lots it is given.
+
+    dispatcher ──lot──▶ worker: works on its items one after the other ──(number, kind, …)──▶ dispatcher
+
+What a worker says
+    (number, HERE)                           it has come up
+    (number, BEGUN, index or None)           it begins with an item, or is between two; only where there is a time-out
+    (number, DONE, seconds, count, pieces)   what became of the first `count` items of its lot; the rest it gives back
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+import cloudpickle
+
+import potok
+from potok.dataflow.plan import Lot, Piece, Plan
+
+__all__ = ["BEGUN", "DONE", "HERE", "TARGET", "aserve", "serve"]
+
+HERE, BEGUN, DONE = range(3)
+
+TARGET: Final = 0.005
+"""Seconds that a lot should take."""
+
+PATIENCE: Final = 4 * TARGET
+"""Seconds after which a lot is not worked on to its end: its items take longer than was thought."""
+
+
+class _Server:
+    """One worker, in its own address space."""
+
+    def __init__(self, plan: Plan, number: int, mail: potok.Sender[Any]) -> None:
+        self._plan = plan
+        self._number = number
+        self._mail = mail
+        self._begun = 0.0
+        self._done = 0
+        self._pieces: list[Piece] = []
+        self.begin: Callable[[int | None], None] = _ignore if plan.timeout is None else self._tell_begun
+        mail.send_nowait((number, HERE))
+
+    def open(self) -> None:
+        """A new lot."""
+        self._begun, self._done, self._pieces = perf_counter(), 0, []
+
+    def add(self, piece: Piece, count: int) -> bool:
+        """Keep a piece until the lot is done. A park point. True: enough for one lot.
+
+        A worker that alone was cancelled, by its function for one, tells what is done and leaves the rest to others.
+        """
+        first, value, error, attempts = piece
+        if error is None:
+            self._done += len(value)
+            self._pieces.append(piece)
+        else:
+            self._done += 1
+            self._pieces.append((first, None, _portable(error), attempts))
+        try:
+            potok.checkpoint()
+        except potok.Cancelled:
+            self.close()
+            raise
+        return self._done < count and perf_counter() - self._begun > PATIENCE
+
+    def close(self) -> None:
+        """Tell what became of the lot, together, or, where something can't be pickled, one by one. Never waits."""
+        pieces, self._pieces = self._pieces, []  # the tracebacks of items that failed would live on in them
+        seconds = perf_counter() - self._begun
+        try:
+            self._mail.send_nowait((self._number, DONE, seconds, self._done, pieces))
+            return
+        except potok.RemoteError:
+            pass
+        told: list[Piece] = []
+        for first, values, failure, attempts in pieces:
+            if failure is not None:
+                told.append((first, values, failure, attempts))
+                continue
+            for at, value in enumerate(values):
+                error = self._refusal(value)
+                told.append((first + at, [value], None, attempts) if error is None else (first + at, None, error, attempts))
+        self._mail.send_nowait((self._number, DONE, seconds, self._done, told))
+
+    def _refusal(self, value: Any) -> BaseException | None:
+        """Why a value can't be sent."""
+        try:
+            self._mail.send_nowait((self._number, None, value))
+        except potok.RemoteError as error:
+            return error
+        return None
+
+    def _tell_begun(self, index: int | None) -> None:
+        self._mail.send_nowait((self._number, BEGUN, index))
+
+
+def serve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender[Any]) -> None:
+    """Work on lots, under a `def` function, until there are no more. The task of a worker."""
+    server = _Server(plan, number, mail)
+    lot: Any = None
+    try:
+        for lot in lots:
+            server.open()
+            count = len(lot[1])
+            for piece in plan.work(lot, server.begin):
+                if server.add(piece, count):
+                    break
+            piece = lot = None  # the tracebacks of items that failed refer to this frame
+            server.close()
+    except potok.ClosedError:
+        pass  # the map has ended
+    finally:
+        lot = None
+
+
+async def aserve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender[Any]) -> None:
+    """The same under an `async def` function: one item after the other, in an event loop of this worker's own."""
+    server = _Server(plan, number, mail)
+    lot: Any = None
+    try:
+        async for lot in lots:
+            server.open()
+            first, items, tried = lot
+            for at, item in enumerate(items):
+                if server.add(await plan.aattempt(first + at, item, tried, server.begin), len(items)):
+                    break
+            lot = items = item = None
+            server.close()
+    except potok.ClosedError:
+        pass
+    finally:
+        lot = None
+
+
+def _ignore(_: int | None) -> None:
+    """Without a time-out nobody has to know when an item begins."""
+
+
+def _portable(error: BaseException) -> BaseException:
+    """An error that arrives as what it is, or else is described."""
+    try:
+        cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception as failure:  # noqa: BLE001 - whatever its class does
+        told = potok.RemoteError(
+            f"{type(error).__qualname__}: {error} (itself it can't go to another address space: {failure})"
+        )
+        told.__cause__ = error.__cause__
+        return told
+    return error
