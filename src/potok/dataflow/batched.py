@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 from potok.dataflow.crew import Reins, hire
 from potok.dataflow.dispatch import LARGEST, Board, lead
@@ -12,6 +13,9 @@ from potok.dataflow.plan import Plan
 from potok.dataflow.pooled import Pooled
 
 __all__ = ["Batched"]
+
+LOOK: Final = 0.0002
+"""Seconds between two looks at what has come from the workers, while the input is pulled."""
 
 
 class Batched(Pooled):
@@ -29,12 +33,34 @@ class Batched(Pooled):
     def _reach(self) -> int:
         return self._plan.window * (self._board.size if self._plan.stretches else 1)
 
+    def _fill(self, awaiting: bool) -> None:
+        """As there; an input that is not at hand is pulled item by item, each on its way at once.
+
+        While its items come quickly, whether a result is at hand is looked at every now and then only.
+        """
+        if self._reins is None or self._intake.at_hand:
+            super()._fill(awaiting)
+            return
+        while self._intake.is_open:
+            room = self._reach() - self._held
+            if room <= 0:
+                return
+            first, until = self._intake.pulled, perf_counter() + LOOK
+            for index, item in enumerate(self._intake.each(room), first):
+                self._held += 1
+                self._send(index, [item])
+                if perf_counter() > until:
+                    break
+            if self._has_due():
+                return
+
     def _lot_size(self) -> int:
         return min(2 * self._board.size, LARGEST)
 
     def _send(self, first: int, items: list[Any]) -> None:
         self._board.pending.append((first, items, 0))
-        if self._board.hungry:
+        wanted = self._board.hungry
+        if wanted and (len(items) > 1 or len(self._board.pending) >= wanted):
             self._ring()
 
     def _send_rest(self) -> None:
@@ -43,7 +69,7 @@ class Batched(Pooled):
             self._ring()
 
     def _ring(self) -> None:
-        self._board.hungry = False
+        self._board.hungry = 0
         self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
 
     def let_go(self) -> None:

@@ -37,6 +37,9 @@ LARGEST: Final = 16384
 AHEAD: Final = 0.02
 """Seconds that a lot may be expected to take for it to be sent ahead."""
 
+SHORTEST: Final = 0.0005
+"""Seconds that a lot should take at least, also towards the end of the input."""
+
 GRACE: Final = 0.1
 """Seconds that an item may take beyond its time-out, to end by itself, before its worker is killed."""
 
@@ -47,15 +50,15 @@ FRUITLESS: Final = 3
 class Board:
     """What the consumer and the dispatcher share, in one address space.
 
-    The consumer appends to `pending`, the dispatcher alone takes away; it sets `hungry` before it waits for more, and
-    looks once again; who appends, and finds it hungry, rings the bell (the channel of lots).
+    The consumer appends to `pending`, the dispatcher alone takes away. Before it waits it says in `hungry` how many
+    items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
     """
 
     __slots__ = ("hands", "hungry", "input_ended", "pending", "size")
 
     def __init__(self) -> None:
         self.pending: deque[Lot] = deque()
-        self.hungry = False
+        self.hungry = 0
         self.input_ended = False
         self.size = 1  # items that make a lot
         self.hands: dict[int, _Hand] = {}
@@ -144,11 +147,7 @@ class _Dispatcher:
         try:
             while True:
                 self._take_in()
-                for hand in [hand for hand in self._hands.values() if hand.task.done()]:
-                    self._take_in()  # what it said last comes before its end
-                    self._bury(hand)
-                if self._over:
-                    return
+                self._bury_dead()
                 self._kill_late()
                 self._give_out()
                 if self._over:
@@ -163,30 +162,29 @@ class _Dispatcher:
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
 
     def _take_in(self) -> None:
-        for rx in (self._mail, self._bell):
-            try:
-                while not self._over:
-                    self._hear(rx, rx.recv_nowait())
-            except potok.WouldBlock:
-                pass
-            except potok.ClosedError:  # the consumer wants no more
-                self._over = True
-
-    def _hear(self, rx: Any, word: Any) -> None:
-        if rx is self._mail:
-            self._hear_worker(*word)
+        try:
+            while True:
+                self._hear_worker(*self._mail.recv_nowait())
+        except potok.WouldBlock:
+            pass
+        try:
+            while True:
+                self._bell.recv_nowait()  # that it rang is all that it says
+        except potok.WouldBlock:
+            pass
+        except potok.ClosedError:  # the consumer wants no more
+            self._over = True
 
     def _hear_worker(self, number: int, kind: int | None, *told: Any) -> None:
         hand = self._hands.get(number)
         if hand is None:  # given up: an interpreter that was late and can't be killed
             return
-        match kind:
-            case 0:  # HERE
-                hand.greeted, self._fruitless = True, 0
-            case 1:  # BEGUN
-                hand.index, hand.since = told[0], monotonic()
-            case 2:  # DONE
-                self._answered(hand, *told)
+        if kind == DONE:
+            self._answered(hand, *told)
+        elif kind == BEGUN:
+            hand.index, hand.since = told[0], monotonic()
+        elif kind == HERE:
+            hand.greeted, self._fruitless = True, 0
 
     def _answered(self, hand: _Hand, seconds: float, count: int, pieces: list[Piece]) -> None:
         first, items, tried = hand.lots.popleft()
@@ -214,18 +212,17 @@ class _Dispatcher:
     # ── what goes out ───────────────────────────────────────────────────────────────────────────────────────
 
     def _give_out(self) -> None:
-        if self._alone:
+        if self._alone and not self._over:
             self._give_alone()
-        if self._pending:
-            for hand in list(self._hands.values()):
-                if not hand.lots:
-                    self._give(hand)
+        for hand in list(self._hands.values()):
+            if not hand.lots:
+                self._give(hand)
         while self._pending and not self._over and len(self._hands) < self._plan.workers:
-            hand = self._start()
-            if hand is None:
+            new = self._start()
+            if new is None:
                 return
-            self._give(hand)
-        if self._pending and self._seconds * self._board.size <= AHEAD:
+            self._give(new)
+        if self._pending and self._sends_ahead():
             for hand in list(self._hands.values()):
                 if len(hand.lots) == 1 and self._has_full_lot():
                     self._give(hand)
@@ -236,15 +233,22 @@ class _Dispatcher:
         if self._lonely is not None and not self._lonely.lots:
             self._send(self._lonely, self._alone.popleft())
 
-    def _could_take(self) -> bool:
-        """Whether something that is pending could go out now."""
-        return len(self._hands) < self._plan.workers or any(
-            not hand.lots and not (hand is self._lonely and self._alone) for hand in self._hands.values()
-        )
+    def _appetite(self) -> int:
+        """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
+        if len(self._hands) < self._plan.workers:
+            return 1
+        idle = [hand for hand in self._hands.values() if not hand.lots]
+        if any(hand is not self._lonely or not self._alone for hand in idle):
+            return 1
+        ahead = self._sends_ahead() and any(len(hand.lots) == 1 for hand in self._hands.values())
+        return self._board.size if ahead else 0
+
+    def _sends_ahead(self) -> bool:
+        return self._seconds * self._board.size <= AHEAD
 
     def _has_full_lot(self) -> bool:
         size = self._cut_size()
-        return bool(self._pending) and (len(self._pending) > 1 or len(self._pending[0][1]) >= size)
+        return len(self._pending) >= size or (bool(self._pending) and len(self._pending[0][1]) >= size)
 
     def _cut_size(self) -> int:
         """Items for the next lot: towards the end of the input smaller ones, so that all workers end together."""
@@ -252,7 +256,8 @@ class _Dispatcher:
         if not self._board.input_ended or self._plan.batch is not None:
             return size
         left = sum(len(lot[1]) for lot in self._pending)
-        return max(1, min(size, left // (2 * self._plan.workers)))
+        least = int(SHORTEST / self._seconds) if self._seconds else 1
+        return max(1, min(size, max(least, left // (2 * self._plan.workers))))
 
     def _give(self, hand: _Hand) -> None:
         """Send it the next lot, if there is one and the worker is not kept for those that are tried alone."""
@@ -264,19 +269,16 @@ class _Dispatcher:
             self._send(hand, self._cut(self._cut_size()))
 
     def _cut(self, size: int) -> Lot:
-        first, items, tried = self._pending.popleft()
+        """Take the next lot of so many items, or fewer: from a longer one, or from neighbours that are shorter."""
+        pending = self._pending
+        first, items, tried = pending.popleft()
+        if len(items) < size and pending:
+            items = items.copy()
+            while len(items) < size and pending and pending[0][0] == first + len(items) and pending[0][2] == tried:
+                items += pending.popleft()[1]
         if len(items) > size:
-            self._pending.appendleft((first + size, items[size:], tried))
-            return first, items[:size], tried
-        while self._pending and len(items) < size:
-            next_first, more, next_tried = self._pending[0]
-            if next_first != first + len(items) or next_tried != tried:
-                break
-            self._pending.popleft()
-            part = size - len(items)
-            if len(more) > part:
-                self._pending.appendleft((next_first + part, more[part:], tried))
-            items = items + more[:part]
+            pending.appendleft((first + size, items[size:], tried))
+            items = items[:size]
         return first, items, tried
 
     def _send(self, hand: _Hand, lot: Lot) -> None:
@@ -339,12 +341,17 @@ class _Dispatcher:
             if monotonic() >= hand.since + self._plan.timeout + GRACE:  # type: ignore[operator]
                 hand.late = hand.index
                 pid = hand.task.pid
-                if pid is None or pid == os.getpid():  # an interpreter: it can't be killed, but left alone
+                if pid == os.getpid():  # an interpreter: it can't be killed, but left alone
                     hand.task.cancel("an item took too long")
                     self._bury(hand)
                 else:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+
+    def _bury_dead(self) -> None:
+        for hand in [hand for hand in self._hands.values() if hand.task.done()]:
+            self._take_in()  # what it said last comes before its end
+            self._bury(hand)
 
     def _bury(self, hand: _Hand) -> None:
         """A worker has ended, or is given up: whatever it had in hand is taken up again, or reported."""
@@ -402,8 +409,8 @@ class _Dispatcher:
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _wait(self) -> None:
-        self._board.hungry = True
-        if self._pending and self._could_take():
+        self._board.hungry = self._appetite()
+        if self._board.hungry and len(self._pending) >= self._board.hungry:
             return
         deadline = self._deadline()
         timeout = None if deadline is None else max(0.0, deadline - monotonic())
@@ -414,12 +421,11 @@ class _Dispatcher:
             raise
         except BaseException as error:  # noqa: BLE001 - an arm's own: the leash was let go, a task has failed
             arm = getattr(error, "arm", None)
-            if arm is self._bell or arm in self._ends or any(_has_ended(end) for end in self._ends):
-                self._over = True
+            self._over |= arm is self._bell or any(end is arm or _has_ended(end) for end in self._ends)
             return
-        if got.arm in (self._mail, self._bell):
-            self._hear(got.arm, got.value)
-        elif got.arm in self._ends:
+        if got.arm is self._mail:
+            self._hear_worker(*got.value)
+        elif got.arm is not self._bell and any(end is got.arm for end in self._ends):
             self._over = True
 
 

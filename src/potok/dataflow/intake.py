@@ -8,7 +8,7 @@ from typing import Any, Final
 
 __all__ = ["Intake", "is_at_hand"]
 
-AT_HAND: Final = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, type({}.keys()))
+AT_HAND: Final[tuple[type, ...]] = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, type({}.keys()))
 """Inputs whose next item never takes its time, and which nobody can be waiting for: pulled in one go."""
 
 
@@ -46,6 +46,19 @@ class Intake:
             self.close()
         self.pulled += len(items)
         return items
+
+    def each(self, most: int) -> Iterator[Any]:
+        """The next items, at most so many, one by one as they are pulled."""
+        left = most
+        try:
+            for item in islice(self._items or (), most):
+                self.pulled += 1
+                left -= 1
+                yield item
+        except Exception as error:  # noqa: BLE001 - as in `pull`
+            self.error = error
+        if left:
+            self.close()
 
     def close(self) -> None:
         """Pull no more, and let go of the input."""

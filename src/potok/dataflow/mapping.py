@@ -205,10 +205,11 @@ def _usable_cores() -> int:
     return find_cores().usable
 
 
-class Checked(NamedTuple):
+class Checked:
     """Checks of numbers that name the function that was called."""
 
-    called: str
+    def __init__(self, called: str) -> None:
+        self.called = called
 
     def count(self, name: str, value: Any, instead: str = "", least: int = 1) -> int:
         """A whole number."""

@@ -108,22 +108,26 @@ class Plan(NamedTuple):
         return None
 
     def work(self, lot: Lot, begin: Callable[[int | None], None]) -> Iterator[Piece]:
-        """What becomes of the items of a lot under a `def` function, piece by piece, so that one may look up between."""
+        """What becomes of the items of a lot under a `def` function: piece by piece, to look up in between."""
         first, items, tried = lot
         if not self.is_plain:
             for at, item in enumerate(items):
                 yield self.attempt(first + at, item, tried, begin)
             return
         done, stretch = 0, max(SHORTEST_STRETCH, len(items) // 16)
-        while done < len(items):
-            values: list[Any] = []
-            error = self.apply(items[done : done + stretch], values)
-            at, done = done, done + len(values)
-            if values:
-                yield first + at, values, None, tried + 1
-            if error is not None:
-                yield first + done, items[done], error, tried + 1
-                done += 1
+        error = None
+        try:
+            while done < len(items):
+                values: list[Any] = []
+                error = self.apply(items[done : done + stretch], values)
+                at, done = done, done + len(values)
+                if values:
+                    yield first + at, values, None, tried + 1
+                if error is not None:
+                    yield first + done, items[done], error, tried + 1
+                    done += 1
+        finally:
+            error = None  # its traceback leads to this frame
 
     def attempt(self, index: int, item: Any, tried: int, begin: Callable[[int | None], None]) -> Piece:
         """What becomes of an item under a `def` function, with its place in time, its time-out and its retries.

@@ -11,6 +11,7 @@ What a worker says
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ class _Server:
                 continue
             for at, value in enumerate(values):
                 error = self._refusal(value)
-                told.append((first + at, [value], None, attempts) if error is None else (first + at, None, error, attempts))
+                told.append((first + at, [value] if error is None else None, error, attempts))
         self._mail.send_nowait((self._number, DONE, seconds, self._done, told))
 
     def _refusal(self, value: Any) -> BaseException | None:
@@ -100,39 +101,43 @@ class _Server:
 def serve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender[Any]) -> None:
     """Work on lots, under a `def` function, until there are no more. The task of a worker."""
     server = _Server(plan, number, mail)
-    lot: Any = None
-    try:
+    with suppress(potok.ClosedError):  # the map has ended
         for lot in lots:
-            server.open()
-            count = len(lot[1])
-            for piece in plan.work(lot, server.begin):
-                if server.add(piece, count):
-                    break
-            piece = lot = None  # the tracebacks of items that failed refer to this frame
+            _work_on(lot, plan, server)
+            del lot
             server.close()
-    except potok.ClosedError:
-        pass  # the map has ended
+
+
+def _work_on(lot: Lot, plan: Plan, server: _Server) -> None:
+    server.open()
+    piece = None
+    try:
+        for piece in plan.work(lot, server.begin):
+            if server.add(piece, len(lot[1])):
+                return
     finally:
-        lot = None
+        del piece, lot  # the tracebacks of items that failed refer to this frame
 
 
 async def aserve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender[Any]) -> None:
     """The same under an `async def` function: one item after the other, in an event loop of this worker's own."""
     server = _Server(plan, number, mail)
-    lot: Any = None
-    try:
+    with suppress(potok.ClosedError):
         async for lot in lots:
-            server.open()
-            first, items, tried = lot
-            for at, item in enumerate(items):
-                if server.add(await plan.aattempt(first + at, item, tried, server.begin), len(items)):
-                    break
-            lot = items = item = None
+            await _awork_on(lot, plan, server)
+            del lot
             server.close()
-    except potok.ClosedError:
-        pass
+
+
+async def _awork_on(lot: Lot, plan: Plan, server: _Server) -> None:
+    server.open()
+    first, items, tried = lot
+    try:
+        for at, item in enumerate(items):
+            if server.add(await plan.aattempt(first + at, item, tried, server.begin), len(items)):
+                return
     finally:
-        lot = None
+        del lot, items
 
 
 def _ignore(_: int | None) -> None:
