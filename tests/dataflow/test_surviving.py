@@ -168,7 +168,7 @@ def never_up() -> None:
 
 def test_workers_that_never_come_up_end_the_map() -> None:
     """After a few of them, with what became of the last."""
-    with pytest.raises(potok.PotokError, match="9|initializer"):
+    with pytest.raises(potok.PotokError, match=r"9|initializer"):
         list(potok.map(str, range(10), on=potok.processes(workers=2, initializer=never_up)))
 
 

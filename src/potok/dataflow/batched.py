@@ -47,8 +47,7 @@ class Batched(Pooled):
                 return
             first, until = self._intake.pulled, perf_counter() + LOOK
             for index, item in enumerate(self._intake.each(room), first):
-                self._held += 1
-                self._send(index, [item])
+                self._admit(index, [item], awaiting)
                 if perf_counter() > until:
                     break
             if self._has_due():

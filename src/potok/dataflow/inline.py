@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import potok
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
@@ -32,9 +34,12 @@ class Inline:
         if not items:
             self._intake.end()
             return None
+        known = self._recorded(index, items)
+        if known is not None:
+            return known
         if self._plan.is_async:
-            return potok.run(self._plan.aattempt, index, items[0], 0, _ignore, on="inline")  # type: ignore[no-any-return]
-        return next(self._plan.work((index, items, 0), _ignore))
+            return self._note(potok.run(self._plan.aattempt, index, items[0], 0, _ignore, on="inline"))
+        return self._note(next(self._plan.work((index, items, 0), _ignore)))
 
     async def atake(self) -> Piece | None:
         """The awaitable spelling of `take`."""
@@ -44,9 +49,23 @@ class Inline:
         if not items:
             self._intake.end()
             return None
+        known = self._recorded(index, items)
+        if known is not None:
+            return known
         if self._plan.is_async:
-            return await self._plan.aattempt(index, items[0], 0, _ignore)
-        return next(self._plan.work((index, items, 0), _ignore))
+            return self._note(await self._plan.aattempt(index, items[0], 0, _ignore))
+        return self._note(next(self._plan.work((index, items, 0), _ignore)))
+
+    def _recorded(self, index: int, items: list[Any]) -> Piece | None:
+        """What the journal has of it."""
+        if self._intake.records is None:
+            return None
+        return next(self._intake.records.sift(index, items))[2]
+
+    def _note(self, piece: Piece) -> Piece:
+        if self._intake.records is not None:
+            self._intake.records.note([piece])
+        return piece
 
     def let_go(self) -> None:
         """Pull no more."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+from potok.dataflow.records import Records
+
 __all__ = ["Intake", "is_at_hand"]
 
 AT_HAND: Final[tuple[type, ...]] = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, type({}.keys()))
@@ -18,10 +20,11 @@ class Intake:
     So the caller meets it where the plain loop would.
     """
 
-    __slots__ = ("_items", "at_hand", "error", "pulled")
+    __slots__ = ("_items", "at_hand", "error", "pulled", "records")
 
-    def __init__(self, items: Iterator[Any], at_hand: bool = False) -> None:
+    def __init__(self, items: Iterator[Any], at_hand: bool = False, records: Records | None = None) -> None:
         self._items: Iterator[Any] | None = items
+        self.records = records
         self.at_hand = at_hand
         self.pulled = 0
         self.error: Exception | None = None

@@ -10,9 +10,9 @@ Invariants
     What `record` was given is in the file when it returns, also if the process is killed right then (SIGKILL): it is
         with the operating system. All of one call is there, or nothing of it.
     One run at a time has the file: SQLite's own lock is taken as it is opened (`locking_mode = EXCLUSIVE`) and belongs
-        to the process, so that whatever ends that frees it. (A lock by `flock` lives on in whoever was forked meanwhile.)
-    Equal items have equal keys, in every process. Equal is: of the same type, with equal parts. 1, 1.0 and True are three
-        items, as a function may tell them apart; so are 0.0 and -0.0.
+        to the process, so that whatever ends that frees it. (A lock by `flock` lives on in whoever was forked.)
+    Equal items have equal keys, in every process. Equal is: of the same type, with equal parts. 1, 1.0 and True are
+        three items, as a function may tell them apart; so are 0.0 and -0.0.
 
 A journal holds pickles: to open one that somebody else has written is to run that person's program.
 """
@@ -20,6 +20,7 @@ A journal holds pickles: to open one that somebody else has written is to run th
 from __future__ import annotations
 
 import copyreg
+import functools
 import logging
 import os
 import pickle
@@ -37,7 +38,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import potok
 
-__all__ = ["Journal", "Key", "Recorded", "key_of"]
+__all__ = ["Journal", "Key", "Recorded", "function_name", "key_of"]
 
 SCHEMA: Final = 1
 """Version of the file. It grows when an older potok would misread a newer file."""
@@ -88,7 +89,9 @@ class Journal:
             run (at once, without waiting), or in a place where nothing can be written. What is there is unchanged then.
         """
         where = os.path.abspath(path)  # noqa: PTH100 - of whatever kind of path, and unlike Path(":memory:") for SQLite
-        if os.path.lexists(where) and not os.access(where, os.W_OK):  # SQLite would say less clearly, and later
+        if os.path.lexists(where) and not os.access(
+            where, os.W_OK
+        ):  # SQLite would say less clearly, and later
             raise potok.PotokError(f"the journal {where!r} may only be read here; choose another file")
         connection = None
         try:
@@ -133,7 +136,7 @@ class Journal:
     def record(self, outcomes: Iterable[tuple[Key, bool, Any, int]]) -> None:
         """Add (key, whether it succeeded, its value or its error, attempts) of each item: all in one transaction.
 
-        A value that can't be pickled is left out, which is said once through `logging`; an error that can't is described.
+        A value that can't be pickled is left out, which is said once through `logging`; an error is described then.
 
         Raises: PotokError if the file can't be written, as on a full disk: nothing was recorded then, and the journal
             can be used further.
@@ -196,6 +199,14 @@ class Journal:
             logging.getLogger("potok").warning(
                 "journal %r: %s; it is computed again next time (said once)", self.path, what, stacklevel=3
             )
+
+
+def function_name(fn: Callable[..., Any]) -> str:
+    """The name by which a journal knows its function: `package.module.function`."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+    return f"{getattr(fn, '__module__', None) or 'builtins'}.{name}"
 
 
 # ── the file ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -299,10 +310,10 @@ if hasattr(os, "register_at_fork"):
 
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 #
-# A pickle is no key: it refers back to what is the same *object*, which depends on what was interned, and writes sets in
-# the order of their hashes, which differ by process. So an item is taken apart here: the built-in types by their values,
-# dicts and sets in an order of their own; everything else by what pickle would rebuild it from (`__reduce_ex__`), taken
-# apart in turn. What is written is prefix-free, so that different items can't be written alike.
+# A pickle is no key: it refers back to what is the same *object*, which depends on what was interned, and writes sets
+# in the order of their hashes, which differ by process. So an item is taken apart here: the built-in types by their
+# values, dicts and sets in an order of their own; everything else by what pickle would rebuild it from
+# (`__reduce_ex__`), taken apart in turn. What is written is prefix-free, so that no two items are written alike.
 
 Write: TypeAlias = Callable[[bytes], object]
 
@@ -436,7 +447,7 @@ _KNOWN: Final[dict[type, Callable[[Any, Write], object]]] = {
     bool: lambda item, write: write(b"+" if item else b"-"),
     int: lambda item, write: write(b"i%x;" % item),
     float: _write_float,
-    complex: lambda item, write: (write(b"c"), _write_float(item.real, write), _write_float(item.imag, write)),
+    complex: lambda item, write: _write_sequence(b"c", (item.real, item.imag), write),
     str: lambda item, write: _write_bytes(b"s", item.encode("utf-8", "surrogatepass"), write),
     bytes: lambda item, write: _write_bytes(b"b", item, write),
     bytearray: lambda item, write: _write_bytes(b"B", item, write),

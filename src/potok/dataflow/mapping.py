@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import potok
 
 if TYPE_CHECKING:  # the rest of this package is imported by those who map: `import potok` stays cheap
+    from potok.dataflow.journal import Journal
     from potok.dataflow.plan import Plan
     from potok.dataflow.progress import Meter, Progress
+    from potok.dataflow.records import Records
     from potok.dataflow.results import Results
 
 __all__ = ["map", "starmap"]
@@ -31,6 +34,7 @@ def map(  # noqa: A001 - the name everybody knows it by
     rate: float | None = None,
     on_error: str = "raise",
     progress: bool | Callable[[Progress], object] = False,
+    journal: Journal | str | PathLike[str] | None = None,
 ) -> Results:
     """Apply `fn` to every item, several at a time: `for result in potok.map(fn, items): ...`.
 
@@ -59,6 +63,9 @@ def map(  # noqa: A001 - the name everybody knows it by
         on_error: "raise": an item's error is raised, bare, with a note that names the item, when its turn comes, and
             cancels the rest. "return": a `potok.BadItem` stands in place of its result, and the others go on.
         progress: print plain lines on stderr; or a callable that takes a `Progress` after each result.
+        journal: a file in which what becomes of each item is recorded, before it is given out. A map with the journal
+            of an earlier one, killed or not, works only on the items that are not in it or have failed; equal items
+            count as one. It holds pickles: open only your own.
 
     Raises: TypeError, ValueError for wrong arguments, here; everything else as the results are read. An error of
         the input itself is raised after the results of all items pulled before it.
@@ -72,9 +79,9 @@ def map(  # noqa: A001 - the name everybody knows it by
         raise TypeError("potok.map takes a function and at least one iterable")
     sources = [_iterator(iterable, f"iterable {n}") for n, iterable in enumerate(iterables, 1)]
     items = sources[0] if len(sources) == 1 else zip(*sources, strict=False)
-    options = Options(on, workers, ordered, batch, window, retries, timeout, rate, on_error)
+    options = Options(on, workers, ordered, batch, window, retries, timeout, rate, on_error, journal)
     plan = _plan(fn, len(sources) > 1, options, "map")
-    return _results(plan, items, iterables, progress)
+    return _results(plan, items, iterables, options, progress)
 
 
 def starmap(
@@ -91,12 +98,13 @@ def starmap(
     rate: float | None = None,
     on_error: str = "raise",
     progress: bool | Callable[[Progress], object] = False,
+    journal: Journal | str | PathLike[str] | None = None,
 ) -> Results:
     """As `map`, over tuples of arguments: `fn(*item)` for every item."""
     items = _iterator(iterable, "the iterable")
-    options = Options(on, workers, ordered, batch, window, retries, timeout, rate, on_error)
+    options = Options(on, workers, ordered, batch, window, retries, timeout, rate, on_error, journal)
     plan = _plan(fn, True, options, "starmap")
-    return _results(plan, items, (iterable,), progress)
+    return _results(plan, items, (iterable,), options, progress)
 
 
 class Options(NamedTuple):
@@ -111,14 +119,28 @@ class Options(NamedTuple):
     timeout: Any
     rate: Any
     on_error: Any
+    journal: Any
 
 
-def _results(plan: Plan, items: Iterator[Any], iterables: tuple[Any, ...], progress: Any) -> Results:
+def _results(
+    plan: Plan, items: Iterator[Any], iterables: tuple[Any, ...], options: Options, progress: Any
+) -> Results:
     from potok.dataflow.intake import Intake, is_at_hand
     from potok.dataflow.results import Results
 
-    intake = Intake(items, all(is_at_hand(iterable) for iterable in iterables))
+    at_hand = all(is_at_hand(iterable) for iterable in iterables)
+    intake = Intake(items, at_hand, _records(options.journal, plan.fn))
     return Results(plan, intake, _meter(progress, iterables))
+
+
+def _records(journal: Any, fn: Any) -> Records | None:
+    if journal is None:
+        return None
+    from potok.dataflow.records import Records
+
+    if not isinstance(journal, str | PathLike) and not hasattr(journal, "look_up"):
+        raise TypeError(f"potok.map: journal must be None, a path or a Journal, not {journal!r}")
+    return Records(journal, fn)
 
 
 def _iterator(iterable: Any, which: str) -> Iterator[Any]:

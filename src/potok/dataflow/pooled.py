@@ -10,6 +10,7 @@ Invariants
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import potok
@@ -67,6 +68,7 @@ class Pooled:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
         self._intake.close()
         self._ready.clear()
+        self._salvage()
         if self._reins is not None:
             self._reins.let_go()
 
@@ -117,11 +119,25 @@ class Pooled:
             items = self._intake.pull(min(room, self._lot_size()))
             if not items:
                 return
+            self._admit(first, items, awaiting)
+            pulled = True
+
+    def _admit(self, first: int, items: list[Any], awaiting: bool) -> None:
+        """Items were pulled: to the workers with them, but for those whose outcome is recorded."""
+        self._held += len(items)
+        records = self._intake.records
+        if records is None:
             if self._reins is None:
                 self._reins = self._hire(awaiting)
-            self._held += len(items)
             self._send(first, items)
-            pulled = True
+            return
+        for at, run, piece in records.sift(first, items):
+            if piece is not None:
+                self._keep(piece)
+                continue
+            if self._reins is None:
+                self._reins = self._hire(awaiting)
+            self._send(at, run)
 
     def _hire(self, awaiting: bool) -> Reins:
         return hire(self._plan, awaiting, Crew.lead)
@@ -154,18 +170,30 @@ class Pooled:
 
     def _accept(self, pieces: list[Piece]) -> None:
         """Take what has come from the workers."""
+        if self._intake.records is not None:
+            self._intake.records.note(pieces)
         for piece in pieces:
-            first, item, error, attempts = piece
-            if error is None:
-                self._ready[first] = piece
-                continue
-            if first == LOST:
-                self._lost = error
-                self._intake.close()
-                return
+            self._keep(piece)
+
+    def _keep(self, piece: Piece) -> None:
+        first, item, error, attempts = piece
+        if error is None:
+            self._ready[first] = piece
+        elif first == LOST:
+            self._lost = error
+            self._intake.close()
+        else:
             if self._plan.on_error == "raise":
                 self._intake.close()  # what is out already may come before it; more would be work for nothing
             self._ready[first] = first, item, _ordinary(error), attempts
+
+    def _salvage(self) -> None:
+        """The map ends early: what has come from the workers, and was not looked at, is recorded all the same."""
+        if self._intake.records is None or self._reins is None:
+            return
+        with suppress(potok.PotokError):
+            while True:
+                self._intake.records.note(self._reins.outcomes.recv_nowait())
 
     def _abandoned(self) -> BaseException:
         """The supervisor ended before we did. Raises Cancelled if that is because we shall, too."""

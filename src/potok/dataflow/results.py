@@ -24,10 +24,11 @@ class Results:
     of a `with` block also wait until it has ended.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_meter", "_over", "_piece", "_plan", "_values", "_work")
+    __slots__ = ("__weakref__", "_busy", "_meter", "_over", "_piece", "_plan", "_records", "_values", "_work")
 
     def __init__(self, plan: Plan, intake: Intake, meter: Meter | None) -> None:
         self._plan = plan
+        self._records = intake.records
         self._work: Inline | Pooled = _kind(plan)(plan, intake)
         self._meter = meter
         self._piece: list[Any] = []  # the values of the piece that was taken last
@@ -150,6 +151,8 @@ class Results:
         if not getattr(self, "_over", True):
             self._over = True
             self._work.let_go()
+            if self._records is not None:
+                self._records.close()
 
     def __repr__(self) -> str:
         plan, on = self._plan, getattr(self._plan.on, "name", self._plan.on)
@@ -169,6 +172,8 @@ class Results:
             self._over = True
             self._piece.clear()
             self._work.let_go()
+            if self._records is not None:
+                self._records.close()
             if self._meter is not None:
                 self._meter.finish()
 
