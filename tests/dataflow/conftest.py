@@ -2,7 +2,7 @@
 
 import pytest
 
-EXECUTORS = ["inline", "coroutines", "threads", "processes"]
+EXECUTORS = ["inline", "coroutines", "threads", "processes", "auto"]
 POOLED = ["coroutines", "threads", "processes"]
 ELSEWHERE = "processes"
 

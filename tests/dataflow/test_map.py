@@ -164,7 +164,7 @@ def test_inline_task_cannot_wait_for_workers(pooled: str) -> None:
 
 
 def test_default_executor_follows_the_colour() -> None:
-    """`def` goes to threads, `async def` to coroutines."""
+    """Without a measurement `def` goes to threads, and `async def` to coroutines, as it does with one."""
 
     def where() -> str:
         return potok.current_task().executor
@@ -172,7 +172,8 @@ def test_default_executor_follows_the_colour() -> None:
     async def awhere(_: int) -> str:
         return where()
 
-    assert list(potok.map(lambda _: where(), [1])) == ["threads"]
+    assert list(potok.map(lambda _: where(), [1], on=None)) == ["threads"]
+    assert list(potok.map(awhere, [1], on=None)) == ["coroutines"]
     assert list(potok.map(awhere, [1])) == ["coroutines"]
 
 

@@ -28,10 +28,10 @@ class Batched(Pooled):
         self._board = Board()
 
     def _hire(self, awaiting: bool) -> Reins:
-        return hire(self._plan, awaiting, functools.partial(lead, self._board), on="threads")
+        return hire(self.plan, awaiting, functools.partial(lead, self._board), on="threads")
 
     def _reach(self) -> int:
-        return self._plan.window * (self._board.size if self._plan.stretches else 1)
+        return self.plan.window * (self._board.size if self.plan.stretches else 1)
 
     def _fill(self, awaiting: bool) -> None:
         """As there; an input that is not at hand is pulled item by item, each on its way at once.
@@ -63,7 +63,7 @@ class Batched(Pooled):
             self._ring()
 
     def _send_rest(self) -> None:
-        if not self._intake.is_open and not self._board.input_ended:
+        if (self._stopped or not self._intake.is_open) and not self._board.input_ended:
             self._board.input_ended = True
             self._ring()
 
@@ -76,6 +76,10 @@ class Batched(Pooled):
         super().let_go()
         self._board.pending.clear()
 
-    def states(self) -> tuple[Any, ...]:
+    def busy_seconds(self) -> float | None:
+        """Seconds that a worker is busy with an item, by the last lot."""
+        return self._board.busy or None
+
+    def states(self) -> tuple[str, ...]:
         """A line for each worker."""
         return self._board.states()

@@ -54,13 +54,14 @@ class Board:
     items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
     """
 
-    __slots__ = ("hands", "hungry", "input_ended", "pending", "size")
+    __slots__ = ("busy", "hands", "hungry", "input_ended", "pending", "size")
 
     def __init__(self) -> None:
         self.pending: deque[Lot] = deque()
         self.hungry = 0
         self.input_ended = False
         self.size = 1  # items that make a lot
+        self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
         self.hands: dict[int, _Hand] = {}
 
     def states(self) -> tuple[str, ...]:
@@ -193,6 +194,7 @@ class _Dispatcher:
         if count < len(items):
             self._pending.appendleft((first + count, items[count:], tried))
         if count and seconds > 0:
+            self._board.busy = seconds / count
             self._resize(seconds / count)
         for at, piece in enumerate(pieces):
             if piece[2] is not None:  # failures travel without their items

@@ -20,9 +20,16 @@ class Intake:
     So the caller meets it where the plain loop would.
     """
 
-    __slots__ = ("_items", "at_hand", "error", "pulled", "records")
+    __slots__ = ("_items", "_length", "at_hand", "error", "pulled", "records")
 
-    def __init__(self, items: Iterator[Any], at_hand: bool = False, records: Records | None = None) -> None:
+    def __init__(
+        self,
+        items: Iterator[Any],
+        at_hand: bool = False,
+        records: Records | None = None,
+        length: int | None = None,
+    ) -> None:
+        self._length = length
         self._items: Iterator[Any] | None = items
         self.records = records
         self.at_hand = at_hand
@@ -33,6 +40,11 @@ class Intake:
     def is_open(self) -> bool:
         """Whether there may be more."""
         return self._items is not None
+
+    @property
+    def left(self) -> int | None:
+        """How many items are to come, if the input can tell."""
+        return None if self._length is None else max(0, self._length - self.pulled)
 
     def pull(self, most: int) -> list[Any]:
         """The next items, at most so many; fewer only where there are no more. One, unless they are at hand."""

@@ -24,7 +24,7 @@ CONCURRENT_COROUTINES = 100
 def map(  # noqa: A001 - the name everybody knows it by
     fn: Callable[..., Any],
     *iterables: Iterable[Any],
-    on: Any = None,
+    on: Any = "auto",
     workers: int | None = None,
     ordered: bool = True,
     batch: int | str = "auto",
@@ -46,8 +46,10 @@ def map(  # noqa: A001 - the name everybody knows it by
     Args:
         fn: `def` or `async def`.
         *iterables: one, or several of which `fn` takes an argument each, until the shortest ends.
-        on: "threads" (the default for `def`), "coroutines" (for `async def`), "processes" or "interpreters" (for what
-            computes), "inline" (the plain loop), or an executor.
+        on: "auto": begin with the plain loop, in the caller's own task, and move to what a measurement shows to be
+            faster, and back (`results.explain()` says why); "threads", "coroutines" (for `async def`), "processes" or
+            "interpreters" (for what computes), "inline" (the plain loop), or an executor. None is threads for `def`
+            and coroutines for `async def`.
         workers: how many items are worked on at a time, at most. By default on threads the usable cores and 4 more
             (for those that wait), at most 32; on coroutines 100; on processes and interpreters the usable cores,
             or what `potok.processes(workers=...)` says. Inline works on one.
@@ -88,7 +90,7 @@ def starmap(
     fn: Callable[..., Any],
     iterable: Iterable[Iterable[Any]],
     *,
-    on: Any = None,
+    on: Any = "auto",
     workers: int | None = None,
     ordered: bool = True,
     batch: int | str = "auto",
@@ -129,7 +131,7 @@ def _results(
     from potok.dataflow.results import Results
 
     at_hand = all(is_at_hand(iterable) for iterable in iterables)
-    intake = Intake(items, at_hand, _records(options.journal, plan.fn))
+    intake = Intake(items, at_hand, _records(options.journal, plan.fn), _length(iterables))
     return Results(plan, intake, _meter(progress, iterables))
 
 
@@ -200,12 +202,16 @@ def _is_async(fn: Any) -> bool:
 def _executor(on: Any, is_async: bool) -> Any:
     if on is None:
         return "coroutines" if is_async else "threads"
+    if isinstance(on, str) and on == "auto":
+        return on
     potok.scope(on=on)  # raises for what names no executor
     return on
 
 
 def _default_workers(on: Any) -> int:
     match getattr(on, "name", on):
+        case "auto":
+            return 0  # as many as suit the executor that is chosen
         case "inline":
             return 1
         case "coroutines":

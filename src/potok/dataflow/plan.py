@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import potok
 
-__all__ = ["BACK_OFF", "Lot", "Pace", "Piece", "Plan", "pause_before"]
+__all__ = ["BACK_OFF", "Lot", "Pace", "Piece", "Plan", "pause_before", "without_our_frames"]
 
 
 Lot: TypeAlias = tuple[int, list[Any], int]
@@ -30,6 +30,8 @@ BACK_OFF = 0.1
 """Seconds before a first retry; each further one waits twice as long, at most `LONGEST_PAUSE`."""
 
 LONGEST_PAUSE = 10.0
+
+OURS = (__package__, "potok.adviser")
 
 SHORTEST_STRETCH = 16
 """Items that are worked on in one go, at least, where they are many."""
@@ -87,14 +89,15 @@ class Plan(NamedTuple):
         try:
             into.extend(starmap(self.fn, items) if self.star else map(self.fn, items))
         except BaseException as error:  # noqa: BLE001 - data from here on: the consumer decides
-            return _without_our_frames(error)
+            return without_our_frames(error)
         if len(into) - before < len(items):  # `extend` takes it for the end of the items
             return StopIteration()
-        if into and type(into[-1]) is CoroutineType:
-            return self._refuse_coroutines(into, before)
-        return None
+        return self.refuse_coroutines(into, before)
 
-    def _refuse_coroutines(self, into: list[Any], before: int) -> BaseException | None:
+    def refuse_coroutines(self, into: list[Any], before: int = 0) -> BaseException | None:
+        """The error of a `def` function that returns coroutines: those are taken out, from the first one on."""
+        if not into or type(into[-1]) is not CoroutineType:
+            return None
         made = into[before:]
         del into[before:]
         for at, value in enumerate(made):
@@ -187,7 +190,7 @@ class Plan(NamedTuple):
 
     def _said(self, error: BaseException) -> BaseException:
         ours = isinstance(error, TimeoutError) and "(potok.timeout)" in str(error)
-        return self.timed_out() if ours else _without_our_frames(error)
+        return self.timed_out() if ours else without_our_frames(error)
 
     def timed_out(self) -> TimeoutError:
         """The error of an item that took too long."""
@@ -201,13 +204,13 @@ def _unless_cancelled(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _without_our_frames(error: BaseException) -> BaseException:
+def without_our_frames(error: BaseException) -> BaseException:
     """The error without our own frames in its traceback.
 
     One of them is a worker's, and would keep alive whatever the worker has in hand next.
     """
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
+    while trace is not None and trace.tb_frame.f_globals.get("__package__") in OURS:
         trace = trace.tb_next
     error.__traceback__ = trace
     return error

@@ -26,16 +26,18 @@ WAIT: Final[Any] = object()
 class Pooled:
     """The caller's side of a map on *threads* or *coroutines*; with batches (`batched`) on *processes*."""
 
-    __slots__ = ("_held", "_intake", "_lost", "_next", "_plan", "_ready", "_reins")
+    __slots__ = ("_held", "_intake", "_left", "_lost", "_next", "_ready", "_reins", "_stopped", "plan")
 
     def __init__(self, plan: Plan, intake: Intake) -> None:
-        self._plan = plan
+        self.plan = plan
         self._intake = intake
         self._held = 0
         self._next = intake.pulled  # the index that is due, where order is kept
         self._ready: dict[int, Piece] = {}
         self._lost: BaseException | None = None  # there are no workers (any more), and can be none
         self._reins: Reins | None = None  # until there is a first item
+        self._left: tuple[int, list[Any]] | None = None  # pulled by somebody else, and not worked on
+        self._stopped = False  # pulls no more, though there may be more
 
     def take(self) -> Piece | None:
         """The next piece; None when everything has been given out."""
@@ -59,10 +61,27 @@ class Pooled:
             except potok.ClosedError as error:
                 raise self._abandoned() from error
 
-    @property
-    def held(self) -> int:
-        """How many items have been pulled and not given out."""
-        return self._held
+    def take_over(self, first: int, items: list[Any]) -> None:
+        """Begin with items that were pulled already."""
+        self._next = first
+        self._left = first, items
+
+    def stop(self) -> None:
+        """Pull no more, and give out what is held; then `take` returns None, and the input is somebody else's."""
+        self._stopped = True
+
+    def dismiss(self) -> None:
+        """The workers are not needed any more; the input stays open."""
+        if self._reins is not None:
+            self._reins.let_go()
+
+    def busy_seconds(self) -> float | None:
+        """Seconds that a worker is busy with an item, if that is known."""
+        return None
+
+    def states(self) -> tuple[str, ...]:
+        """A line for each worker, where they can be told apart."""
+        return ()
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
@@ -84,7 +103,11 @@ class Pooled:
 
     def _poll(self, awaiting: bool) -> Any:
         """Fill the window, then give out the next piece if it is there; WAIT if it is still to come."""
-        self._fill(awaiting)
+        if self._left is not None:
+            left, self._left = self._left, None
+            self._admit(*left, awaiting)
+        if not self._stopped:
+            self._fill(awaiting)
         piece = self._ready.pop(self._due(), None)
         if piece is not None:
             count = len(piece[1]) if piece[2] is None else 1
@@ -96,11 +119,12 @@ class Pooled:
         if self._held:
             self._send_rest()
             return WAIT
-        self._intake.end()
+        if not self._stopped:
+            self._intake.end()
         return None
 
     def _due(self) -> int:
-        if self._plan.ordered:
+        if self.plan.ordered:
             return self._next
         return next(iter(self._ready), -1)
 
@@ -140,11 +164,11 @@ class Pooled:
             self._send(at, run)
 
     def _hire(self, awaiting: bool) -> Reins:
-        return hire(self._plan, awaiting, Crew.lead)
+        return hire(self.plan, awaiting, Crew.lead)
 
     def _reach(self) -> int:
         """How many items may be held."""
-        return self._plan.window
+        return self.plan.window
 
     def _lot_size(self) -> int:
         """How many items to pull at a time, at most."""
@@ -183,7 +207,7 @@ class Pooled:
             self._lost = error
             self._intake.close()
         else:
-            if self._plan.on_error == "raise":
+            if self.plan.on_error == "raise":
                 self._intake.close()  # what is out already may come before it; more would be work for nothing
             self._ready[first] = first, item, _ordinary(error), attempts
 
@@ -199,7 +223,7 @@ class Pooled:
         """The supervisor ended before we did. Raises Cancelled if that is because we shall, too."""
         potok.checkpoint()
         return potok.ScopeError(
-            f"the workers of this map over {self._plan.name} were stopped before its results were read: the scope, or "
+            f"the workers of this map over {self.plan.name} were stopped before its results were read: the scope, or "
             f"the task, in which it was iterated first has ended or was cancelled; read the results inside it"
         )
 

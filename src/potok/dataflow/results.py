@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import potok
 from potok.dataflow.inline import Inline
@@ -12,6 +12,9 @@ from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
 from potok.dataflow.pooled import Pooled
 from potok.dataflow.progress import Meter
+
+if TYPE_CHECKING:
+    from potok.dataflow.auto import Adaptive
 
 __all__ = ["Results"]
 
@@ -29,9 +32,9 @@ class Results:
     def __init__(self, plan: Plan, intake: Intake, meter: Meter | None) -> None:
         self._plan = plan
         self._records = intake.records
-        self._work: Inline | Pooled = _kind(plan)(plan, intake)
+        self._work: Inline | Pooled | Adaptive = _kind(plan)(plan, intake)
         self._meter = meter
-        self._piece: list[Any] = []  # the values of the piece that was taken last
+        self._piece: Any = []  # the values of the piece that was taken last
         self._values: Iterator[Any] = iter(self._piece)  # those that were not given out yet
         self._busy = False
         self._over = False
@@ -135,6 +138,12 @@ class Results:
         self._end()
         await self._work.ajoin()
 
+    def explain(self) -> str:
+        """What was measured and decided until now, when, and why: in plain words, a line for each decision."""
+        if self._plan.on == "auto":
+            return self._work.explain()  # type: ignore[union-attr]
+        return f"map over {self._plan.name}: on {self._on()}, as was asked for; nothing was measured"
+
     def __enter__(self) -> Self:
         return self
 
@@ -155,9 +164,11 @@ class Results:
                 self._records.close()
 
     def __repr__(self) -> str:
-        plan, on = self._plan, getattr(self._plan.on, "name", self._plan.on)
         state = "ended" if self._over else "open"
-        return f"<results of map over {plan.name} on {on}, {state}>"
+        return f"<results of map over {self._plan.name} on {self._on()}, {state}>"
+
+    def _on(self) -> str:
+        return str(getattr(self._plan.on, "name", self._plan.on))
 
     def _enter(self) -> None:
         if self._busy:
@@ -170,7 +181,10 @@ class Results:
     def _end(self) -> None:
         if not self._over:
             self._over = True
-            self._piece.clear()
+            if isinstance(self._piece, list):
+                self._piece.clear()
+            else:
+                self._values = iter(())  # a stream ends as nobody has it any more
             self._work.let_go()
             if self._records is not None:
                 self._records.close()
@@ -192,7 +206,7 @@ class Results:
         finally:
             del error, piece  # the traceback refers to this frame
 
-    def _have(self, values: list[Any]) -> None:
+    def _have(self, values: Any) -> None:
         self._piece, self._values = values, iter(values)
 
     def _count(self, value: Any, failed: bool = False) -> None:
@@ -200,8 +214,12 @@ class Results:
             self._meter.count(failed=failed or isinstance(value, potok.BadItem))
 
 
-def _kind(plan: Plan) -> type[Inline | Pooled]:
+def _kind(plan: Plan) -> type[Inline | Pooled | Adaptive]:
     match getattr(plan.on, "name", plan.on):
+        case "auto":
+            from potok.dataflow.auto import Adaptive
+
+            return Adaptive
         case "inline":
             return Inline
         case "processes" | "interpreters":

@@ -1,0 +1,505 @@
+"""A map on *auto*: the plain loop, as long as nothing is known to be faster; then where a measurement says.
+
+    here: probe ──▶ consider ──pays──▶ elsewhere: an ordinary map over the same input ──loses──▶ here again
+           ▲           │ does not                                                              (drained first)
+           └───────────┘
+
+The first items are worked on in the caller's own task, which is work that has to be done anyway, and the adviser's
+probe looks on. Whether to move is considered at twice the time each time, so that it costs nothing to speak of. While
+workers elsewhere come up, the loop goes on. Where a map moves to is the map that `on=` would have made: one way of
+working.
+
+Invariants
+    The input is pulled by one way of working at a time: a map that is moved away from is drained first.
+    Here, an input that is not at hand is not pulled while a result waits to be given out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any, Final
+
+import potok
+from potok.adviser.costs import Machine
+from potok.adviser.facts import Facts
+from potok.adviser.here import this_machine
+from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told
+from potok.adviser.probe import Probe
+from potok.dataflow.intake import Intake
+from potok.dataflow.plan import Piece, Plan, without_our_frames
+from potok.dataflow.pooled import Pooled
+
+__all__ = ["Adaptive"]
+
+STRETCH: Final = 0.001
+"""Seconds that the loop goes on without looking up."""
+
+FIRST_LOOK: Final = 0.002
+"""Seconds of items after which it is first considered to move."""
+
+ENOUGH: Final = 0.02
+"""Seconds of items that the probe looks on; then only the time is taken."""
+
+CHANGED: Final = 2.0
+"""By what factor items have to take longer, or shorter, for the function to be looked at anew."""
+
+ODD: Final = 3
+"""Samples in a row that have to be so, where one item stands for many."""
+
+SETTLED: Final = 0.1
+"""Seconds, at least, between two looks at how it goes elsewhere."""
+
+LOWEST: Final = 64
+"""Results, at least, between two such looks."""
+
+_warm: set[str] = set()
+"""Executors that a map here has used."""
+
+
+class Adaptive:
+    """The caller's side."""
+
+    def __init__(self, plan: Plan, intake: Intake) -> None:
+        self._plan = plan
+        self._intake = intake
+        self._queued: deque[Piece] = deque()  # to be given out before anything else
+        self._rest: tuple[int, list[Any]] | None = None  # pulled, and not worked on
+        self._work: Pooled | None = None  # elsewhere
+        self._leaving = False  # it is drained
+        self._begun = perf_counter()
+        self._log: list[str] = []
+        self._given = 0
+        self._is_first = True
+        self._machine: Machine | None = None
+        self._barred: set[str] = set()  # where it was slower than the loop
+        self._here = _Here(plan)
+        self._warming: list[potok.Task[Any]] = []
+        self._decision: Decision | None = None
+        self._there = _There()
+
+    # ── what Results asks for ───────────────────────────────────────────────────────────────────────────────
+
+    def take(self) -> Piece | None:
+        """The next piece; None when everything has been given out."""
+        if self._is_first:
+            potok.sleep(0)  # refuses to block an async def task, as the other executors do
+            self._begin()
+        while True:
+            if self._queued:
+                return self._give(self._queued.popleft())
+            if self._work is None:
+                potok.checkpoint()
+                if not self._go_on_here():
+                    return None
+                continue
+            began = perf_counter()
+            piece = self._work.take()
+            if piece is not None:
+                self._see(piece, perf_counter() - began)
+                return self._give(piece)
+            if not self._come_back():
+                return None
+
+    async def atake(self) -> Piece | None:
+        """The awaitable spelling of `take`."""
+        if self._is_first:
+            self._begin()
+        while True:
+            if self._queued:
+                return self._give(self._queued.popleft())
+            if self._work is None:
+                potok.checkpoint()
+                if not self._go_on_here():
+                    return None
+                continue
+            began = perf_counter()
+            piece = await self._work.atake()
+            if piece is not None:
+                self._see(piece, perf_counter() - began)
+                return self._give(piece)
+            if not self._come_back():
+                return None
+
+    def let_go(self) -> None:
+        """Cancel the rest. Idempotent, never waits, safe from finalizers."""
+        self._queued.clear()
+        self._rest = None
+        self._intake.close()
+        if self._work is not None:
+            self._work.let_go()
+
+    def join(self) -> None:
+        """Wait until the workers have ended."""
+        if self._work is not None:
+            self._work.join()
+
+    async def ajoin(self) -> None:
+        """The awaitable spelling of `join`."""
+        if self._work is not None:
+            await self._work.ajoin()
+
+    def states(self) -> tuple[str, ...]:
+        """A line for each worker."""
+        return () if self._work is None else self._work.states()
+
+    def explain(self) -> str:
+        """What was measured and decided, when, and why."""
+        if self._is_first:
+            return f"map over {self._plan.name}: nothing was measured yet; ask again when there are results"
+        return "\n".join([f"map over {self._plan.name}", *self._log, *self._now()])
+
+    # ── deciding ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> None:
+        self._is_first = False
+        self._begun = perf_counter()
+        if self._plan.is_async:
+            self._say("an async def function: coroutines, and nothing to measure")
+            self._move("coroutines", self._plan.workers or 100)
+        elif self._plan.timeout is not None:
+            executor = "processes" if "processes" in self._known_machine().executors else "threads"
+            self._say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
+            self._move(executor, self._plan.workers or self._known_machine().cores)
+
+    def _known_machine(self) -> Machine:
+        if self._machine is None:
+            machine = this_machine(warm=tuple(_warm))
+            if _is_nested():
+                self._say("inside of a worker: the cores have work already")
+                machine = machine._replace(cores=1, executors=("inline", "threads"))
+            self._machine = machine
+        return self._machine._replace(
+            executors=tuple(name for name in self._machine.executors if name not in self._barred),
+            warm=tuple(_warm),
+        )
+
+    def _consider(self) -> None:
+        """Is there anything faster than the loop?"""
+        if self._warming:
+            if all(task.done() for task in self._warming):
+                self._warming = []
+                self._settle_elsewhere()
+            return
+        decision = self._decide(self._here.facts())
+        if decision.executor != "inline":
+            decision = self._decide(self._here.facts(sure=True))
+        self._here.considered()
+        if decision.executor == "inline":
+            self._say(f"the plain loop: {decision.why}", once="the plain loop")
+            self._decision = decision
+            return
+        self._say(f"{decision.executor}: {decision.why}")
+        self._decision = decision
+        if decision.executor in _warm or decision.executor in ("threads", "coroutines") or self._here.is_slow(decision):
+            self._settle_elsewhere()
+        else:  # the loop goes on while they come up
+            self._warming = [
+                potok.start(int, on=decision.executor, name=f"map({self._plan.name}): warm up")
+                for _ in range(decision.expected.workers)
+            ]
+
+    def _decide(self, facts: Facts) -> Decision:
+        left = self._intake.left
+        return choose(predict(facts, self._known_machine(), left, self._plan.workers or None))
+
+    def _settle_elsewhere(self) -> None:
+        assert self._decision is not None  # noqa: S101 - for the type checker
+        self._move(self._decision.executor, self._decision.expected.workers)
+
+    def _move(self, executor: str, workers: int) -> None:
+        stretches = self._plan.stretches
+        window = 4 * workers * (self._plan.batch or 1) if self._plan.window == 0 else self._plan.window
+        plan = self._plan._replace(on=executor, workers=workers, window=window, stretches=stretches)
+        if executor in ("processes", "interpreters"):
+            from potok.dataflow.batched import Batched
+
+            self._work = Batched(plan, self._intake)
+        else:
+            self._work = Pooled(plan, self._intake)
+        if self._rest is not None:
+            self._work.take_over(*self._rest)
+            self._rest = None
+        _warm.add(executor)
+        self._there = _There()
+
+    def _see(self, piece: Piece, seconds: float) -> None:
+        """How does it go elsewhere?"""
+        if self._decision is None or self._leaving or self._work is None:
+            return
+        self._there.add(_count(piece), seconds)
+        if not self._there.is_due():
+            return
+        measured = self._there.seconds_an_item()
+        self._there.look_again()
+        verdict = observed(self._decision, measured, self._work.busy_seconds())
+        if verdict.moves_back:
+            self._say(verdict.why)
+            self._barred.add(self._decision.executor)
+            self._facts_there = relearned(self._here.facts(), self._decision, measured)
+            self._leaving = True
+            self._work.stop()
+
+    def _come_back(self) -> bool:
+        """Nothing is left elsewhere. False: nor anywhere else."""
+        if not self._leaving or self._work is None:
+            return False
+        self._work.dismiss()
+        self._work, self._leaving, self._decision = None, False, None
+        self._here = _Here(self._plan)
+        return True
+
+    # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _go_on_here(self) -> bool:
+        """Work on a few items, or have moved. False: there are no more."""
+        if self._here.is_due() or self._warming:
+            self._consider()
+            if self._work is not None:
+                return True
+        if self._rest is None and self._can_stream():
+            self._queued.append((self._intake.pulled, self._stream(self._most()), None, 1))
+            return True
+        first, items = self._rest or (self._intake.pulled, self._intake.pull(self._most()))
+        self._rest = None
+        if not items:
+            self._intake.end()
+            return False
+        records = self._intake.records
+        if records is None:
+            self._do(first, items)
+            return True
+        for at, run, piece in records.sift(first, items):
+            if piece is not None:
+                self._queued.append(piece)
+            elif not self._do_and_note(at, run):  # one has failed; those after it are still to be done
+                self._put_back(items[at + len(run) - first :])
+                break
+        return True
+
+    def _do_and_note(self, first: int, items: list[Any]) -> bool:
+        before = len(self._queued)
+        self._do(first, items)
+        self._intake.records.note(list(self._queued)[before:])  # type: ignore[union-attr]
+        return self._rest is None
+
+    def _put_back(self, items: list[Any]) -> None:
+        if self._rest is not None:
+            self._rest = self._rest[0], [*self._rest[1], *items]
+
+    def _can_stream(self) -> bool:
+        """Whether the loop is known well enough to run on, and its input has to be taken one by one."""
+        plain = self._plan.is_plain and self._intake.records is None
+        return plain and not self._intake.at_hand and self._intake.is_open and self._here.is_known
+
+    def _stream(self, most: int) -> Iterator[Any]:
+        """The values of the next items, each worked on as it is asked for: the plain loop itself.
+
+        The clock is looked at for the first one only: what is between two values is the caller's time.
+        """
+        fn, star, index = self._plan.fn, self._plan.star, self._intake.pulled
+        began = perf_counter()
+        seconds = None
+        try:
+            for item in self._intake.each(most):
+                try:
+                    value = fn(*item) if star else fn(item)
+                except BaseException as error:  # noqa: BLE001 - data from here on: the consumer decides
+                    self._queued.append((index, item, without_our_frames(error), 1))
+                    return
+                if seconds is None:
+                    seconds = perf_counter() - began
+                index += 1
+                self._given += 1
+                yield value
+        finally:
+            self._here.sampled(seconds or 0.0, most)
+
+    def _most(self) -> int:
+        most = self._here.next_count()
+        return min(most, self._plan.window) if self._plan.window else most
+
+    def _do(self, first: int, items: list[Any]) -> None:
+        values: list[Any] = []
+        error = self._here.run(items, values)
+        if values:
+            self._queued.append((first, values, None, 1))
+        if error is None:
+            return
+        at = len(values)
+        piece: Piece = first + at, items[at], error, 1
+        if self._plan.retries and isinstance(error, Exception):
+            piece = self._plan.attempt(first + at, items[at], 1, _ignore)
+        self._queued.append(piece)
+        if items[at + 1 :]:
+            self._rest = first + at + 1, items[at + 1 :]
+
+    # ── words ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _give(self, piece: Piece) -> Piece:
+        self._given += _count(piece)
+        return piece
+
+    def _say(self, what: str, once: str = "") -> None:
+        line = f"  after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {what}"
+        if once and self._log and f": {once}" in self._log[-1]:
+            self._log[-1] = line
+        else:
+            self._log.append(line)
+
+    def _now(self) -> Iterator[str]:
+        told = self._here.told() if self._work is None else self._there.told(self._work.plan)
+        yield f"  now, after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {told}"
+
+
+class _Here:
+    """The loop in the caller's task, and what it knows of the function."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._probe = Probe(plan.fn, plan.star)
+        self._facts: Facts | None = None
+        self._seconds = 0.0  # in the function, since it is looked at
+        self._items = 0
+        self._due = FIRST_LOOK
+        self._recent = 0.0  # seconds an item, of the last stretch
+        self._looks_on = True
+        self._odd = 0  # samples in a row that were not as before
+
+    def run(self, items: list[Any], values: list[Any]) -> BaseException | None:
+        """Work on items in order until one fails: its error. The values of those before it are in `values`."""
+        if self._plan.pace is not None:
+            from potok.dataflow.plan import Pace
+
+            potok.sleep(self._plan.pace.atomic(Pace.delay))
+        began = perf_counter()
+        error: BaseException | None = None
+        if self._looks_on:
+            try:
+                self._probe.run(items, into=values)
+            except BaseException as raised:  # noqa: BLE001 - data from here on: the consumer decides
+                error = without_our_frames(raised)
+            else:
+                error = self._plan.refuse_coroutines(values)
+        else:
+            error = self._plan.apply(items, values)
+        count = len(values) + (error is not None)
+        seconds = perf_counter() - began
+        self._recent = seconds / count
+        self._seconds += seconds
+        self._items += count
+        if self._looks_on:
+            self._looks_on = self._seconds < ENOUGH
+        elif self._facts is not None and not self._is_as_before():
+            self._begin_anew()
+        return error
+
+    def _is_as_before(self) -> bool:
+        before = self._facts.wall if self._facts is not None else 0.0
+        return not before or 1 / CHANGED < self._recent / before < CHANGED or self._recent < 1e-6 > before
+
+    def _begin_anew(self) -> None:
+        self._probe = Probe(self._plan.fn, self._plan.star)
+        self._facts = None
+        self._seconds, self._items, self._due, self._looks_on, self._odd = 0.0, 0, FIRST_LOOK, True, 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the probe has seen enough."""
+        return not self._looks_on and self._facts is not None
+
+    def sampled(self, seconds: float, count: int) -> None:
+        """So many items were worked on; one of them took so many seconds."""
+        self._recent = min(seconds, 2 * self._recent) if self._odd < ODD else seconds
+        self._items += count
+        self._seconds += count * self._recent
+        self._odd = 0 if self._is_as_before() else self._odd + 1
+        if self._odd > ODD:
+            self._begin_anew()
+
+    def next_count(self) -> int:
+        """How many items take about a stretch; at first few, for nothing is known of them."""
+        if self._plan.pace is not None or not self._items:
+            return 1
+        fitting = int(STRETCH / self._recent) if self._recent > 0 else 1024
+        return max(1, min(fitting, 8 * self._items, 65536))
+
+    def is_due(self) -> bool:
+        """Whether it is time to consider a move."""
+        return self._items > 0 and self._seconds >= self._due
+
+    def considered(self) -> None:
+        """It was: next time after twice the time."""
+        self._due = 2 * self._seconds
+
+    def facts(self, sure: bool = False) -> Facts:
+        """What is known of the function: by the probe, and since then by the clock."""
+        facts = self._probe.facts(sure=sure)
+        if not self._looks_on and self._items > facts.items:
+            facts = facts._replace(items=self._items)
+        self._facts = facts
+        return facts
+
+    def is_slow(self, decision: Decision) -> bool:
+        """Whether an item takes so long that workers are up before the next one is done."""
+        return self._recent > decision.expected.startup / 4
+
+    def told(self) -> str:
+        """In words."""
+        return f"the plain loop, {seconds_told(self._recent)} an item"
+
+
+class _There:
+    """How it goes elsewhere: seconds spent waiting for results, since the first one."""
+
+    def __init__(self) -> None:
+        self._items = 0
+        self._seconds = 0.0
+        self._all_items = 0
+        self._all_seconds = 0.0
+        self._began = False
+
+    def add(self, items: int, seconds: float) -> None:
+        """So many results came after waiting so long."""
+        if not self._began:  # with the first one the workers are there
+            self._began = True
+            return
+        self._items += items
+        self._seconds += seconds
+        self._all_items += items
+        self._all_seconds += seconds
+
+    def is_due(self) -> bool:
+        """Whether there is enough to judge by."""
+        return self._seconds >= SETTLED and self._items >= LOWEST
+
+    def seconds_an_item(self) -> float:
+        """Since the last look."""
+        return self._seconds / self._items
+
+    def look_again(self) -> None:
+        """Later, at what comes from now on."""
+        self._items, self._seconds = 0, 0.0
+
+    def told(self, plan: Plan) -> str:
+        """In words."""
+        each = f", {seconds_told(self._all_seconds / self._all_items)} an item" if self._all_items else ""
+        return f"{plan.on} with {plan.workers} workers{each}"
+
+
+def _count(piece: Piece) -> int:
+    """For how many items it speaks; a stream counts its own."""
+    if piece[2] is not None:
+        return 1
+    return len(piece[1]) if isinstance(piece[1], list) else 0
+
+
+def _is_nested() -> bool:
+    """Whether this is a worker's task already: of another map, or in another process."""
+    task = potok.current_task()
+    return task.executor in ("processes", "interpreters") or task.name.startswith("map(")
+
+
+def _ignore(_: int | None) -> None:
+    """Nobody here has to know when an item begins."""
