@@ -78,20 +78,11 @@ def _start_methods() -> dict[str, Any]:
 
 def _executors() -> dict[str, dict[str, Any]]:
     """Say of every executor whether it works here, by running a task on it."""
+    from potok.adviser.here import why_not
+
     names = ("inline", "coroutines", "threads", "interpreters", "processes", "simulated")
-    reasons = {name: _why_not(name) for name in names}
+    reasons = {name: why_not(name, trying=True) for name in names}
     return {name: {"available": reason is None, "reason": reason} for name, reason in reasons.items()}
-
-
-def _why_not(name: str) -> str | None:
-    """Run one task on an executor; return None when it worked, else the error in one line."""
-    try:
-        import potok
-
-        potok.run(int, on=name)
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong is what the user wants to read
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return None
 
 
 def _extras() -> dict[str, dict[str, str | None]]:

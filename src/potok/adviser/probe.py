@@ -1,0 +1,298 @@
+"""What is this function like? Call it on its first items, which is work that has to be done anyway, and measure.
+
+    probe = Probe(fn, star=False)
+    probe.run(items, into=values)      # as often as one likes, a few items each time
+    probe.facts()                      # all that was measured until now
+
+The clocks run around the function alone. What else is done is bounded by what the function takes: beside it runs the
+heartbeat (see there for its cost); before and after, its captured state is looked at (`state`), and now and then an
+item and its result are weighed (`freight`), each in about `SHARE` of the time that was spent in the function.
+
+The first item is left out of the figures once there are others: it pays for imports, caches and connections.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple
+
+from potok.adviser.facts import Facts
+from potok.adviser.freight import Load, cloudpickle_is_loaded, weigh_each, why_stuck, why_unloadable
+from potok.adviser.heartbeat import Heartbeat, Watch, gil_is_on
+from potok.adviser.state import Captured
+
+__all__ = ["Facts", "Probe"]
+
+WORTH_A_HEARTBEAT: Final = 0.002  # seconds of items; also the least from which a share of the GIL is told
+WORTH_CLOUDPICKLE: Final = (
+    0.05  # seconds that were spent in the function, to import it (7 ms) for a mere look
+)
+SHARE: Final = 0.05
+LEAST: Final = 0.0001  # seconds that a sample may take in any case
+SAMPLES: Final = 4
+BATCH: Final = 16  # items that are weighed together, at most: as they would go to a worker
+HIDDEN: Final = 0.1  # cores; below, other threads of the process are noise
+
+
+class Reading(NamedTuple):
+    """The clocks, or what they went on."""
+
+    items: int = 0
+    wall: float = 0.0
+    squares: float = 0.0  # of the items' wall times
+    cpu: float = 0.0
+    process_cpu: float = 0.0
+    queued: float = 0.0
+    watch: Watch = Watch()
+
+    def plus(self, other: Reading) -> Reading:
+        """Both together; of the watches the later one, for they are sums already."""
+        return Reading(
+            self.items + other.items,
+            self.wall + other.wall,
+            self.squares + other.squares,
+            self.cpu + other.cpu,
+            self.process_cpu + other.process_cpu,
+            self.queued + other.queued,
+            other.watch,
+        )
+
+    def since(self, earlier: Reading) -> Reading:
+        """What came after that."""
+        return Reading(
+            self.items - earlier.items,
+            self.wall - earlier.wall,
+            self.squares - earlier.squares,
+            self.cpu - earlier.cpu,
+            self.process_cpu - earlier.process_cpu,
+            self.queued - earlier.queued,
+            self.watch.since(earlier.watch),
+        )
+
+
+def _queued() -> float:
+    """How long this thread has been waiting for a core; 0.0 where the system does not tell (not Linux). 12 µs."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:  # noqa: PTH123 - half the time
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+class Clocks(NamedTuple):
+    """Where the probe takes its times from."""
+
+    wall: Callable[[], float] = time.perf_counter
+    cpu: Callable[[], float] = time.thread_time
+    process_cpu: Callable[[], float] = time.process_time
+    queued: Callable[[], float] = _queued
+
+
+class Probe:
+    """Measures a function while calling it. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        star: bool = False,
+        *,
+        is_async: bool = False,
+        clocks: Clocks = Clocks(),  # noqa: B008 - immutable
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
+        """Cheap: nothing is looked at before the first `run`.
+
+        Args:
+            fn: what is called.
+            star: as fn(*item).
+            is_async: it is an `async def` function: can't be run here, and `facts` says no more than that.
+            clocks: for tests.
+            heartbeat: for tests.
+        """
+        self._fn = fn
+        self._star = star
+        self._is_async = is_async
+        self._clocks = clocks
+        self._heart = heartbeat
+        self._total = Reading()
+        self._first: Reading | None = None
+        self._state: Captured | None = None
+        self._looked_at = 0.0  # how much wall time there was at the last look at the state
+        self._looked = False  # since the last item
+        self._samples: list[tuple[Load, Load]] = []  # of items, of their results
+        self._weighing = 0.0  # seconds
+        self._mutates: str | None = None
+        self._stuck: str | None = None
+        self._stuck_known = False
+        self._unloadable: str | None = None
+
+    def run(self, items: Collection[Any], into: list[Any] | None = None) -> list[Any]:
+        """Call the function on these items, in order, in this thread. Returns their results.
+
+        Args:
+            items: a few. Where they take less than 2 ms together, the GIL is not watched.
+            into: the list that the results are appended to; it has those of the items before the one that raised.
+
+        Raises: TypeError for an `async def` function; whatever the function raises. Its item is counted as any other.
+        """
+        if self._is_async:
+            raise TypeError(
+                f"{self._fn!r:.200} is an async def function: the probe has no event loop to run it on"
+            )
+        values = [] if into is None else into
+        if not items:
+            return values
+        left = list(items)
+        self._open_eyes(left[0])
+        last = left[-BATCH:]
+        if self._first is None:
+            self._measure([left.pop(0)], values, watched=True)
+            self._first = self._total
+        if left:
+            expected = len(left) * self._total.wall / self._total.items
+            self._measure(left, values, watched=expected >= WORTH_A_HEARTBEAT)
+        self._after(last, values[-len(last) :])
+        return values
+
+    def _measure(self, items: list[Any], values: list[Any], watched: bool) -> None:
+        fn, star, keep, clock = self._fn, self._star, values.append, self._clocks.wall
+        heart = self._heartbeat() if watched else None
+        marks: list[float] = []
+        mark = marks.append
+        if heart is not None:
+            heart.begin()
+        queued = self._clocks.queued() if watched else 0.0
+        process, cpu = self._clocks.process_cpu(), self._clocks.cpu()
+        mark(clock())
+        try:
+            if star:
+                for item in items:
+                    keep(fn(*item))
+                    mark(clock())
+            else:
+                for item in items:
+                    keep(fn(item))
+                    mark(clock())
+        except BaseException:
+            mark(clock())
+            raise
+        finally:
+            cpu, process = self._clocks.cpu() - cpu, self._clocks.process_cpu() - process
+            if watched:
+                queued = self._clocks.queued() - queued
+            if heart is not None:
+                heart.end()
+            self._add(marks, cpu, process, queued)
+
+    def _add(self, marks: list[float], cpu: float, process_cpu: float, queued: float) -> None:
+        times = [after - before for before, after in itertools.pairwise(marks)]
+        squares = sum(each * each for each in times)
+        watch = Watch() if self._heart is None else self._heart.seen
+        self._total = self._total.plus(
+            Reading(len(times), sum(times), squares, cpu, process_cpu, queued, watch)
+        )
+        self._looked = False
+
+    def _heartbeat(self) -> Heartbeat | None:
+        if self._heart is None and gil_is_on():
+            self._heart = Heartbeat()
+        return self._heart
+
+    # ── what is done beside ────────────────────────────────────────────────────────────────────────────────────
+
+    def _open_eyes(self, item: Any) -> None:
+        """See how the captured state is before the next item, which may be changed itself."""
+        if self._state is None:
+            self._state = Captured(self._fn, item)
+        elif self._looked and self._mutates is None:
+            self._state.look(item)
+
+    def _after(self, items: list[Any], values: list[Any]) -> None:
+        state = self._state
+        if state is not None and (self._total.wall - self._looked_at) * SHARE >= state.cost:
+            self._look()
+        if state is not None:
+            state.let_go()
+        if len(self._samples) < SAMPLES and self._weighing <= SHARE * self._total.wall:
+            self._weigh(items, values)
+
+    def _look(self) -> None:
+        if self._state is not None and self._mutates is None and not self._looked:
+            self._mutates = self._state.changed()
+        self._looked, self._looked_at = True, self._total.wall
+
+    def _weigh(self, items: list[Any], values: list[Any]) -> None:
+        began = self._clocks.wall()
+        budget = max(LEAST, SHARE * self._total.wall)
+        loads = weigh_each(items, budget), weigh_each(values, budget)
+        self._samples.append(loads)
+        for load, what in zip(loads, ("an item", "a result"), strict=True):
+            if load.stuck is not None:
+                self._stuck = f"{what} ({load.stuck})"
+        self._weighing += self._clocks.wall() - began
+
+    # ── what came out ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def facts(self, sure: bool = False) -> Facts:
+        """All that was measured until now.
+
+        Args:
+            sure: find out also what costs some milliseconds: whether the function itself can go to another address
+                space and into a sub-interpreter, and whether the very last items have changed its state. To be asked
+                before somebody acts on it; else that is found out once enough time was spent in the function.
+        """
+        if sure:
+            self._look()
+        if not self._stuck_known and (sure or self._total.wall >= self._worth_pickling()):
+            self._stuck_known = True
+            reason = why_stuck(self._fn)
+            if reason is not None:
+                self._stuck = f"the function ({reason})"
+            elif sys.version_info >= (3, 14):  # where there are such interpreters
+                self._unloadable = why_unloadable(self._fn)
+        part = self._total
+        if self._first is not None and part.items > 1:
+            part = part.since(self._first)
+        return self._facts(part)
+
+    def _worth_pickling(self) -> float:
+        return WORTH_A_HEARTBEAT if cloudpickle_is_loaded() else WORTH_CLOUDPICKLE
+
+    def _facts(self, part: Reading) -> Facts:
+        count = max(1, part.items)
+        wall = part.wall / count
+        variance = max(0.0, part.squares / count - wall * wall)
+        cpu, process_cpu = part.cpu / count, max(part.cpu, part.process_cpu) / count
+        queued = part.queued / count
+        told = part.wall >= WORTH_A_HEARTBEAT  # below, the clocks themselves are what is measured
+        hidden = (process_cpu - cpu) / wall if told else 0.0
+        samples, weighed = self._samples, max(1, len(self._samples))
+        return Facts(
+            items=self._total.items,
+            wall=wall,
+            spread=variance**0.5 / wall if wall else 0.0,
+            cpu=cpu,
+            process_cpu=process_cpu,
+            gil_held=self._gil_held(part.watch),
+            waiting=min(1.0, max(0.0, 1 - (cpu + queued) / wall)) if wall else 0.0,
+            args_bytes=sum(item.size for item, _ in samples) / weighed,
+            results_bytes=sum(result.size for _, result in samples) / weighed,
+            pickle=sum(item.seconds + result.seconds for item, result in samples) / weighed,
+            unpicklable=self._stuck,
+            mutates=self._mutates,
+            hidden_threads=hidden if hidden >= HIDDEN else 0.0,
+            is_async=self._is_async,
+            beats=part.watch.beats,
+            weighed=len(samples),
+            queued=queued,
+            unloadable=self._unloadable,
+        )
+
+    @staticmethod
+    def _gil_held(watch: Watch) -> float | None:
+        if watch.watched < WORTH_A_HEARTBEAT:
+            return None
+        return min(1.0, watch.held / watch.watched)

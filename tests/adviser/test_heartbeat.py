@@ -1,0 +1,187 @@
+"""The share of the time in which the GIL is held: exact for given beats, and right about real functions."""
+
+import hashlib
+import os
+import random
+import sys
+import threading
+import time
+import zlib
+
+import pytest
+from clockwork import Beating
+
+from potok.adviser.heartbeat import LATE, OVERDUE, SHORTEST, Heartbeat, count_switches, gil_is_on
+from potok.adviser.probe import Probe
+
+HELD, FREE = (0.005, 2), (0.0, 1)
+MANY = os.urandom(4_000_000)
+NUMBERS = [random.random() for _ in range(100_000)]
+
+needs_gil = pytest.mark.skipif(not gil_is_on(), reason="there is no GIL to be held")
+needs_counts = pytest.mark.skipif(
+    sys.platform != "linux", reason="a busy machine is late as well, and only Linux counts"
+)
+
+
+def watch(beats, counts=True):
+    """What a heart sees of these."""
+    fake = Beating(beats, counts)
+    fake.heart.begin()
+    for _ in beats:
+        assert fake.heart.beat()
+    fake.heart.end()
+    return fake.heart.seen
+
+
+def test_a_lock_that_is_always_held_is_held_all_the_time():
+    seen = watch([HELD] * 5)
+    assert seen.held == seen.watched > 0
+    assert seen.beats == 5
+
+
+def test_a_lock_that_is_never_held():
+    seen = watch([FREE] * 5)
+    assert seen.held == 0 < seen.watched
+
+
+def test_the_share_is_weighted_with_time():
+    """One call of 100 ms, then as long without: half of the time, not one beat of many."""
+    seen = watch([(0.1 - SHORTEST, 2)] + [(0.0, 1)] * 24)
+    assert 0.45 < seen.held / seen.watched < 0.65
+    assert seen.beats == 25
+
+
+@pytest.mark.parametrize("waits", [2, 3, 8])
+def test_having_waited_twice_tells_more_than_how_late_it_was(waits):
+    """A lock that is given back after a microsecond was held all the same."""
+    seen = watch([(1e-6, waits)] * 3)
+    assert seen.held == seen.watched
+
+
+def test_being_late_alone_is_not_the_lock():
+    """A machine that is busy with others makes every thread late."""
+    assert watch([(0.02, 1)] * 3).held == 0
+
+
+def test_where_the_system_does_not_count_being_late_must_do():
+    seen = watch([(2 * LATE, 0), (LATE / 2, 0)], counts=False)
+    assert 0 < seen.held < seen.watched
+
+
+def test_a_beat_that_does_not_come_is_held_until_the_end():
+    """One call of C that was over before the thread could begin."""
+    fake = Beating()
+    fake.heart.begin()
+    fake.now += 0.05
+    fake.heart.end()
+    assert fake.heart.seen == (0.05, 0.05, 1)
+
+
+def test_a_beat_that_was_not_due_says_nothing():
+    fake = Beating()
+    fake.heart.begin()
+    fake.now += SHORTEST + OVERDUE / 2
+    fake.heart.end()
+    assert fake.heart.seen == (0.0, 0.0, 0)
+
+
+def test_what_is_between_two_watches_is_not_seen():
+    fake = Beating([FREE] * 3)
+    fake.heart.begin()
+    fake.heart.beat()
+    fake.heart.end()
+    before = fake.heart.seen
+    fake.now += 10
+    fake.heart.begin()
+    fake.heart.beat()
+    fake.heart.end()
+    assert fake.heart.seen.since(before).watched < 0.1
+
+
+def test_the_thread_ends_with_the_first_beat_after_the_end_and_is_started_again():
+    fake = Beating([FREE] * 3)
+    fake.heart.begin()
+    fake.heart.begin()  # the same thread goes on
+    assert len(fake.started) == 1
+    fake.heart.end()
+    assert not fake.heart.beat()
+    fake.heart.begin()
+    assert len(fake.started) == 2
+
+
+def test_no_thread_to_be_had_is_no_failure():
+    def refuse(run):
+        raise RuntimeError("can't start new thread")
+
+    heart = Heartbeat(start=refuse)
+    heart.begin()
+    heart.end()
+    assert heart.seen == (0.0, 0.0, 0)
+
+
+def test_a_real_thread_ends_by_itself():
+    threads = []
+
+    def start(run):
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+
+    heart = Heartbeat(start=start)
+    heart.begin()
+    heart.end()
+    threads[0].join(20)
+    assert not threads[0].is_alive()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts")
+def test_waiting_is_counted():
+    before = count_switches()
+    time.sleep(0.0001)
+    assert count_switches() > before
+
+
+def loop(_):
+    for _ in range(200_000):
+        pass
+
+
+@needs_gil
+@pytest.mark.parametrize(
+    ("fn", "count"),
+    [
+        pytest.param(loop, 6, id="Python"),
+        pytest.param(lambda _: sorted(NUMBERS) and None, 4, id="several calls of C"),
+        pytest.param(lambda _: sorted(NUMBERS * 2) and None, 1, id="a single call of C"),
+        pytest.param(lambda _: pow(3, 200_000) and None, 4, id="large numbers"),
+    ],
+)
+def test_functions_that_hold_it(fn, count):
+    """Whoever wakes finds it held, however busy the machine is: nobody else can have it."""
+    probe = Probe(fn)
+    probe.run(range(count))
+    assert probe.facts().gil_held > 0.6
+
+
+@needs_gil
+@needs_counts
+@pytest.mark.parametrize(
+    ("fn", "count"),
+    [
+        pytest.param(lambda _: hashlib.sha256(MANY).digest(), 12, id="hashing"),
+        pytest.param(lambda _: zlib.compress(MANY[:200_000]) and None, 12, id="compressing"),
+        pytest.param(lambda _: time.sleep(0.005), 8, id="waiting"),
+    ],
+)
+def test_functions_that_release_it(fn, count):
+    """Whoever wakes finds it free, but for the moments between two calls."""
+    probe = Probe(fn)
+    probe.run(range(count))
+    assert probe.facts().gil_held < 0.4
+
+
+@pytest.mark.skipif(gil_is_on(), reason="there is a GIL")
+def test_without_a_gil_nothing_is_told():
+    probe = Probe(loop)
+    probe.run(range(6))
+    assert probe.facts().gil_held is None
