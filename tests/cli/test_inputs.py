@@ -15,6 +15,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "items.txt").write_bytes(b"a\r\n\n\xff\n\xd0\xb6")
     (tmp_path / "items.jsonl").write_text('1\n\n{"a": ["ж", null]}\n"text"\n', encoding="utf-8-sig")
+    (tmp_path / "rows.csv").write_bytes(
+        b'\xef\xbb\xbfname,born\r\n"Lovelace, ""Ada""\r\nCountess",1815\r\n\r\n\xff,\r\n'
+    )
+    (tmp_path / "rows.tsv").write_text("a\tb,c\n1\t2\n", encoding="utf-8")
+    (tmp_path / "empty.csv").touch()
     (tmp_path / "what[1].txt").write_text("line\n", encoding="utf-8")
     for name in ("b.py", "a.py", "c.txt", "sub/d.py", "folder.py/e.py"):
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +32,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["items.txt"], ["a", "", "\udcff", "ж"]),
         (["items.jsonl"], [1, {"a": ["ж", None]}, "text"]),
+        (
+            ["rows.csv"],
+            [{"name": 'Lovelace, "Ada"\r\nCountess', "born": "1815"}, {"name": "\udcff", "born": ""}],
+        ),
+        (["rows.tsv"], [{"a": "1", "b,c": "2"}]),
+        (["empty.csv"], []),
         (["tree/**/*.py"], ["tree/a.py", "tree/b.py", "tree/folder.py/e.py", "tree/sub/d.py"]),
         (["tree/[bc].*"], ["tree/b.py", "tree/c.txt"]),
         (["what[1].txt"], ["line"]),
@@ -34,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_items(names: Sequence[str], items: list[object]) -> None:
-    """Lines, JSON values, and paths of files (not of folders), in the order of the INPUTs."""
+    """Lines, JSON values, rows, and paths of files (not of folders), in the order of the INPUTs."""
     assert list(find_inputs(names, paths=False)) == items
 
 
@@ -74,6 +85,22 @@ def test_line_that_is_no_json_is_named() -> None:
     assert next(items) == 1
     with pytest.raises(UsageError, match=r"bad\.jsonl, line 3, is not JSON"):
         next(items)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b\n1,2\n3\n", "line 3, has 1 fields, where the first row names 2"),
+        ("a,b\n1,2,3\n", "line 2, has 3 fields, where the first row names 2"),
+        ("a,b,a\n1,2,3\n", "names 'a' twice"),
+        ('a,b\n1,"2\n3,4\n', "is not CSV: unexpected end of data"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(text: str, told: str) -> None:
+    """To guess would give a function the wrong values under a name."""
+    Path("bad.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"bad\.csv.* " + told):
+        list(find_inputs(["bad.csv"], paths=False))
 
 
 def test_file_that_goes_away_is_named() -> None:

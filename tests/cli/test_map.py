@@ -140,6 +140,17 @@ def test_output_is_utf8_whatever_the_locale() -> None:
         (["tools_of_mine.py", "-j", "0"], "N must be a whole number >= 1, not '0'"),
         (["tools_of_mine.py", "-j", "two"], "N must be a whole number >= 1, not 'two'"),
         (["tools_of_mine.py", "--on", "clouds"], "invalid choice: 'clouds'"),
+        (["tools_of_mine.py", "--retries", "-1"], "N must be a whole number >= 0, not '-1'"),
+        (["tools_of_mine.py", "--timeout", "soon"], "must be a number > 0, not 'soon'"),
+        (["tools_of_mine.py", "--rate", "0"], "must be a number > 0, not '0'"),
+        (["tools_of_mine.py", "--rate", "inf"], "must be a number > 0, not 'inf'"),
+        (["tools_of_mine.py", "--halt", "later,3"], "with soon, or now, before it (now,3%), not 'later,3'"),
+        (["tools_of_mine.py", "--halt", "0"], "not '0'"),
+        (["tools_of_mine.py", "--resume"], "--resume goes on from a journal: say which with --journal FILE"),
+        (["tools_of_mine.py", "--retry-failed"], "--retry-failed goes on from a journal"),
+        (["tools_of_mine.py", "--journal", "j", "-o", "./j"], "are the same file: 'j'"),
+        (["tools_of_mine.py", "--journal", "tools_of_mine.py"], "is no journal of potok"),
+        (["tools_of_mine.py", "--dry-run", "--resume"], "say which with --journal FILE"),
         pytest.param(
             ["tools_of_mine.py", "--on", "interpreters"],
             "needs Python 3.14 or newer",
@@ -178,7 +189,7 @@ def test_output_file_gets_the_results_and_stdout_nothing(capsys: pytest.CaptureF
     streams = capsys.readouterr()
     assert streams.out == ""
     assert re.fullmatch(
-        r"potok map: 2 items, none failed, \d+\.\d\d s, \d+ items/s; results in out\.jsonl\n", streams.err
+        r"potok map: 2 items, none failed, \d+\.\d\d s, [\d.]+ items/s; results in out\.jsonl\n", streams.err
     )
 
 
@@ -238,8 +249,12 @@ def test_json_summary(to_file: bool, capsys: pytest.CaptureFixture[str]) -> None
         "function": "tools_of_mine:picky",
         "items": 2,
         "failed": 1,
+        "from_journal": 0,
         "interrupted": False,
+        "halted": False,
         "output": "out.jsonl" if to_file else None,
+        "journal": None,
+        "go_on": None,
     }
 
 
@@ -247,6 +262,83 @@ def test_help_explains_inputs_and_exit_codes(capsys: pytest.CaptureFixture[str])
     assert run("--help") == 0
     out = capsys.readouterr().out
     assert all(part in out for part in ("'dir/**/*.py'", ".jsonl", "exit codes: 0 fine", "os.path:getsize"))
+
+
+# ── rows, halts, previews ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rows_of_csv_are_dicts(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("people.csv").write_text("name,born\nAda,1815\n", encoding="utf-8")
+    assert run("builtins:dict", "people.csv") == 0
+    assert records(capsys.readouterr().out)[0]["result"] == {"name": "Ada", "born": "1815"}
+
+
+def test_halt_soon_pulls_no_more_and_lets_the_rest_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the workers had been given is written; exit code 1; the summary says that it is not all."""
+    items = lines("bad", *map(str, range(1000)))
+    assert run("tools_of_mine:picky", items, "--halt", "1", "-j", "1", "--keep-order", "--on", "threads") == 1
+    streams = capsys.readouterr()
+    done = len(streams.out.splitlines())
+    assert 1 <= done < 100
+    assert f"halted after {done} item" in streams.err
+
+
+def test_halt_now_writes_nothing_further(capsys: pytest.CaptureFixture[str]) -> None:
+    items = lines(*["fine"] * 9, "bad", *["fine"] * 100)
+    assert run("tools_of_mine:picky", items, "--halt", "now,1", "--keep-order", "--json") == 1
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) == 10
+    assert json.loads(streams.err.splitlines()[-1])["halted"] is True
+
+
+def test_halt_by_share_waits_for_a_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    """One failure in the first ten is not yet more than a tenth; the second is."""
+    items = lines("bad", *["fine"] * 8, "bad", *["fine"] * 100)
+    assert run("tools_of_mine:picky", items, "--halt", "now,11%", "--keep-order", "--on", "inline") == 1
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_fewer_failures_than_halt_says_are_no_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tools_of_mine:picky", lines("bad", "a", "bad"), "--halt", "3") == 1
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) == 3
+    assert "halted" not in streams.err
+
+
+def test_dry_run_shows_and_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Function, executor, the number of items and the first of them; no output, no journal."""
+    arguments = ("--dry-run", "-o", "out.jsonl", "--journal", "j", "--on", "threads", "-j", "3")
+    assert run("tools_of_mine:picky", lines(*"abcdefg"), *arguments) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"function   tools_of_mine:picky \(def, .*tools_of_mine\.py, line 11\)", out[0])
+    assert out[1:] == [
+        "executor   threads, 3 items at a time",
+        "items      7",
+        *(f"{index:>8}   '{item}'" for index, item in enumerate("abcde")),
+        "journal    j (a new one)",
+    ]
+    assert not Path("out.jsonl").exists()
+    assert not Path("j").exists()
+
+
+def test_dry_run_as_json_does_not_wait_for_the_end_of_stdin() -> None:
+    """Nobody knows how many there will be; the first ones are enough."""
+    command = [sys.executable, "-m", "potok", "map", "builtins:len", "-", "--dry-run", "--json"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"a\nb\nc\nd\ne\n")
+        process.stdin.flush()  # and it stays open
+        plan = json.loads(process.stdout.readline())
+    assert plan["items"] is None
+    assert plan["first"] == list("abcde")
+    assert plan["source"] == "built in"
+
+
+def test_dry_run_finds_what_is_wrong_with_the_inputs(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("items.jsonl").write_text("1\n" * 100 + "oops\n", encoding="utf-8")
+    assert run("builtins:str", "items.jsonl", "--dry-run") == 2
+    assert "line 101, is not JSON" in capsys.readouterr().err
 
 
 # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -285,8 +377,9 @@ def test_ctrl_c_ends_with_a_summary(here: Path, on: str, wait: str) -> None:
     done = potok_map("slow.py:f", lines("1", "2"), "-o", "out.jsonl", "--on", on, "--keep-order", "-j", "1")
     assert done.returncode == 130, done.stderr
     assert written() == [{"index": 0, "input": "1", "result": "1"}]
-    (summary,) = done.stderr.decode().splitlines()
+    summary, advice = done.stderr.decode().splitlines()
     assert summary.startswith("potok map: interrupted after 1 item, none failed")
+    assert advice == "potok map: with --journal FILE a run can be interrupted, and gone on with by --resume"
 
 
 def test_broken_pipe_ends_quietly() -> None:
@@ -307,12 +400,13 @@ def test_broken_pipe_ends_quietly() -> None:
 def test_progress_is_plain_lines_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("potok.cli.view.INTERVAL", 0.0)
+    monkeypatch.setattr("potok.dataflow.progress.INTERVAL", 0.0)
     assert run("tools_of_mine:picky", "--paths", "--progress", "--on", "inline", "tools_of_mine.py", ".") == 0
     err = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"potok map: 1 of 2 items, \d+ items/s", err[0])
-    assert re.fullmatch(r"potok map: 2 of 2 items, \d+ items/s", err[1])
-    assert len(err) == 3
+    assert re.fullmatch(r"potok map: 0/2 items, 0\.0 s, 0 items/s", err[0])
+    assert re.fullmatch(r"potok map: 1/2 items, \d\.\d s, [\d.]+ items/s, \d:\d\d left", err[1])
+    assert re.fullmatch(r"potok map: 2/2 items, \d\.\d s, [\d.]+ items/s, 0:00 left", err[2])
+    assert len(err) == 4
 
 
 def on_a_terminal(*arguments: str, **variables: str) -> str:

@@ -3,12 +3,14 @@
     -                     the lines of standard input
     pattern with * ? [    the paths of the files it matches, sorted; ** matches any depth
     name.jsonl .ndjson    the JSON value of each line
+    name.csv .tsv         the rows below the first, as dicts whose keys are the first
     any other file        its lines, without their ends
     any name, --paths     the name itself
 
 A pattern that is also the name of a file means that file. Everything is checked before the first item is worked on.
 """
 
+import csv
 import glob
 import json
 import os
@@ -16,19 +18,20 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from potok.cli import UsageError
 
 __all__ = ["Inputs", "find_inputs"]
 
-JSON_LINES = (".jsonl", ".ndjson")
+KINDS = {".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".tsv": "csv"}
+"""What a file is by the end of its name; any other is lines."""
 
 
 class Source(NamedTuple):
     """One INPUT, understood."""
 
-    kind: str  # "stdin", "paths", "json", "lines"
+    kind: str  # "stdin", "paths", "json", "csv", "lines"
     name: str
     paths: Sequence[str] = ()
 
@@ -45,6 +48,11 @@ class Inputs:
         if all(source.kind == "paths" for source in self._sources):
             return sum(len(source.paths) for source in self._sources)
         return None
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether some items come from standard input, which may never end."""
+        return any(source.kind == "stdin" for source in self._sources)
 
     def __iter__(self) -> Iterator[Any]:
         for source in self._sources:
@@ -70,8 +78,8 @@ def _source(name: str, paths: bool) -> Source:
         if re.search(r"[*?\[]", name):
             return Source("paths", name, _expand(name))
         raise UsageError(
-            f"no such file: {name!r}. INPUT is a file of lines, a .jsonl file, a quoted pattern for paths such as "
-            f"'data/**/*.txt', or - for stdin"
+            f"no such file: {name!r}. INPUT is a file of lines, a .jsonl or .csv file, a quoted pattern for paths "
+            f"such as 'data/**/*.txt', or - for stdin"
         )
     if paths:
         return Source("paths", name, [name])
@@ -82,7 +90,7 @@ def _source(name: str, paths: bool) -> Source:
         )
     if not os.access(name, os.R_OK):
         raise UsageError(f"{name!r} can't be read: permission denied")
-    return Source("json" if name.endswith(JSON_LINES) else "lines", name)
+    return Source(KINDS.get(Path(name).suffix, "lines"), name)
 
 
 def _expand(pattern: str) -> Sequence[str]:
@@ -98,14 +106,21 @@ def _items(source: Source) -> Iterator[Any]:
         return
     try:
         with sys.stdin.buffer if source.kind == "stdin" else Path(source.name).open("rb") as file:
-            for number, line in enumerate(file, 1):
-                text = _text(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
-                if source.kind != "json":
-                    yield text
-                elif text.strip():
-                    yield _value(text, source.name, number)
+            match source.kind:
+                case "json":
+                    yield from _values(file, source.name)
+                case "csv":
+                    yield from _rows(file, source.name)
+                case _:
+                    yield from (_text(line) for line in _lines(file))
     except OSError as error:
         raise UsageError(f"{source.name!r} can't be read: {error.strerror}") from None
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines with their ends, and without the mark that some editors begin a file with."""
+    for number, line in enumerate(file):
+        yield line if number else line.removeprefix(b"\xef\xbb\xbf")
 
 
 def _text(line: bytes) -> str:
@@ -113,8 +128,31 @@ def _text(line: bytes) -> str:
     return line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
-def _value(text: str, name: str, number: int) -> Any:
+def _values(file: BinaryIO, name: str) -> Iterator[Any]:
+    """JSON Lines."""
+    for number, line in enumerate(map(_text, _lines(file)), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise UsageError(f"{name}, line {number}, is not JSON: {error}") from None
+
+
+def _rows(file: BinaryIO, name: str) -> Iterator[dict[str, str]]:
+    """CSV, or TSV by its name. A row that does not fit its header is an error: to guess would shift its values."""
+    text = (line.decode("utf-8", "surrogateescape") for line in _lines(file))
+    rows = csv.reader(text, delimiter="\t" if name.endswith(".tsv") else ",", strict=True)
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{name}, line {number}, is not JSON: {error}") from None
+        header = next(rows, [])
+        if twice := [column for column in header if header.count(column) > 1]:
+            raise UsageError(
+                f"{name}: the first row must name each column once, and names {twice[0]!r} twice"
+            )
+        for row in rows:
+            if len(row) == len(header):
+                yield dict(zip(header, row, strict=True))
+            elif row:
+                told = f"has {len(row)} fields, where the first row names {len(header)}"
+                raise UsageError(f"{name}, line {rows.line_num}, {told}")
+    except csv.Error as error:
+        raise UsageError(f"{name}, line {rows.line_num}, is not CSV: {error}") from None

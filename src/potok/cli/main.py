@@ -14,11 +14,12 @@ OK, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 VERBS = {
     "map": "apply a function to every input and write the results as JSON Lines",
+    "completion": "print a script that completes potok's arguments in bash, zsh or fish",
     "doctor": "show what potok finds on this machine: Python, cores, executors, extras",
 }
 """Each verb with its line in `potok --help`, which is shown without importing any verb's module."""
 
-EXIT_CODES = "exit codes: 0 fine, 1 some items failed, 2 usage, 130 interrupted"
+EXIT_CODES = "exit codes: 0 fine, 1 some items failed, 2 usage, 4 a worker was lost for good, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
     module = importlib.import_module(f"potok.cli.{verb}") if verb else None
     parser = _parser(verb, module)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments, argparse.Namespace(argv=arguments))  # as written, to be shown again
     if module is None:
         parser.print_help(sys.stderr)
         return USAGE

@@ -2,42 +2,59 @@
 
 import argparse
 import inspect
-import json
 import sys
-import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import potok
 from potok.cli import UsageError
 from potok.cli.functions import find_function
+from potok.cli.halting import read_halt
 from potok.cli.inputs import Inputs, find_inputs
+from potok.cli.interim import checked, default_executor
+from potok.cli.journals import RunJournal, open_journal
+from potok.cli.preview import show_plan
 from potok.cli.records import Records
-from potok.cli.view import View, choose_view
+from potok.cli.tally import Tally
+from potok.cli.view import choose_view
+from potok.dataflow.progress import Display, Progress
 
-SCHEMA = 1
-"""Version of the `--json` summary. It grows when a reader of the old one would misread the new one."""
+FINE, SOME_FAILED, WORKER_LOST, INTERRUPTED = 0, 1, 4, 130
 
-FINE, SOME_FAILED, INTERRUPTED = 0, 1, 130
-SHOWN_FAILURES = 5
+EXECUTORS = ("auto", "threads", "coroutines", "interpreters", "processes", "inline")
 
 EPILOG = """\
-FUNCTION takes one argument and may be def or async def. A module is looked for in the current folder first;
-functions of the standard library will do: os.path:getsize, json:loads.
+FUNCTION takes one argument, the item, and may be def or async def. A module is looked for in the current folder
+first. Functions of the standard library will do if they take what INPUT gives: os.path:getsize of paths, json:loads
+or builtins:len of lines, ast:literal_eval, statistics:mean of JSON arrays. An item is never converted: hashlib:sha256
+takes bytes and gets a str, so all its items fail; and what it returns is no JSON. Two lines of your own in a file do
+it: def digest(line): return hashlib.sha256(line.encode()).hexdigest()   and   potok map digests.py:digest lines.txt
 
 INPUT, one or more:
   'dir/**/*.py'    a quoted pattern: the path of each file that it matches, sorted; ** matches any depth
   name.jsonl       (or .ndjson) the JSON value of each line
-  any other file   each of its lines, without the line's end
+  name.csv         (or .tsv) each row as a dict; its keys are the first row, its values are strings
+  any other file   each of its lines, a str without the line's end
   -                the lines of standard input
   --paths NAME     with --paths, a name that is no pattern is an item itself and is not read
 
 Each record is one line: {"index": 0, "input": ..., "result": ...}, or "error": {"type": ..., "message": ...} in
 place of the result. They are written as they are completed, each whole and at once, so that what was done before
-an interruption is there. What can't be JSON is written as its repr.
+an interruption is there. What can't be JSON is written as its repr, which is said once.
 
-exit codes: 0 fine, 1 some items failed, 2 usage or an input that can't be read, 130 interrupted
+A journal makes a run that can be killed at any moment and gone on with:
+  --journal F                  begin one; refuses a file that has records of an earlier run
+  --journal F --resume         write out what F knows, failures too, and work on the rest
+  --journal F --retry-failed   the same, but the failed items are worked on again
+Items are known by what they are, not by their place. It holds pickles: resume from your own journals only.
+
+--halt: 3 or soon,3 begins no more items after 3 failures, and lets those run that were given to workers; now,3 cancels
+them. 3% is a share of the items worked on, once they are so many that one failure is no more than it (34).
+Failures out of the journal don't count.
+
+exit codes: 0 fine, 1 some items failed, 2 usage, or an input or a journal that can't be read or written, 4 a worker was
+lost for good, 130 interrupted
 """
 
 
@@ -45,25 +62,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `potok map`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument(
-        "function", metavar="FUNCTION", help="package.module:function or path/to/file.py:function"
-    )
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="where the items come from: see below")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the results there instead of stdout")
-    parser.add_argument("-j", "--jobs", metavar="N", type=_count, help="work on N items at a time, at most")
-    parser.add_argument(
+    add = parser.add_argument
+    add("function", metavar="FUNCTION", help="package.module:function or path/to/file.py:function")
+    add("inputs", metavar="INPUT", nargs="+", help="where the items come from: see below")
+    add("-o", "--output", metavar="FILE", help="write the results there instead of stdout")
+    add("-j", "--jobs", metavar="N", type=_count, help="work on N items at a time, at most")
+    add(
         "--on",
-        choices=("threads", "coroutines", "interpreters", "processes", "inline"),
-        help="the executor; by default threads for def, coroutines for async def; inline is the plain loop",
+        choices=EXECUTORS,
+        help="the executor; by default what is measured to be best; inline is the plain loop",
     )
-    parser.add_argument(
-        "--keep-order", action="store_true", help="write the results in the order of the inputs"
+    add("--keep-order", action="store_true", help="write the results in the order of the inputs")
+    add("--paths", action="store_true", help="take names of files as items; do not read the files")
+    add("--retries", metavar="N", type=_retries, help="try an item that failed N times again")
+    add("--timeout", metavar="SECONDS", type=_positive, help="give an item up, as failed, after so long")
+    add("--rate", metavar="R", type=_positive, help="begin R items a second, at most")
+    add(
+        "--halt",
+        metavar="WHEN",
+        type=read_halt,
+        help="stop after so many failures: 3, 3%%, soon,3 or now,3 (see below)",
     )
-    parser.add_argument(
-        "--paths", action="store_true", help="take names of files as items; do not read the files"
+    add("--journal", metavar="FILE", help="keep a record there, for --resume")
+    add("--resume", action="store_true", help="go on from the journal")
+    add("--retry-failed", action="store_true", help="go on from the journal, and try its failures again")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="show the function, the executor and the first items; run nothing",
     )
-    parser.add_argument("--progress", action="store_true", help="show on stderr how far it is")
-    parser.add_argument(
+    add("--progress", action="store_true", help="show on stderr how far it is")
+    add(
         "--json",
         action="store_true",
         help="print the summary as JSON: on stdout if the results go to a FILE, else on stderr",
@@ -76,47 +105,156 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _retries(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"N must be a whole number >= 0, not {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number > 0, not {text!r}")
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the map to its end and return the exit code."""
+    on = default_executor() if args.on is None else args.on
     try:
-        potok.scope(on=args.on)
+        if on != "auto":
+            potok.scope(on=on)
     except potok.PotokError as error:  # an executor that this Python can't have
-        raise UsageError(f"--on {args.on}: {error}") from None
+        raise UsageError(f"--on {on}: {error}") from None
     fn = find_function(args.function)
     inputs = find_inputs(args.inputs, args.paths)
+    if args.dry_run:
+        show_plan(args, fn, on or ("coroutines" if _is_async(fn) else "threads"), inputs)
+        return FINE
     path = None if args.output == "-" else args.output
-    view = choose_view("potok map", inputs.total, args.progress, path is None and sys.stdout.isatty())
-    tally = Tally()
-    with Records(path, inputs, view.note) as records:
+    view = choose_view("potok map", args.progress, path is None and sys.stdout.isatty())
+    with ExitStack() as stack:
+        stack.enter_context(closing(view))
+        journal = open_journal(args, fn, view.note)
+        if journal is not None:
+            stack.enter_context(journal)
+        job = Job(args, Feed(inputs), view, journal)
+        job.prepare(fn, on)
+        records = stack.enter_context(Records(path, inputs, view.note))
         try:
-            with view:
-                for outcome in _results(fn, inputs, args):
-                    tally.take(outcome, records, view)
+            failure = job.work(records)
+        finally:
+            view.close()
+        job.tally.show(args, path)
+    if failure is not None:
+        raise failure
+    return job.code
+
+
+class Feed:
+    """The inputs with their indexes, until it is stopped."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self.total = inputs.total
+        self.stopped = False
+
+    def __len__(self) -> int:
+        """Raises: TypeError where that takes reading the inputs, as what has no length does."""
+        if self.total is None:
+            raise TypeError("nobody has counted the inputs")
+        return self.total
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        for pair in enumerate(self._inputs):
+            if self.stopped:
+                return
+            yield pair
+
+
+class Job:
+    """One run of the map."""
+
+    def __init__(
+        self, args: argparse.Namespace, feed: Feed, view: Display, journal: RunJournal | None
+    ) -> None:
+        self.tally = Tally(journal)
+        self.code = FINE
+        self._args = args
+        self._feed = feed
+        self._view = view
+        self._journal = journal
+        self._results: Any = None
+
+    def prepare(self, fn: Callable[..., Any], on: str | None) -> None:
+        """Make the map, of which nothing runs yet. Raises UsageError for options that do not go together."""
+        args = self._args
+        wanted = {
+            "retries": args.retries,
+            "timeout": args.timeout,
+            "rate": args.rate,
+            "journal": self._journal,
+        }
+        options = checked({name: value for name, value in wanted.items() if value is not None})
+        try:
+            self._results = potok.starmap(
+                _labelled(fn),
+                self._feed,
+                on=on,
+                workers=args.jobs,
+                ordered=args.keep_order,
+                on_error="return",
+                progress=self._view if args.progress else False,
+                **options,
+            )
+        except (
+            TypeError,
+            ValueError,
+            potok.PotokError,
+        ) as error:  # a timeout where nothing can be stopped, for one
+            raise UsageError(str(error)) from error
+
+    def work(self, records: Records) -> UsageError | None:
+        """Write the results as they come. Sets the exit code; returns what made it end early, if that is an error."""
+        if self._args.progress:
+            self._view(Progress(0, 0, self._feed.total, 0.0, over=False))
+        try:
+            for outcome in self._results:
+                self.tally.take(outcome, records, self._view)
+                if self._must_halt() and self._args.halt.now:
+                    break
+            self.code = SOME_FAILED if self.tally.failed else FINE
         except KeyboardInterrupt:
-            tally.interrupted = True
-        except UsageError:  # an input turned out to be unreadable half-way
-            tally.show(args, path)
-            raise
-    tally.show(args, path)
-    if tally.interrupted:
-        return INTERRUPTED
-    return SOME_FAILED if tally.failed else FINE
+            self.tally.interrupted = True
+            self.code = INTERRUPTED
+        except potok.WorkerDied as error:
+            self.tally.broken = True
+            self.code = WORKER_LOST
+            self._view.note(f"error: {error}")
+        except (UsageError, potok.PotokError) as error:  # an input can't be read after all, a disk is full
+            self.tally.broken = True
+            return UsageError(str(error))
+        finally:
+            self._results = None  # cancels what runs, and does not wait for it: a thread can't be stopped
+        return None
+
+    def _must_halt(self) -> bool:
+        tally = self.tally
+        if self._args.halt is not None and self._args.halt.is_due(*tally.fresh):
+            self._feed.stopped = tally.halted = True
+        return tally.halted
 
 
-def _results(fn: Callable[..., Any], inputs: Inputs, args: argparse.Namespace) -> Any:
-    return potok.starmap(
-        _labelled(fn),
-        enumerate(inputs),
-        on=args.on,
-        workers=args.jobs,
-        ordered=args.keep_order,
-        on_error="return",
-    )
+def _is_async(fn: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
 def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
     """The function of the same colour that gives its item back with the result: they come in any order."""
-    if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None)):  # noqa: B004
+    if _is_async(fn):
 
         async def alabelled(index: int, item: Any) -> Any:
             return index, item, await fn(item)
@@ -127,66 +265,3 @@ def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
         return index, item, fn(item)
 
     return labelled
-
-
-class Tally:
-    """What was done so far, and how it is told."""
-
-    def __init__(self) -> None:
-        self.done = self.failed = 0
-        self.interrupted = False
-        self._begin = time.monotonic()
-
-    def take(self, outcome: Any, records: Records, view: View) -> None:
-        """Write one outcome and count it."""
-        if isinstance(outcome, potok.BadItem):
-            index, item = outcome.item
-            self.failed += 1
-            if self.failed <= SHOWN_FAILURES:
-                view.note(f"item {index} ({_short(item)}) failed: {_told(outcome.error)}")
-            elif self.failed == SHOWN_FAILURES + 1:
-                view.note("more items failed; their errors are in the results only")
-            records.error(index, item, outcome.error)
-        else:
-            records.result(*outcome)
-        self.done += 1
-        view.show(self.done, self.failed)
-
-    def show(self, args: argparse.Namespace, path: str | None) -> None:
-        """Print the summary."""
-        seconds = time.monotonic() - self._begin
-        rate = self.done / seconds if seconds > 0 else 0.0
-        if args.json:
-            summary = {
-                "version": SCHEMA,
-                "function": args.function,
-                "items": self.done,
-                "failed": self.failed,
-                "seconds": round(seconds, 6),
-                "items_per_second": round(rate, 3),
-                "interrupted": self.interrupted,
-                "output": path,
-            }
-            print(json.dumps(summary), file=sys.stderr if path is None else sys.stdout, flush=True)
-            return
-        state = "interrupted after " if self.interrupted else ""
-        where = "" if path is None else f"; results in {path}"
-        items = "1 item" if self.done == 1 else f"{self.done} items"
-        failures = f"{self.failed} failed" if self.failed else "none failed"
-        print(
-            f"potok map: {state}{items}, {failures}, {seconds:.2f} s, {rate:.0f} items/s{where}",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _told(error: BaseException) -> str:
-    """The error in one line, with where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}".splitlines()[0] + where
-
-
-def _short(item: Any) -> str:
-    text = str(item)
-    return text if len(text) <= 80 else text[:77] + "..."
