@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import potok
 from potok.cli.main import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -380,6 +381,45 @@ def test_ctrl_c_ends_with_a_summary(here: Path, on: str, wait: str) -> None:
     summary, advice = done.stderr.decode().splitlines()
     assert summary.startswith("potok map: interrupted after 1 item, none failed")
     assert advice == "potok map: with --journal FILE a run can be interrupted, and gone on with by --resume"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (potok.WorkerDied("worker 3 of the map is gone", signal=9), 4),
+        (potok.PotokError("the journal can't be written"), 2),
+    ],
+)
+def test_map_that_breaks_off_says_why(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was done before is written and counted; a lost worker has an exit code of its own."""
+
+    def broken(*_: Any, **options: Any) -> Iterator[Any]:
+        yield 0, "a", "aa"
+        raise error
+
+    monkeypatch.setattr(potok, "starmap", broken)
+    assert run("tools_of_mine:double", lines("a", "b"), "-o", "out.jsonl") == code
+    assert [record["result"] for record in written()] == ["aa"]
+    err = capsys.readouterr().err
+    assert "1 item, none failed" in err
+    assert f"error: {error}" in err
+
+
+def test_options_that_do_not_go_together_are_named_before_the_output_is_touched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the library says it."""
+
+    def refusing(*_: Any, **options: Any) -> None:
+        raise ValueError("this can't be had on threads")
+
+    monkeypatch.setattr(potok, "starmap", refusing)
+    Path("out.jsonl").write_text("precious", encoding="utf-8")
+    assert run("tools_of_mine:double", lines("a"), "-o", "out.jsonl") == 2
+    assert "error: this can't be had on threads" in capsys.readouterr().err
+    assert Path("out.jsonl").read_text(encoding="utf-8") == "precious"
 
 
 def test_broken_pipe_ends_quietly() -> None:

@@ -260,7 +260,7 @@ def test_plain_lines_where_no_bar_can_be(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_rich_is_imported_for_bars_only() -> None:
-    program = "import potok, sys; list(potok.map(str, [1], on='inline', progress=True)); sys.exit('rich' in sys.modules)"
+    program = "import potok, sys; list(potok.map(str, [1], progress=True)); sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
