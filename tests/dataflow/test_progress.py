@@ -125,7 +125,8 @@ def test_workers_are_looked_at_now_and_then(clock: Clock) -> None:
     """Not for every item, and not once it is over."""
     looks = itertools.count(1)
     told: list[Progress] = []
-    meter = Meter(told.append, 4, workers=lambda: (f"look {next(looks)}",))
+    meter = Meter(told.append, 4)
+    meter.look_at(lambda: (f"look {next(looks)}",))
     for seconds in (0.1, 0.1, 0.6):
         clock.now += seconds
         meter.count(failed=False)

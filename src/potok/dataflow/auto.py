@@ -30,6 +30,7 @@ from potok.adviser.probe import Probe
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan, without_our_frames
 from potok.dataflow.pooled import Pooled
+from potok.dataflow.serving import portable
 
 __all__ = ["Adaptive"]
 
@@ -47,6 +48,9 @@ CHANGED: Final = 2.0
 
 ODD: Final = 3
 """Samples in a row that have to be so, where one item stands for many."""
+
+TRIED: Final = 64
+"""Items, at most, for a probe in a worker."""
 
 SETTLED: Final = 0.1
 """Seconds, at least, between two looks at how it goes elsewhere."""
@@ -78,6 +82,7 @@ class Adaptive:
         self._warming: list[potok.Task[Any]] = []
         self._decision: Decision | None = None
         self._there = _There()
+        self._trial: potok.Task[Any] | None = None  # the probe, in a worker
 
     # ── what Results asks for ───────────────────────────────────────────────────────────────────────────────
 
@@ -86,6 +91,8 @@ class Adaptive:
         if self._is_first:
             potok.sleep(0)  # refuses to block an async def task, as the other executors do
             self._begin()
+        if self._trial is not None:
+            self._judge(self._trial.exception())
         while True:
             if self._queued:
                 return self._give(self._queued.popleft())
@@ -106,6 +113,8 @@ class Adaptive:
         """The awaitable spelling of `take`."""
         if self._is_first:
             self._begin()
+        if self._trial is not None:
+            await self._ajudge()
         while True:
             if self._queued:
                 return self._give(self._queued.popleft())
@@ -162,6 +171,57 @@ class Adaptive:
             executor = "processes" if "processes" in self._known_machine().executors else "threads"
             self._say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
             self._move(executor, self._plan.workers or self._known_machine().cores)
+        elif self._plan.on.in_worker and "processes" in self._known_machine().executors:
+            self._try_in_worker()
+
+    def _try_in_worker(self) -> None:
+        """Have a worker probe the function, where the caller's own process has to be spared."""
+        items: list[Any] = []
+        first, until = self._intake.pulled, perf_counter() + STRETCH
+        while len(items) < TRIED and perf_counter() < until and self._intake.is_open:
+            items += self._intake.pull(1)
+        self._rest = first, items
+        if not self._plan.is_plain or self._intake.records is not None or not items:
+            self._say("processes: whatever an item does, it does it to a worker")
+            self._move("processes", self._plan.workers or self._known_machine().cores)
+            return
+        on = potok.processes()
+        self._trial = potok.current_scope().start(_try, self._plan.fn, self._plan.star, items, on=on, name="probe")
+
+    async def _ajudge(self) -> None:
+        failure: BaseException | None = None
+        try:
+            await self._trial  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - judged there
+            failure = error
+        self._judge(failure)
+
+    def _judge(self, failure: BaseException | None) -> None:
+        """The worker has probed the function, or has not survived it."""
+        assert self._trial is not None  # noqa: S101 - for the type checker
+        trial, self._trial = self._trial, None
+        cores = self._plan.workers or self._known_machine().cores
+        if failure is not None:
+            self._say(f"processes: the worker that probed the function failed ({failure})")
+            self._move("processes", cores)
+            return
+        values, error, facts = trial.result()
+        _warm.add("processes")
+        first, items = self._rest or (0, [])
+        if values:
+            self._queued.append((first, values, None, 1))
+        done = len(values)
+        if error is not None:
+            self._queued.append((first + done, items[done], error, 1))
+            done += 1
+        self._rest = (first + done, items[done:]) if items[done:] else None
+        decision = self._decide(facts)
+        if decision.executor == "inline":
+            self._say(f"the plain loop, in one worker of its own: {decision.why}")
+            self._move("processes", 1)
+        else:
+            self._say(f"{decision.executor}: {decision.why}")
+            self._move(decision.executor, decision.expected.workers)
 
     def _known_machine(self) -> Machine:
         if self._machine is None:
@@ -351,6 +411,23 @@ class Adaptive:
     def _now(self) -> Iterator[str]:
         told = self._here.told() if self._work is None else self._there.told(self._work.plan)
         yield f"  now, after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {told}"
+
+
+def _try(fn: Any, star: bool, items: list[Any]) -> tuple[list[Any], BaseException | None, Facts]:
+    """In a worker: work on items for a while, and tell what the function is like. At least one is worked on."""
+    probe = Probe(fn, star)
+    values: list[Any] = []
+    error: BaseException | None = None
+    until = perf_counter() + ENOUGH
+    for item in items:
+        try:
+            probe.run([item], into=values)
+        except Exception as raised:  # noqa: BLE001 - the consumer decides
+            error = portable(without_our_frames(raised))
+            break
+        if perf_counter() > until:
+            break
+    return values, error, probe.facts(sure=True)
 
 
 class _Here:

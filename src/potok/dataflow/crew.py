@@ -150,7 +150,7 @@ def _close_all(*ends: Any) -> None:
 class Reins:
     """The consumer's side: ends of the channels, and the supervisor."""
 
-    __slots__ = ("__weakref__", "_collected", "leash", "lots", "outcomes", "owner")
+    __slots__ = ("__weakref__", "_collected", "leash", "lots", "name", "outcomes", "owner")
 
     def __init__(
         self,
@@ -158,7 +158,9 @@ class Reins:
         outcomes: potok.Receiver[list[Piece]],
         leash: potok.Sender[None],
         owner: Any,
+        name: str,
     ) -> None:
+        self.name = name
         self.lots = lots
         self.outcomes = outcomes
         self.leash = leash
@@ -198,7 +200,7 @@ def hire(plan: Plan, awaiting: bool, lead: Lead, on: Any = None) -> Reins:
     enclosed = isinstance(around, type(potok.scope()))
     if awaiting and _needs_running_loop(plan, here, enclosed):
         owner: Any = _start_in_running_loop(_aown(plan, name, lots, outcomes, watch), name)
-        return Reins(lots_tx, outcomes_rx, leash, owner)
+        return Reins(lots_tx, outcomes_rx, leash, owner, name)
     if on is None:
         on = _EXECUTORS.get(here.executor)
     caller = (here,) if enclosed else ()
@@ -206,7 +208,7 @@ def hire(plan: Plan, awaiting: bool, lead: Lead, on: Any = None) -> Reins:
     owner = around.start(_own, lead, plan, name, lots, outcomes, (watch,), leash, *caller, on=on, name=name)
     for end in (lots, outcomes):  # the supervisor has its own; but the leash stays with the consumer
         end.close()
-    return Reins(lots_tx, outcomes_rx, leash, owner)
+    return Reins(lots_tx, outcomes_rx, leash, owner, name)
 
 
 _EXECUTORS = {"inline": "threads", "threads": "threads", "coroutines": "coroutines"}

@@ -67,6 +67,10 @@ class Inline:
             self._intake.records.note([piece])
         return piece
 
+    def states(self) -> tuple[str, ...]:
+        """There are no workers."""
+        return ()
+
     def let_go(self) -> None:
         """Pull no more."""
         self._intake.close()

@@ -64,7 +64,8 @@ def map(  # noqa: A001 - the name everybody knows it by
         rate: how many tries may begin in a second, over all workers; they begin at even intervals.
         on_error: "raise": an item's error is raised, bare, with a note that names the item, when its turn comes, and
             cancels the rest. "return": a `potok.BadItem` stands in place of its result, and the others go on.
-        progress: print plain lines on stderr; or a callable that takes a `Progress` after each result.
+        progress: True: a bar on a terminal (with `rich`) or in a notebook, plain lines on stderr elsewhere; or a
+            callable that takes a `Progress` after each result.
         journal: a file in which what becomes of each item is recorded, before it is given out. A map with the journal
             of an earlier one, killed or not, works only on the items that are not in it or have failed; equal items
             count as one. It holds pickles: open only your own.
@@ -202,7 +203,11 @@ def _is_async(fn: Any) -> bool:
 def _executor(on: Any, is_async: bool) -> Any:
     if on is None:
         return "coroutines" if is_async else "threads"
+    from potok.dataflow.plan import Auto
+
     if isinstance(on, str) and on == "auto":
+        return Auto()
+    if isinstance(on, Auto):
         return on
     potok.scope(on=on)  # raises for what names no executor
     return on
@@ -266,9 +271,9 @@ def _meter(progress: Any, iterables: tuple[Any, ...]) -> Meter | None:
         return None
     if progress is not True and not callable(progress):
         raise TypeError(f"potok.map: progress must be True, False or a callable, not {progress!r}")
-    from potok.dataflow.progress import Meter, PlainLines
+    from potok.dataflow.progress import Meter, choose_display
 
-    return Meter(PlainLines() if progress is True else progress, _length(iterables))
+    return Meter(choose_display() if progress is True else progress, _length(iterables))
 
 
 def _length(iterables: tuple[Any, ...]) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import potok
 
-__all__ = ["BACK_OFF", "Lot", "Pace", "Piece", "Plan", "pause_before", "without_our_frames"]
+__all__ = ["BACK_OFF", "Auto", "Lot", "Pace", "Piece", "Plan", "pause_before", "without_our_frames"]
 
 
 Lot: TypeAlias = tuple[int, list[Any], int]
@@ -40,6 +40,14 @@ SHORTEST_STRETCH = 16
 def pause_before(attempt: int) -> float:
     """Seconds to wait before try number `attempt` (2 is the first retry)."""
     return min(BACK_OFF * 2.0 ** (attempt - 2), LONGEST_PAUSE)
+
+
+class Auto(NamedTuple):
+    """`on="auto"`: the executor that a measurement shows to be the best."""
+
+    name: str = "auto"
+    in_worker: bool = False
+    """Whether nothing of the function may run in the caller's process, for what it might do to it."""
 
 
 class Pace:

@@ -17,6 +17,7 @@ import potok
 from potok.dataflow.crew import LOST, Crew, Reins, hire
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
+from potok.dataflow.progress import worker_states
 
 __all__ = ["Pooled"]
 
@@ -80,8 +81,8 @@ class Pooled:
         return None
 
     def states(self) -> tuple[str, ...]:
-        """A line for each worker, where they can be told apart."""
-        return ()
+        """A line for each worker."""
+        return () if self._reins is None else worker_states(self._reins.name)
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""

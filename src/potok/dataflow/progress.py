@@ -74,7 +74,7 @@ class Progress(NamedTuple):
 
 
 class Meter:
-    """Counts, and tells. `workers`, if given, says what each of them does; it is not asked for every item."""
+    """Counts, and tells. Who says what the workers do (`look_at`) is not asked for every item."""
 
     __slots__ = (
         "_before",
@@ -89,12 +89,7 @@ class Meter:
         "_workers",
     )
 
-    def __init__(
-        self,
-        tell: Callable[[Progress], object],
-        total: int | None,
-        workers: Callable[[], tuple[str, ...]] | None = None,
-    ) -> None:
+    def __init__(self, tell: Callable[[Progress], object], total: int | None) -> None:
         self._tell = tell
         self._total = total
         self._done = self._failed = 0
@@ -103,9 +98,13 @@ class Meter:
             0.0,
             0,
         )  # seconds, and what was done then: the pace is measured from `_before`
-        self._look = workers
+        self._look: Callable[[], tuple[str, ...]] | None = None
         self._look_due = 0.0
         self._workers: tuple[str, ...] = ()
+
+    def look_at(self, workers: Callable[[], tuple[str, ...]]) -> None:
+        """Ask there what each of the workers does."""
+        self._look = workers
 
     def count(self, failed: bool) -> None:
         """One more result was given out."""

@@ -34,6 +34,8 @@ class Results:
         self._records = intake.records
         self._work: Inline | Pooled | Adaptive = _kind(plan)(plan, intake)
         self._meter = meter
+        if meter is not None:
+            meter.look_at(self._work.states)
         self._piece: Any = []  # the values of the piece that was taken last
         self._values: Iterator[Any] = iter(self._piece)  # those that were not given out yet
         self._busy = False
@@ -140,7 +142,7 @@ class Results:
 
     def explain(self) -> str:
         """What was measured and decided until now, when, and why: in plain words, a line for each decision."""
-        if self._plan.on == "auto":
+        if self._on() == "auto":
             return self._work.explain()  # type: ignore[union-attr]
         return f"map over {self._plan.name}: on {self._on()}, as was asked for; nothing was measured"
 

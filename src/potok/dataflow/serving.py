@@ -20,7 +20,7 @@ import cloudpickle
 import potok
 from potok.dataflow.plan import Lot, Piece, Plan
 
-__all__ = ["BEGUN", "DONE", "HERE", "TARGET", "aserve", "serve"]
+__all__ = ["BEGUN", "DONE", "HERE", "TARGET", "aserve", "portable", "serve"]
 
 HERE, BEGUN, DONE = range(3)
 
@@ -59,7 +59,7 @@ class _Server:
             self._pieces.append(piece)
         else:
             self._done += 1
-            self._pieces.append((first, None, _portable(error), attempts))
+            self._pieces.append((first, None, portable(error), attempts))
         try:
             potok.checkpoint()
         except potok.Cancelled:
@@ -144,7 +144,7 @@ def _ignore(_: int | None) -> None:
     """Without a time-out nobody has to know when an item begins."""
 
 
-def _portable(error: BaseException) -> BaseException:
+def portable(error: BaseException) -> BaseException:
     """An error that arrives as what it is, or else is described."""
     try:
         cloudpickle.loads(cloudpickle.dumps(error))
