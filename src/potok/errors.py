@@ -108,8 +108,8 @@ class RemoteError(PotokError):
 class WorkerDied(PotokError):  # noqa: N818 - a report of what happened
     """The worker process, or interpreter, that ran a task or was the home of an object is gone.
 
-    `exit_code` or `signal` (the other is None), `pid`, the name of the `task` it ran, and the `last_events` that it
-    had told of.
+    `exit_code` or `signal` (the other is None), `pid`, the name of the `task` it ran, the `last_events` that it had
+    told of (its last log records among them), and `memory`, the bytes that it had at most (None where nobody knows).
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class WorkerDied(PotokError):  # noqa: N818 - a report of what happened
         pid: int | None = None,
         task: str = "",
         last_events: tuple[str, ...] = (),
+        memory: int | None = None,
     ) -> None:
         super().__init__(message)
         self.exit_code = exit_code
@@ -128,6 +129,7 @@ class WorkerDied(PotokError):  # noqa: N818 - a report of what happened
         self.pid = pid
         self.task = task
         self.last_events = last_events
+        self.memory = memory
 
 
 class AbandonedLock(PotokError):  # noqa: N818 - the state of a lock

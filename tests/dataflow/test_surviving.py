@@ -1,6 +1,7 @@
 """What a map survives: items that fail now and then, that take too long, that kill their worker, again and again."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -110,19 +111,23 @@ def test_item_that_hung_is_tried_again(tmp_path: Path) -> None:
 
 def die_often(item: int) -> int:
     if item % 10 == 7:
+        logging.getLogger("mine").warning("about to take a lot of memory")
         os.kill(os.getpid(), signal.SIGKILL)
     return item
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_many_items_that_kill(ordered: bool) -> None:
-    """Each is found, and nothing else is lost or doubled."""
-    got = list(
-        potok.map(die_often, range(60), on="processes", workers=2, on_error="return", ordered=ordered)
-    )
+    """Each is found, told with its last words, and nothing else is lost or doubled."""
+    with potok.logs("WARNING"):
+        got = list(
+            potok.map(die_often, range(60), on="processes", workers=2, on_error="return", ordered=ordered)
+        )
     bad = [x for x in got if isinstance(x, potok.BadItem)]
     assert sorted(b.item for b in bad) == [7, 17, 27, 37, 47, 57]
     assert all(isinstance(b.error, potok.WorkerDied) and b.attempts == 2 for b in bad)
+    assert all("MiB of memory" in str(b) and b.error.memory > 0 for b in bad)
+    assert any("a lot of memory" in event for event in bad[0].error.last_events)
     good = [x for x in got if not isinstance(x, potok.BadItem)]
     assert sorted(good) == [x for x in range(60) if x % 10 != 7]
     if ordered:

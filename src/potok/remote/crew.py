@@ -108,6 +108,7 @@ class Worker:
         "link",
         "logged",
         "maker",
+        "memory",
         "pid",
         "retired",
         "run",
@@ -124,6 +125,7 @@ class Worker:
         self.maker = maker
         self.pid = 0  # until it has greeted, or the forkserver has told
         self.status: int | None = None  # the exit code; negative: the signal
+        self.memory: int | None = None
         self.fault: WireError | None = None  # for which it was killed
         self.failure = ""  # what ended it, where there is no exit code
         self.descriptors: tuple[int, ...] = ()  # that it has open in this very process
@@ -214,25 +216,32 @@ class Worker:
         elif self.fault is not None or cause is not None:
             how = f"was stopped, as {self.fault or cause}"
         return WorkerDied(
-            f"{self.crew.options.called(self)} {how}{self._ended_when()}",
+            f"{self.crew.options.called(self)} {how}{self._ended_when()}{self._memory_told()}",
             exit_code=None if self.failure or self.status is None or self.status < 0 else self.status,
             signal=-self.status if self.status is not None and self.status < 0 else None,
             pid=self.pid,
             task=self.task,
             last_events=told_of(self.link),
+            memory=self.memory,
         )
 
     @staticmethod
     def _ended_how(status: int) -> str:
         return f"was killed by {_signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
 
+    def _memory_told(self) -> str:
+        """Where the system may have killed it for that."""
+        if self.memory is None or self.status != -signal.SIGKILL:
+            return ""
+        return f"; it had {self.memory / 2**20:.0f} MiB of memory at most"
+
     def _ended_when(self) -> str:
         moment = "while it ran" if self.assigned is None else "before it began"
         return f" {moment} task {self.task}" if self.task else ""
 
-    def ended(self, status: int) -> None:
-        """The process, or interpreter, is no more."""
-        self.status = status
+    def ended(self, status: int, memory: int | None = None) -> None:
+        """The process, or interpreter, is no more; so many bytes of memory it had at most, if that is known."""
+        self.status, self.memory = status, memory
         self.link.hang_up()
         self._log_end()
 

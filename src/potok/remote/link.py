@@ -542,6 +542,7 @@ class Link:
                 pid=cause.pid,
                 task=cause.task,
                 last_events=cause.last_events,
+                memory=cause.memory,
             )
         return PotokError(str(cause))
 

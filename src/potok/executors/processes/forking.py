@@ -84,10 +84,10 @@ class Forkserver(ProcessMaker):
             elif what == "unborn":
                 self.unborn.popleft().link.hang_up()
             else:
-                pid, status = map(int, numbers)
+                pid, status, memory = map(int, numbers)
                 worker_gone = self.living.pop(pid, None)
                 if worker_gone is not None:
-                    worker_gone.ended(status)
+                    worker_gone.ended(status, memory)
 
     def _ended(self) -> None:
         self.gone = True

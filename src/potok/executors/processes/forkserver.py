@@ -1,7 +1,8 @@
 """The forkserver: a warm process with one thread that forks workers, reaps them, and tells what became of them.
 
     request: "fork", with the worker's end of its link attached; or "kill <pid>"      (one message each)
-    told:    "born <pid>", in the order of the requests; "died <pid> <exit status as of waitpid>"
+    told:    "born <pid>", in the order of the requests; "died <pid> <exit status as of waitpid>
+             <bytes of memory that it had at most>"
 
 A fork of the program itself would copy its threads' locks in whatever state they are; this process has no threads.
 The end of the control socket is the end of the program: the server leaves, and its workers are killed with it.
@@ -17,6 +18,8 @@ import socket
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from potok.executors.processes.limits import peak_memory
 
 __all__ = ["main"]
 
@@ -91,11 +94,11 @@ def _end(children: set[int]) -> None:
 
 def _reap(control: socket.socket, children: set[int]) -> None:
     while children:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status, used = os.wait4(-1, os.WNOHANG)
         if pid == 0:
             return
         children.discard(pid)
-        _tell(control, f"died {pid} {os.waitstatus_to_exitcode(status)}")
+        _tell(control, f"died {pid} {os.waitstatus_to_exitcode(status)} {peak_memory(used)}")
 
 
 def _tell(control: socket.socket, message: str) -> None:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from potok.cores import find_cores
 
-__all__ = ["HAS_RSS", "environment", "hold_threads", "resident_bytes", "threads_for"]
+__all__ = ["HAS_RSS", "environment", "hold_threads", "peak_memory", "resident_bytes", "threads_for"]
 
 GENERAL = "OMP_NUM_THREADS"
 OWN = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -31,6 +32,11 @@ def threads_for(workers: int | None, max_workers: int | None) -> int:
     usable = find_cores().usable
     busy = max(workers or 0, max_workers or 0) or usable
     return max(1, usable // busy)
+
+
+def peak_memory(used: Any) -> int:
+    """Bytes of memory that a process had at most, by what `wait4` tells of it."""
+    return int(used.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
 def environment(threads: int, given: Mapping[str, str]) -> dict[str, str]:

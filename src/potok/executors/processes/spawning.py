@@ -9,6 +9,7 @@ import socket
 from functools import partial
 
 from potok.executors.processes.fresh import HANDED_FD, spawn
+from potok.executors.processes.limits import peak_memory
 from potok.remote import crew
 from potok.remote.board import board
 from potok.remote.crew import Worker, kept
@@ -64,14 +65,14 @@ class Spawner(ProcessMaker):
             board.later(POLL, partial(self._look_after, pid))
 
     def _ended(self, pid: int, fd: int | None) -> bool:
-        reaped, status = os.waitpid(pid, os.WNOHANG)
+        reaped, status, used = os.wait4(pid, os.WNOHANG)
         if not reaped:
             return False
         if fd is not None:
             board.forget(fd)
             os.close(self.watched.pop(pid))
         worker = self.living.pop(pid)
-        worker.ended(os.waitstatus_to_exitcode(status))
+        worker.ended(os.waitstatus_to_exitcode(status), peak_memory(used))
         return True
 
     def descriptors(self, idle: list[Worker]) -> set[int]:
