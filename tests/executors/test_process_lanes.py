@@ -1,6 +1,7 @@
 """Lanes between processes: items that no message tells of, beside everything that is told."""
 
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 import potok
+from potok.remote.lanes import LANES
 
 ON = potok.processes(preload=("pytest",))
 ROUNDS = 200
@@ -227,3 +229,78 @@ def test_receivers_in_two_processes_each_get_items_in_the_order_in_which_they_we
     got = [task.result() for task in takers]
     assert [sorted(numbers) for numbers in got] == got
     assert sorted(n for numbers in got for n in numbers) == list(range(600))
+
+
+def lanes_left(*_: object) -> list[list[int]]:
+    from potok.remote.home import home
+
+    return [sorted(free) for free in home.page._free_lanes.values()]
+
+
+def test_lanes_are_given_back_as_the_last_end_is_closed() -> None:
+    """Not some time, when the collector comes by."""
+    with potok.scope(on=potok.processes(workers=1, preload=("pytest",))) as s:
+        before = s.start(lanes_left).result()
+        for _ in range(5):
+            there, here = potok.channel(3), potok.channel(3)
+            task = s.start(echo, there[1], here[0])
+            send_each(there[0], range(2))
+            there[0].close()
+            assert list(here[1]) == [0, 1]
+            task.result()
+        assert s.start(lanes_left).result() == before
+
+
+def echo_some(rx: potok.Receiver[Any], tx: potok.Sender[Any], count: int) -> list[bool]:
+    """Whether each direction goes by a lane."""
+    for _ in range(count):
+        tx.send(rx.recv())
+    ends: list[Any] = [rx._end, tx._end]
+    return [end.machine.near(end).lane is not None for end in ends]
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("capacity", [3, potok.UNBOUNDED])
+def test_channel_that_comes_again_has_lanes_again(capacity: Any) -> None:
+    """What stands for it there has let go of them; other channels have had them meanwhile."""
+    again = potok.channel(capacity), potok.channel(capacity)
+    with potok.scope(on=potok.processes(workers=1, preload=("pytest",))) as s:
+        for turn in range(30):
+            others = [(potok.channel(3), potok.channel(3)) for _ in range(turn % 3)]
+            for there, here in (again, *others):
+                task = s.start(echo_some, there[1].clone(), here[0].clone(), 20)
+                s.start(send_each, there[0].clone(), range(turn, turn + 20), on="threads")
+                assert [here[1].recv() for _ in range(20)] == list(range(turn, turn + 20))
+                assert task.result() == [True, True]
+
+
+def keep_in_a_cycle(ends: list[Any]) -> None:
+    """Leave open ends to the collector, which finds all that belongs to the channel at once."""
+    rx, tx = ends  # they came in a list: those that are arguments would be closed as the task ends
+    for _ in range(5):
+        tx.send(rx.recv())
+    kept: list[Any] = [rx, tx]
+    kept.append(kept)
+
+
+def collect(*_: object) -> list[list[int]]:
+    gc.collect()
+    return lanes_left()
+
+
+@pytest.mark.stress
+def test_no_lane_is_given_back_twice_where_the_collector_finds_the_ends() -> None:
+    """It finalizes the channel, and then the ends, which have it live again for a moment; or the other way round."""
+    with potok.scope(on=potok.processes(workers=1, preload=("pytest",))) as s:
+        for _ in range(20):
+            there, here = potok.channel(3), potok.channel(3)
+            task = s.start(keep_in_a_cycle, [there[1], here[0]])
+            for n in range(5):
+                there[0].send(n)
+                assert here[1].recv() == n
+            task.result()
+            left = s.start(collect).result()
+            assert all(len(set(free)) == len(free) for free in left)
+        everything = [list(range(LANES))] * 2 if LANES else []
+        # Whoever handles messages there gives them back.
+        assert any(s.start(collect).result() == everything for _ in range(1000))

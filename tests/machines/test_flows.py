@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fakes import Party, guarded  # isort: skip
 from potok.errors import ClosedError
+from potok.machines import mailbox
 from potok.machines.channel import ChannelMachine
 from potok.machines.flows import Flows
 from potok.machines.mailbox import Inbox, Outbox, shown
@@ -47,13 +48,36 @@ class Space:
         self.inbox = Inbox(self, lambda: self.speak(self.inbox), self.page, 0)
         self.grants = [0, 0]
         self.outbox = Outbox(self, lambda: self.speak(self.outbox), self.grants, test.sees)
-        self.lanes = None, None  # the home's ends: who reads, who writes
-        if test.lanes:
-            self.outbox.lane, reader = lane(test.lanes)
-            writer, self.inbox.lane = lane(test.lanes)
-            self.outbox.lane_number = self.inbox.lane_number = 0
-            self.lanes = reader, writer
+        # The lanes to this space and from it, of which both sides have an end; no box has those that are free.
+        self.lanes = {sends: [lane(test.lanes) for _ in range(2 if test.lanes else 0)] for sends in (True, False)}
+        self.free = {sends: list(range(len(lanes))) for sends, lanes in self.lanes.items()}
+        self.begin(self.inbox)
+        self.begin(self.outbox)
         self.tx, self.rx = ThereEnd(True), ThereEnd(False)
+
+    def begin(self, box):
+        """There is an end here, perhaps for the first time."""
+        sends = box is self.outbox
+        if self.free[sends] and box.lane is None and box.may_begin():
+            number = self.free[sends].pop()
+            writer, reader = self.lanes[sends][number]
+            box.begin_with(writer if sends else reader, number)
+
+    def let_go(self, box):
+        """The last end here was closed. Another channel has the lane then, and leaves something there."""
+        sends = box is self.outbox
+        number = box.let_go()
+        if number >= 0:
+            self.free[sends].append(number)
+            if sends:
+                writer, _ = self.lanes[sends][number]
+                writer.put(next(mailbox._epochs), "of another channel")
+
+    def lane_at_home(self, sends, number):
+        if number < 0:
+            return None
+        writer, reader = self.lanes[sends][number]
+        return reader if sends else writer
 
     def show(self, slot, epoch, granted):
         if slot:
@@ -227,9 +251,27 @@ class FlowsTest(RuleBasedStateMachine):
             if not end.closed:
                 end.closed = True
                 box.end_closed(end)
-                box.leave()
+                space.let_go(box)
                 space.gather()
-                space.home.append(("close", (sends,)))
+                space.home.append(("close", (self.homes[where][0 if sends else 1],)))
+        self._look()
+
+    @rule(number=st.sampled_from(SPACES), sends=st.booleans())
+    def come_again(self, number, sends):
+        """Another end of the channel goes there, where the last one was closed."""
+        space = self.spaces[number]
+        known = (self.tx if sends else self.rx), *(self.homes[n][0 if sends else 1] for n in SPACES)
+        open_ends = [end for end in known if not end.closed]
+        box = space.outbox if sends else space.inbox
+        if number in self.gone or not (space.tx if sends else space.rx).closed or not open_ends:
+            return
+        new, (tx, rx) = self.machine.open_like(open_ends[0]), self.homes[number]
+        self.homes[number] = (new, rx) if sends else (tx, new)
+        if sends:
+            space.tx = ThereEnd(True)
+        else:
+            space.rx = ThereEnd(False)
+        space.begin(box)
         self._look()
 
     @rule(number=st.sampled_from(SPACES))
@@ -279,11 +321,11 @@ class FlowsTest(RuleBasedStateMachine):
         flows.draw()
         match op:
             case "pull":
-                *told, _ = args
-                flows.pull(number, lambda slot: space.page[slot], *told, space.lanes[1])
+                *told, at = args
+                flows.pull(number, lambda slot: space.page[slot], *told, space.lane_at_home(False, at))
             case "push":
-                epoch, items, _ = args
-                flows.push(number, epoch, items, space.lanes[0])
+                epoch, items, at = args
+                flows.push(number, epoch, items, space.lane_at_home(True, at))
             case "lend_item":
                 flows.lend_item(number, lambda slot: space.page[slot], *args)
             case "want":
@@ -291,7 +333,7 @@ class FlowsTest(RuleBasedStateMachine):
             case "unused" | "done" | "lend_place" | "returned" | "left":
                 getattr(flows, op)(number, *args)
             case "close":
-                self.machine.close(self.homes[number][0 if args[0] else 1])
+                self.machine.close(*args)
         self._look()
 
     @precondition(lambda self: len(self.gone) < 1)
@@ -608,6 +650,38 @@ def test_room_of_another_epoch_is_none():
     outbox.look()
     outbox.room(outbox.epoch, 2)  # told before, and heard after
     assert outbox.places == 3
+
+
+def test_room_that_is_called_back_from_who_has_left_is_not_given_back_twice():
+    """Nor is anything said in an epoch that has not begun: its home would take the next one for another."""
+    machine, flows, tx, _ = flowing(4)
+    there = WiredOutbox(flows)
+    there.outbox.window = 4
+    there.outbox.more()
+    there.carry()
+    (here,) = send_all(machine, tx, [0])  # so it is called back
+    there.outbox.let_go()
+    assert there.carry() == ["recall_room"]
+    assert here.waiter.wakes == 1
+    assert not flows.grantings
+    assert machine.places() == 3
+
+
+def test_what_comes_after_the_last_word_of_an_epoch_is_nothing():
+    """What a dead space had noted down, and a task asked for whose end was closed meanwhile."""
+    machine, flows, _, _ = flowing(4)
+    flows.push(1, 5, [1, 2])
+    flows.done(1, 5)
+    flows.late(1, 5, 0, [1, 2])
+    flows.lend_place(1, 5)
+    assert list(machine.buffer) == [1, 2]
+    assert not flows.grantings
+    flows.pull(1, lambda slot: 0, 6, 0, 0, 0, 0)
+    flows.left(1, 6, 0)
+    flows.lend_item(1, lambda slot: 0, 6, 0, 0)
+    assert not flows.shippings
+    flows.late(1, 7, 0, [3])
+    assert list(machine.buffer) == [1, 2, 3]
 
 
 class BothWired:

@@ -22,14 +22,16 @@ __all__ = ["Flows"]
 class Flows(Grants, Shipments):
     """Both directions of one channel."""
 
-    __slots__ = ("grantings", "held_back", "keep", "mark", "shippings")
+    __slots__ = ("done_in", "grantings", "held_back", "keep", "left_in", "mark", "shippings")
 
     def __init__(self, machine: Any, stir: Callable[[int], object], keep: Callable[[Any], Any]) -> None:
         super().__init__(machine, stir)
         self.keep = keep
         self.shippings = {}
+        self.left_in = {}
         self.held_back = 0
         self.grantings = {}
+        self.done_in = {}
         self.mark = NEVER
 
     def watch(self) -> bool:
@@ -97,7 +99,7 @@ class Flows(Grants, Shipments):
 
     def gone(self, space: int, taken: int) -> None:
         """That space is no more; its tasks had taken at least so many."""
-        self.done(space)
+        self._take_back(space)
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
             self.held_back -= shipping.recalling

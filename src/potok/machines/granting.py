@@ -86,6 +86,7 @@ class Grants(Saying):
     """All that one channel has granted. Part of `Flows`, which has the slots."""
 
     grantings: dict[int, Granting]  # by space
+    done_in: dict[int, int]  # by space: the last epoch that is over
     mark: int  # so many places free: worth granting
 
     def _granting(self, space: int, epoch: int) -> Granting:
@@ -152,6 +153,8 @@ class Grants(Saying):
 
     def lend_place(self, space: int, epoch: int) -> None:
         """A task there, which does not wait, wants room for one if there is any."""
+        if epoch <= self.done_in.get(space, 0):
+            return  # its end was closed as it asked
         granting = self._granting(space, epoch)
         if not self.machine.open_receivers:
             self.shut(space)
@@ -236,6 +239,8 @@ class Grants(Saying):
 
     def late(self, space: int, epoch: int, first: int, items: list[Any]) -> None:
         """That space is no more, and had noted down these, from number `first` on. Some may have come before."""
+        if epoch <= self.done_in.get(space, 0):
+            return  # all have
         granting = self._granting(space, epoch)
         if granting.epoch == epoch:
             self.push(space, epoch, items[max(0, granting.received - first) :], granting.lane)
@@ -251,8 +256,13 @@ class Grants(Saying):
         self.machine.give_places(new)
         self.settle()
 
-    def done(self, space: int) -> None:
-        """Nobody sends there any more."""
+    def done(self, space: int, epoch: int) -> None:
+        """Nobody sends there any more, in its epoch."""
+        self.done_in[space] = epoch
+        self._take_back(space)
+
+    def _take_back(self, space: int) -> None:
+        """What it was granted, and has not used."""
         granting = self.grantings.get(space)
         if granting is not None:
             self._draw(granting)

@@ -12,6 +12,7 @@ Invariants
     A receiver is parked only while the buffer is empty, and then its home knows of it, or may send without knowing.
     Outbox: items sent + in the buffer + places left + given back = places that the home has granted.
     Asked to, a box gives back at once what nobody has used: its answer is definite.
+    A box has a lane, or gets one, only before its home has heard of its epoch, and lets go of it after its last word.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class Box(Machine):
 
     tells = True
     first = 2  # how wide the window is at first
+    known: bool  # the home has heard of us
 
     def __init__(self, channel: Any, stir: Callable[[], object]) -> None:
         self.channel = channel
@@ -124,7 +126,30 @@ class Box(Machine):
 
     def forsake(self) -> None:
         """This is a copy: what other spaces see is the original's."""
-        self.lane = None
+        self.lane, self.lane_number = None, -1
+
+    def begin(self) -> None:
+        """Nothing has been, and nobody knows of us."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """Have the home forget of us."""
+        raise NotImplementedError
+
+    def may_begin(self) -> bool:
+        """Whether the home has heard nothing of this epoch, and nothing is here that would be said in it."""
+        return not (self.known or self.buffer or self.waiters.entries)
+
+    def begin_with(self, lane: Lane, number: int) -> None:
+        """Have this lane. In a lane each epoch is newer than all that were there before, so this one begins now."""
+        self.lane, self.lane_number = lane, number
+        self.begin()
+
+    def let_go(self) -> int:
+        """Leave, and then have no lane any more. Its number, the only time that it is told; -1: there was none."""
+        self.leave()
+        number, self.lane, self.lane_number = self.lane_number, None, -1
+        return number
 
     def check(self, end: Any) -> None:
         """Raise why nothing can be done through this end."""
@@ -333,7 +358,7 @@ class Inbox(Box):
         """The last end here was closed: give everything back, and start anew if another one comes."""
         if self.known:
             self.buffer.clear()
-            self.say("left", self.taken)
+            self.say("left", self.epoch, self.taken)
             self.begin()
 
     def give_back(self) -> None:
@@ -496,6 +521,8 @@ class Outbox(Box):
 
     def recall(self) -> None:
         """Give back the room that nobody has used."""
+        if not self.known:
+            return  # it was left meanwhile, which has given it back; nothing is said in an epoch that has not begun
         self.look()
         self.flush()
         self.wanted = self.granted
@@ -509,7 +536,7 @@ class Outbox(Box):
         """The last end here was closed."""
         self.flush()
         if self.known:
-            self.say("done")
+            self.say("done", self.epoch)
             self.begin()
 
     def fail(self, error: Error) -> None:

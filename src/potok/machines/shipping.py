@@ -78,6 +78,7 @@ class Shipments(Saying):
 
     keep: Callable[[Any], Any]  # what is kept of an item that is shipped
     shippings: dict[int, Shipping]  # by space
+    left_in: dict[int, int]  # by space: the last epoch that was left
     held_back: int  # spaces that something is called back from
 
     def look_no_more(self) -> None:
@@ -118,6 +119,8 @@ class Shipments(Saying):
 
     def lend_item(self, space: int, look: Callable[[int], int], epoch: int, taken: int, slot: int) -> None:
         """A task there, which does not wait, wants one if there is any."""
+        if epoch <= self.left_in.get(space, 0):
+            return  # its end was closed as it asked
         shipping = self._shipping(space, look, epoch, taken, slot)
         self.look_no_more()
         if self.machine.buffer and not self.held_back:
@@ -136,8 +139,9 @@ class Shipments(Saying):
         self._back(shipping, taken)
         self.settle()
 
-    def left(self, space: int, taken: int) -> None:
+    def left(self, space: int, epoch: int, taken: int) -> None:
         """Nobody receives there any more, in its epoch: what is still on its way there is not taken, either."""
+        self.left_in[space] = epoch
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
             self.held_back -= shipping.recalling

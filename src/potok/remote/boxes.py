@@ -5,6 +5,8 @@ What carries the words of `machines.mailbox` to and from `remote.flows`.
 Invariants
     What a box has to say is said in the order in which it came to say it, and before whatever its task does next.
     An item that was sent and not said yet is noted down in the worker's page, or goes at once.
+    What a box has of the worker's page is given back once, by `_let_go` and `free_slot`, which forget it, and only as
+    the box has left: until its home hears that, it reads and writes there. Who has it next says so after that.
 """
 
 from __future__ import annotations
@@ -58,13 +60,36 @@ def _note(where: Ref, op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return "flow", where[0], *where, home.space, op, args
 
 
-def _take_lane(box: Box, way: tuple[Lane, ...]) -> None:
-    """A lane for this box, if there is one left."""
-    box.lane_number = home.page.allocate_lane(way)
-    if box.lane_number >= 0:
-        lane = box.lane = way[box.lane_number]
+def _way(box: Box) -> tuple[Lane, ...]:
+    """The lanes of which it could have one."""
+    return home.page.lanes_there if isinstance(box, Inbox) else home.page.lanes_home
+
+
+def _begin_with_lane(box: Any) -> None:
+    """There is an end here, for the first time or again: a lane for its box, if one is left and it can have one."""
+    link = home.links.get(0)
+    if link is None or box.channel.ref[0] != 0 or box.lane is not None or not box.may_begin():
+        return
+    if isinstance(box, Inbox) and not box.slot:
+        return
+    way = _way(box)
+    number = home.page.allocate_lane(way)
+    if number >= 0:
+        box.begin_with(way[number], number)
         if isinstance(box, Inbox):
-            home.links[0].draws(lane, partial(_draw, ref(box)))
+            link.draws(way[number], partial(_draw, ref(box)))
+
+
+def _let_go(box: Box) -> None:
+    """The last end here was closed: another box may have the lane."""
+    number = box.let_go()
+    home.page.free_lane(_way(box), number)
+
+
+def _give_up(box: FlowingInbox | FlowingOutbox) -> None:
+    """Its channel is collected."""
+    box.guard.post(carrier(), _let_go, box)
+    box.guard.post(carrier(), box.free_slot)
 
 
 def _draw(known: ref[Any]) -> None:
@@ -96,7 +121,12 @@ class FlowingInbox(Inbox):
         self.guard = Guard(carrier())
         self.paced = 0.0
         self.spinner = Spinner()
-        _take_lane(self, home.page.lanes_there if slot and channel.ref[0] == 0 else ())
+        _begin_with_lane(self)
+
+    def free_slot(self) -> None:
+        slot = self.slot
+        self.numbers, self.slot = [0], 0
+        home.page.free(slot)
 
     def look_out(self, task: Task[Any]) -> None:
         """Nothing is here: see whether something comes by the lane within a moment, before the task parks."""
@@ -138,7 +168,11 @@ class FlowingOutbox(Outbox):
         self.paced = 0.0
         self.link = home.links.get(0)
         self.heard = home.page.heard
-        _take_lane(self, home.page.lanes_home if channel.ref[0] == 0 else ())
+        _begin_with_lane(self)
+
+    def free_slot(self) -> None:
+        slot, self.slot = self.slot, 0
+        home.page.free_grant(slot)
 
     def carry(self, item: Any) -> bool:
         """Not past what was said before: an item of another channel, or that an end was closed."""
@@ -164,8 +198,9 @@ class FlowingOutbox(Outbox):
         return granted_by(self.grants[self.slot], self.epoch)[1] > self.granted
 
     def offer(self, item: Any, end: Any) -> bool | None:
-        """Whether it is on its way; None: it is gathered, have it go soon."""
-        if end.closed or self.ended is not None or self.waiters.entries or self.calls:
+        """Whether it is on its way; None: it is gathered, have it go soon. The long way sees to a lane."""
+        is_new = self.lane is None and not self.known
+        if is_new or end.closed or self.ended is not None or self.waiters.entries or self.calls:
             return False
         if self.channel.size is not None:
             if self.places <= 0:
@@ -193,6 +228,8 @@ class FlowingOutbox(Outbox):
                 return False
             where, number = self.channel.ref
             page.begin_notes(self, where, number, self.epoch, self.sent)
+        elif page.notes_epoch != self.epoch:
+            return False  # those of the last one are still on their way
         if isinstance(item, Packed):
             return not item.needs_care and page.note(pickle.dumps([item.data], 5))
         return page.note(pickle.dumps(item, 5))
@@ -210,8 +247,11 @@ class FlowingOutbox(Outbox):
     def fetch(self, end: Any) -> None:
         """See for certain whether there is room. Blocks for a round trip."""
         if not (end.closed or self.places or self.ended is not None or self.channel.size is None):
-            self.known = True
-            ask((*end.ref, "fetch", False, ("place", home.space, self.epoch)))
+            ask((*end.ref, "fetch", False, ("place", home.space, self.guard.run(carrier(), self._stand))))
+
+    def _stand(self) -> int:
+        self.known = True
+        return self.epoch
 
 
 class FlowingChannel(RemoteChannel):
@@ -228,12 +268,14 @@ class FlowingChannel(RemoteChannel):
         self.clean = False  # how the receivers' side ended
 
     def __del__(self) -> None:
-        if self.inbox is not None:
-            home.page.free(self.inbox.slot)
-            home.page.free_lane(home.page.lanes_there, self.inbox.lane_number)
-        if self.outbox is not None:
-            home.page.free_grant(self.outbox.slot)
-            home.page.free_lane(home.page.lanes_home, self.outbox.lane_number)
+        """Its ends may be collected with it, and only then say that they are: it may be used after this."""
+        for box in (self.inbox, self.outbox):
+            if box is None:
+                continue
+            if box.lane is None and box.may_begin():
+                box.free_slot()
+            else:
+                board.soon(partial(_give_up, box))
 
     @property
     def flows(self) -> FlowingChannel:
@@ -241,15 +283,16 @@ class FlowingChannel(RemoteChannel):
 
     def near(self, end: End) -> Any:
         """The machine of this space at which tasks wait that operate on the end."""
-        if end.sends:
-            if self.outbox is None:
-                self.outbox = FlowingOutbox(self)
-                self._look_for_home()
-            return self.outbox
-        if self.inbox is None:
-            self.inbox = FlowingInbox(self)
+        box = self.outbox if end.sends else self.inbox
+        if box is None:
+            if end.sends:
+                box = self.outbox = FlowingOutbox(self)
+            else:
+                box = self.inbox = FlowingInbox(self)
             self._look_for_home()
-        return self.inbox
+        elif box.lane is None and not box.known:
+            box.guard.post(carrier(), _begin_with_lane, box)
+        return box
 
     def _look_for_home(self) -> None:
         """A new box will not be told that its home is no more: that was told before."""
@@ -310,35 +353,29 @@ class FlowingChannel(RemoteChannel):
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def close(self, end: RemoteEnd, cause: Any = None, why: str = "") -> None:
-        if not end.closed:
-            end.closed = True  # what is told after this comes after what is said by the boxes
-            self._closed_here(end)
-            end.closed = False
-            super().close(end, cause, why)
-
     def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
         """Somebody has closed this end at its home, or elsewhere."""
         if not end.closed:
             end.told = _told(why)()
             end.closed = end.alert = True
-            self._closed_here(end)
+            self.closed_here(end)
 
-    def _closed_here(self, end: RemoteEnd) -> None:
+    def closed_here(self, end: RemoteEnd) -> None:
         box = self.outbox if end.sends else self.inbox
         if box is not None:
             me = carrier()
             box.guard.post(me, box.end_closed, end)
-            self._leave_if_last(box, end.sends)
+            box.guard.post(me, self._let_go_if_last, box, end.sends)
 
-    def _leave_if_last(self, box: Any, sends: bool) -> None:
+    def _let_go_if_last(self, box: Any, sends: bool) -> None:
+        """Inside of the box: an end that is there by now was there before anything is done with it."""
         if all(end.closed for end in self.ends if end.sends is sends):
-            box.guard.post(carrier(), box.leave)
+            _let_go(box)
 
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
         box = self.outbox if sends else self.inbox
         if box is not None:
-            self._leave_if_last(box, sends)
+            box.guard.post(carrier(), self._let_go_if_last, box, sends)
         super().dropped(ref, count, sends)
 
     def cancel(self, cause: Any = None) -> None:

@@ -102,6 +102,7 @@ class RemoteChannel(Remote):
         if not end.closed:
             end.closed = end.alert = True
             end.why = why
+            self.closed_here(end)  # first: what is told comes after what was said here
             _tell(end, "close", None if cause is None else pack_error(cause), why)
 
     def reap(self, end: RemoteEnd) -> bool:
@@ -115,6 +116,9 @@ class RemoteChannel(Remote):
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
         """An end was collected here, with so many references."""
         home.let_go(ref, count)
+
+    def closed_here(self, end: RemoteEnd) -> None:
+        """It is closed for who waits here; its home is told after this."""
 
     def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
         """Somebody has closed it: its home says so when it is used."""

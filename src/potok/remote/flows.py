@@ -31,6 +31,7 @@ from potok.remote.channels import channels_here
 from potok.remote.home import home
 from potok.remote.lanes import Lane
 from potok.remote.link import Link
+from potok.remote.page import Page
 from potok.remote.parties import Party
 from potok.remote.spinning import Spinner, spins
 
@@ -318,6 +319,7 @@ def cut_off(error: PotokError) -> None:
                     box.guard = Guard(None)  # the other may be held by a thread that is not here
                     box.forsake()
             channel.home_is_gone(error)
+    home.page = Page()
 
 
 def _deliver_notes(link: Link) -> None:

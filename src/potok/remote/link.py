@@ -212,6 +212,8 @@ class Link:
     def draws(self, lane: Lane, drawn: Callable[[], object]) -> None:
         """Items come by this lane from now on, which `drawn` takes: before any message is handled."""
         lane.drawn = drawn
+        if lane in self.lanes:
+            return
         with self._counting:
             if lane not in self.lanes:
                 self.lanes = (*self.lanes, lane)

@@ -46,6 +46,7 @@ class Page:
         memory = self._memory
         self.inode = os.fstat(fd).st_ino if fd >= 0 else 0
         self.notes_of: Any = None  # the outbox that has notes here
+        self.notes_epoch = 0  # ... and in which of its epochs
         words: Any = [0] if memory is None else memoryview(memory)[: WORDS * 8].cast("Q")
         self.numbers: Any = words[:NUMBERS]
         self.grants: Any = words[NUMBERS : NUMBERS + GRANTS] or [0]
@@ -66,7 +67,7 @@ class Page:
 
     def allocate(self) -> int:
         """A slot of its own for an inbox; 0 if there is none left."""
-        return self._free.pop() if self._free else 0
+        return _one_of(self._free, 0)
 
     def free(self, slot: int) -> None:
         if slot and self.tells:
@@ -75,7 +76,7 @@ class Page:
 
     def allocate_grant(self) -> int:
         """A slot for an outbox; 0 if there is none left. What an older one was shown there is nothing to it."""
-        return self._free_grants.pop() if self._free_grants else 0
+        return _one_of(self._free_grants, 0)
 
     def free_grant(self, slot: int) -> None:
         if slot and self.tells:
@@ -83,8 +84,7 @@ class Page:
 
     def allocate_lane(self, way: tuple[Lane, ...]) -> int:
         """One of those lanes for a box; -1 if all are taken."""
-        free = self._free_lanes.get(way)
-        return free.pop() if free else -1
+        return _one_of(self._free_lanes.get(way, []), -1)
 
     def free_lane(self, way: tuple[Lane, ...], number: int) -> None:
         if number >= 0 and self.tells:
@@ -96,7 +96,7 @@ class Page:
         """The next notes are items of that channel, from number `first` on."""
         numbers = self.numbers
         numbers[COUNT] = 0
-        self.notes_of = outbox
+        self.notes_of, self.notes_epoch = outbox, epoch
         numbers[HOME], numbers[CHANNEL], numbers[EPOCH], numbers[FIRST] = home, channel, epoch, first
         self._memory.seek(NOTES)
 
@@ -143,6 +143,13 @@ class Page:
         self._memory, self.numbers, self.grants, self.heard = None, [0], [0], [0]
         self.lanes_home = self.lanes_there = ()
         self._free_lanes.clear()
+
+
+def _one_of(free: list[int], none: int) -> int:
+    try:
+        return free.pop()
+    except IndexError:  # not asked before: another thread may take the last one
+        return none
 
 
 def _lanes(words: Any, memory: Any) -> Iterator[Lane]:
