@@ -257,7 +257,7 @@ class FlowingOutbox(Outbox):
 class FlowingChannel(RemoteChannel):
     """What stands here for a buffered channel whose home is elsewhere: a box for each direction."""
 
-    __slots__ = ("clean", "inbox", "outbox")
+    __slots__ = ("clean", "inbox", "made", "outbox")
 
     soon = staticmethod(board.soon)
 
@@ -265,6 +265,7 @@ class FlowingChannel(RemoteChannel):
         super().__init__(ref, spec, name, size)
         self.inbox: FlowingInbox | None = None
         self.outbox: FlowingOutbox | None = None
+        self.made: dict[bool, Any] = {}  # both, by whether they send, each put there in one step
         self.clean = False  # how the receivers' side ended
 
     def __del__(self) -> None:
@@ -285,13 +286,21 @@ class FlowingChannel(RemoteChannel):
         """The machine of this space at which tasks wait that operate on the end."""
         box = self.outbox if end.sends else self.inbox
         if box is None:
-            if end.sends:
-                box = self.outbox = FlowingOutbox(self)
-            else:
-                box = self.inbox = FlowingInbox(self)
-            self._look_for_home()
+            box = self._make_box(end.sends)
         elif box.lane is None and not box.known:
             box.guard.post(carrier(), _begin_with_lane, box)
+        return box
+
+    def _make_box(self, sends: bool) -> Any:
+        made: Any = FlowingOutbox(self) if sends else FlowingInbox(self)
+        box = self.made.setdefault(sends, made)
+        if box is not made:  # another thread has come first
+            _give_up(made)
+        if sends:
+            self.outbox = box
+        else:
+            self.inbox = box
+        self._look_for_home()
         return box
 
     def _look_for_home(self) -> None:
