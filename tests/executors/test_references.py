@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import potok
+from potok.kernel.current import carrier
 from potok.remote.home import home
 
 
@@ -50,3 +51,26 @@ def test_reference_that_is_made_as_the_last_other_is_let_go() -> None:
     with pytest.raises(KeyError):
         home.thing(ref[1])
     rx.close()
+
+
+def test_reference_is_counted_while_another_thread_is_inside_of_the_channel() -> None:
+    """From inside of a machine, too, where nobody may wait: of the channel by which an item with the end is shipped."""
+    ends, other = potok.channel(), potok.channel()
+    end = ends[0]._end
+    ref = home.refer(end)
+    entered, left = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        entered.set()
+        left.wait(20)
+
+    thread = threading.Thread(target=lambda: end.machine.guard.run(carrier(), stay))
+    thread.start()
+    entered.wait(20)
+    other[0]._end.machine.guard.run(carrier(), home.hold, ref)
+    left.set()
+    thread.join()
+    assert end.held == 2
+    home.let_go(ref, 2)
+    for handle in (*ends, *other):
+        handle.close()

@@ -79,10 +79,11 @@ class References:
         """Count a reference of our own, to be let go by who has asked for it.
 
         In one step with looking for the entry, whose last other reference may just be let go; and an end holds itself
-        open first, for it would be closed as that is.
+        open first, for it would be closed as that is. (Inside of another machine,
+        which ships an item with the end in it, that may come a moment later: the item refers to it until it has gone.)
         """
         if isinstance(thing, End):
-            thing.machine.guard.run(carrier(), thing.machine.hold, thing)
+            thing.machine.guard.post(carrier(), thing.machine.hold, thing)
         with self._lock:
             entry = self._by_id.get(id(thing))
             if entry is None:
