@@ -2,9 +2,10 @@
 
 The map of the public names. Layers, from below: `machines` (pure state machines), `kernel` (the seam), `executors`
 (what carries tasks), `primitives` (what users call: scopes, channels, select, locks, queues), then the vocabularies
-and tools over them (`dataflow`, the command line).
+and tools over them (`dataflow`, `adviser`, the command line).
 """
 
+from potok.adviser.comparing import compare
 from potok.dataflow.mapping import map, starmap  # noqa: A004 - the name everybody knows it by
 from potok.errors import (
     AbandonedLock,
@@ -97,6 +98,7 @@ __all__ = [
     "broadcast",
     "channel",
     "checkpoint",
+    "compare",
     "coroutines",
     "current_scope",
     "current_task",

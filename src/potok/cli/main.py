@@ -14,6 +14,7 @@ OK, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 VERBS = {
     "map": "apply a function to every input and write the results as JSON Lines",
+    "compare": "measure a function on each executor against the plain loop, and say which one pays off",
     "completion": "print a script that completes potok's arguments in bash, zsh or fish",
     "doctor": "show what potok finds on this machine: Python, cores, executors, extras",
 }
