@@ -32,7 +32,6 @@ __all__ = ["Bench", "Candidate"]
 
 MOST_ITEMS: Final = 100_000
 TIMED: Final = 0.0005  # seconds: a sample for which the plain loop takes that long can be timed
-STARTING: Final = 1.0  # seconds that the first run may take for starting workers
 WATCHED: Final = 0.25  # seconds that runs are watched for the GIL and memory
 OTHER_RUNS: Final = 4  # of each candidate, besides the timed ones
 FEW_RUNS: Final = 3
@@ -192,9 +191,9 @@ class Bench:
         """Run everybody for the first time."""
         for candidate in self._alive():
             self._tell(f"{candidate.name}: its first run")
-            limit = max(4 * self._loop.expected, 3 * self._share) + STARTING
+            limit = min(max(4 * self._loop.expected, 3 * self._share), max(self._share, self._left() / 2))
             try:
-                cold = run_cold(candidate.subject, self._items, min(limit, max(0.0, self._left() / 2)))
+                cold = run_cold(candidate.subject, self._items, limit)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what the reader wants to know
                 candidate.reason = _told(error)
                 continue

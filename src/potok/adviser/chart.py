@@ -1,6 +1,6 @@
 """The pictures of the report, as SVG: bars of time, and the speed-up curves.
 
-Drawn for a width of `WIDTH` and hardly ever shown narrower than that, so that a text of 13 units is one of 13 pixels on
+Drawn for a width of `WIDTH` and hardly ever shown narrower than that, so that a text of 14 units is one of 13 pixels on
 a telephone, too. Colours are the page's (`report`): a shape only says whose it is.
 """
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["bars", "colour", "curves"]
 
-WIDTH: Final = 340
+WIDTH: Final = 320
 ROW: Final = 46
 COLOURS: Final = ("plain loop", "threads", "coroutines", "interpreters", "processes")
 
-LEFT, RIGHT, TOP, BOTTOM = 44, 330, 14, 226  # of the plot of the curves
+LEFT, RIGHT, TOP, BOTTOM = 60, 312, 14, 226  # of the plot of the curves
 APART: Final = 6  # between the points of two curves at the same number of workers
 
 

@@ -141,11 +141,12 @@ class Curve(NamedTuple):
         serial, error = self.fit.serial, self.fit.error
         shown = f"{serial * 100:.1f} ± {error * 100:.1f} %"
         if serial <= 2 * error:
-            return f"{self.name}: serial fraction {shown} (Amdahl): none that the measurement shows"
-        if serial >= 1:
-            return f"{self.name}: serial fraction {shown} (Amdahl): more workers gain nothing"
-        most = ratio(float(f"{1 / serial:.2g}"))
-        return f"{self.name}: serial fraction {shown} (Amdahl): no number of workers gives more than {most} one worker"
+            means = "none that the measurement shows"
+        elif serial >= 1:
+            means = "more workers gain nothing"
+        else:
+            means = f"no number of workers gives more than {1 / serial:.2g} × one worker"
+        return f"{self.name}: serial fraction {shown} (Amdahl): {means}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +253,8 @@ class Comparison:
         fitted = [curve.told() for curve in self.curves if curve.fit is not None]
         if fitted or not self.curves:
             return fitted
-        return [
-            f"no Amdahl fit to the speed-up curves: that takes {FEWEST} numbers of workers, "
-            f"and there are {plural(self.cores, 'usable core')}"
-        ]
+        few = f"it takes {FEWEST} numbers of workers within the usable cores ({self.cores} here)"
+        return [f"no Amdahl fit to the speed-up curves: {few}"]
 
     def _with_failures(self) -> list[Row]:
         if self.loop.failed:

@@ -196,7 +196,7 @@ def _is_empty(inputs: Iterator[Any]) -> bool:
 
 
 def run_cold(subject: Subject, items: Sequence[Any], limit: float) -> Cold:
-    """The first run: its results are kept, and it is stopped after so many seconds."""
+    """The first run: its results are kept, and it is stopped so many seconds after the first of them."""
     values: list[Any] = []
     remote = None
     meter = _Meter(subject)
@@ -211,7 +211,7 @@ def run_cold(subject: Subject, items: Sequence[Any], limit: float) -> Cold:
                     remote = str(value.error)
                 value = Failure.of(value.error)  # noqa: PLW2901 - what is kept of it
             values.append(value)
-            if time.perf_counter() - began > limit:
+            if time.perf_counter() - began - first > limit:
                 break
         seconds = time.perf_counter() - began
     return Cold(meter.run(seconds, first, 1), values, remote)

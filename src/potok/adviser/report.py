@@ -46,8 +46,8 @@ STYLE: Final = """
 .potok-compare .charts { display: grid; gap: 1rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 .potok-compare figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .75rem; }
-.potok-compare svg { display: block; width: 100%; max-width: 32rem; margin: 0 auto; height: auto; }
-.potok-compare svg text { fill: var(--ink); font-size: 13px; font-variant-numeric: tabular-nums; }
+.potok-compare svg { display: block; width: 100%; max-width: 26rem; margin: 0 auto; height: auto; }
+.potok-compare svg text { fill: var(--ink); font-size: 14px; font-variant-numeric: tabular-nums; }
 .potok-compare svg path { fill: none; }
 .potok-compare .grid { stroke: var(--rule); stroke-width: 1; }
 .potok-compare .axis { stroke: var(--soft); stroke-width: 1.5; }

@@ -1,7 +1,7 @@
 """Which executor to take, and why, in plain words.
 
-An executor pays if it was faster than the plain loop by more than `WORTH`, and faster at all in most rounds. Among those that
-pay, one that asks for less (threads share objects; processes copy them) is taken unless another is faster by more
+An executor pays if it was faster than the plain loop by more than `WORTH`, and faster at all in most rounds. Among
+those, one that asks for less (threads share objects; processes copy them) is taken unless another is faster by more
 than `WORTH`.
 """
 
@@ -93,7 +93,8 @@ def _faster(comparison: Comparison, row: Row) -> str:
 def _plain_loop(comparison: Comparison) -> str:
     """The loop is best: because items are small against the sending, or because threads have to take turns."""
     each = _each(comparison)
-    near = [row for row in comparison.rows if not row.reason and row.runs]
+    near = [row for row in comparison.rows if row.runs]
+    near = [row for row in near if not row.difference] or near
     if not near:
         return f"The plain loop is best: {each}, and nothing else could be measured."
     row = max(near, key=lambda row: _speedup(comparison, row))

@@ -81,7 +81,7 @@ def _executors(text: str) -> list[str]:
     for name in names:
         if name not in EXECUTORS:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(EXECUTORS)}")
-    return list(dict.fromkeys(names))
+    return names
 
 
 def _count(text: str) -> int:
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     comparison = potok.compare(
         fn,
         _Counted(inputs),
-        on=args.on,
+        on=args.on and list(dict.fromkeys(args.on)),
         workers=args.workers,
         reps=args.reps,
         budget=args.budget,
