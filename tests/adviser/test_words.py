@@ -125,7 +125,7 @@ def test_threads_that_take_turns() -> None:
 
 
 def test_waiting_is_said() -> None:
-    loop = replace(LOOP, cpu_program=0.05, gil=Gil(0.01, 0.0, 100))
+    loop = replace(LOOP, waiting=0.98, gil=Gil(0.01, 0.0, 100))
     made = comparison(replace(THREADS, runs=(0.52, 0.51, 0.53)), PROCESSES, loop=loop)
     assert str(made.verdict) == (
         "threads is 6 × the plain loop on 6 workers: each item takes 3.1 ms, 98 % of it waiting, handing it over costs "
@@ -174,6 +174,15 @@ def test_unsteady_and_failing_functions_are_said() -> None:
         "The plain loop itself gives other results the second time, so that they can't be compared." in told
     )
     assert "Every item failed: what was measured is how long that takes." in told
+
+
+def test_busy_machine_makes_figures_doubtful() -> None:
+    """Processes get more of it than one loop does: that is no speed-up on an idle one."""
+    told = comparison(PROCESSES, busy=0.67).verdict.sentences[-1]
+    assert told == (
+        "The machine was busy: the plain loop waited 67 % of its time for a core; measure again when it is not."
+    )
+    assert "busy" not in str(comparison(PROCESSES, busy=0.05).verdict)
 
 
 def test_no_items() -> None:
@@ -244,12 +253,12 @@ def test_to_dict_is_plain_and_versioned() -> None:
     assert told["version"] == SCHEMA == 1
     assert set(told) == {
         "version", "function", "async", "items", "total", "cut", "cores", "python", "budget", "seconds", "steady",
-        "loop", "executors", "parcel", "curves", "notes", "verdict",
+        "busy", "loop", "executors", "parcel", "curves", "notes", "verdict",
     }  # fmt: skip
     assert set(told["loop"]) == {
-        "name", "workers", "seconds", "runs", "cold", "speedup", "efficiency", "cpu_program", "cpu_workers", "gil",
-        "sending_seconds", "pickling", "start_seconds", "memory_bytes", "failed", "first_failure", "difference",
-        "reason",
+        "name", "workers", "seconds", "runs", "cold", "speedup", "efficiency", "cpu_program", "cpu_workers",
+        "gil", "waiting", "sending_seconds", "pickling", "start_seconds", "memory_bytes", "failed", "first_failure",
+        "difference", "reason",
     }  # fmt: skip
     assert told["verdict"]["take"] == "processes"
     assert told["executors"][1]["seconds"] is None

@@ -35,7 +35,7 @@ TIMED: Final = 0.0005  # seconds: a sample for which the plain loop takes that l
 WATCHED: Final = 0.25  # seconds that runs are watched for the GIL and memory
 OTHER_RUNS: Final = 4  # of each candidate, besides the timed ones
 FEW_RUNS: Final = 3
-ENDLESS: Final = Limits(MOST_ITEMS, MOST_ITEMS, math.inf, math.inf, math.inf)
+ENDLESS: Final = Limits(MOST_ITEMS, MOST_ITEMS, math.inf, math.inf, 1, math.inf)
 
 
 @dataclass(eq=False)
@@ -82,6 +82,7 @@ class Candidate:
             cpu_workers=_median([run.cpu_workers for run in runs if run.cpu_workers is not None]),
             gil=self.watched and self.watched.gil,
             sending_seconds=_least(self.sending, min(run.seconds for run in runs) / items),
+            waiting=_waiting(runs),
             pickles=self.name in ("processes", "interpreters"),
             memory_bytes=self.watched and self.watched.memory_bytes,
             failures=tuple(
@@ -120,6 +121,7 @@ class Bench:
         self._end = time.perf_counter() + budget
         members = 1 + len(candidates) + len(self._points)
         self._share = budget / (members * (reps + OTHER_RUNS))  # seconds for one run of one of them
+        self._least = max(2 * cores, *(one.workers for one in candidates), 0)
         self._items: list[Any] = []
         self._values: list[Any] = []  # what the plain loop gave
         self._steady: bool | None = None
@@ -155,6 +157,7 @@ class Bench:
             curves=tuple(self._curves()),
             parcel=self._parcel,
             steady=self._steady,
+            busy=_busy(self._loop.runs),
             notes=tuple(self._notes),
         )
 
@@ -173,7 +176,7 @@ class Bench:
         """Find the sample; whether the input has no more."""
         self._tell("the plain loop")
         until = time.perf_counter() + self._budget / 4
-        limits = Limits(2 * self._cores, MOST_ITEMS, self._share, self._budget / 10, until)
+        limits = Limits(self._least, MOST_ITEMS, self._share, self._budget / 20, self._cores, until)
         cpu = cpu_of_program()
         got = gather(self._fn, inputs, limits)
         run = Run(got.seconds, 0.0, cpu_of_program() - cpu, 0.0)
@@ -197,10 +200,10 @@ class Bench:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what the reader wants to know
                 candidate.reason = _told(error)
                 continue
+            candidate.cold = cold
             if cold.remote is not None:
                 candidate.reason = cold.remote
-            candidate.cold = cold
-            if self._steady is not False:
+            elif self._steady is not False:
                 candidate.difference = first_difference(self._items, self._values, cold.values)
         gone = {id(candidate.on) for candidate in self._candidates if candidate.reason}
         self._points = [point for point in self._points if id(point.on) not in gone]
@@ -209,11 +212,13 @@ class Bench:
         """Cut the sample to what everybody can do in its share of the time, and the plain loop can still be timed."""
         before = len(self._items)
         each = self._loop.expected / before
-        least = max(2 * self._cores, math.ceil(TIMED / each) if each else MOST_ITEMS)
+        least = max(self._least, math.ceil(TIMED / each) if each else MOST_ITEMS)
         size = before
         for candidate in self._alive():
             if candidate.cold is not None:
                 size = min(size, max(least, int(self._share / _pace(candidate.cold))))
+        if before > size >= self._cores:  # none of few items should be left over for one worker alone
+            size -= size % self._cores
         del self._items[size:], self._values[size:]
         for candidate in (self._loop, *self._alive()):
             if candidate.cold is not None:
@@ -283,6 +288,18 @@ def _point(one: Candidate, loop: Candidate) -> Point:
 
 def _median(values: list[float]) -> float | None:
     return statistics.median(values) if values else None
+
+
+def _busy(runs: list[Run]) -> float:
+    """Share of the time in which the calling thread would have run, and had no core."""
+    seconds = sum(run.seconds for run in runs)
+    return min(1.0, sum(run.queued for run in runs) / seconds) if seconds else 0.0
+
+
+def _waiting(runs: list[Run]) -> float:
+    """Share of the time in which the calling thread neither ran nor was ready to."""
+    shares = [1 - (run.cpu_program + run.queued) / run.seconds for run in runs if run.seconds > 0]
+    return min(1.0, max(0.0, statistics.median(shares))) if shares else 0.0
 
 
 def _least(measured: float | None, bound: float) -> float | None:

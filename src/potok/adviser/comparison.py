@@ -89,6 +89,7 @@ class Row:
     cpu_workers: float | None = None
     gil: Gil | None = None
     sending_seconds: float | None = None  # for one item
+    waiting: float | None = None  # share of a run in which the calling thread neither ran nor could have
     pickles: bool = False  # whether items travel to another address space
     memory_bytes: int | None = None
     failures: tuple[tuple[int, str], ...] = ()  # items for which the function raised, and what
@@ -169,6 +170,7 @@ class Comparison:
     steady: bool | None = (
         True  # whether the plain loop gives the same results twice; None: that was not tried
     )
+    busy: float = 0.0  # share of its time that the plain loop waited for a core, which others had
     notes: tuple[str, ...] = ()
 
     @property
@@ -283,6 +285,7 @@ class Comparison:
             "budget": self.budget,
             "seconds": self.seconds,
             "steady": self.steady,
+            "busy": self.busy,
             "loop": self._row(self.loop),
             "executors": [self._row(row) for row in self.rows],
             "parcel": self.parcel and self.parcel._asdict(),
@@ -304,6 +307,7 @@ class Comparison:
             "cpu_program": row.cpu_program,
             "cpu_workers": row.cpu_workers,
             "gil": row.gil and row.gil._asdict(),
+            "waiting": row.waiting,
             "sending_seconds": row.sending_seconds,
             "pickling": self.pickling(row),
             "start_seconds": row.start_seconds,

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import potok
 from potok.adviser.agreement import Failure
 from potok.adviser.comparison import Gil
-from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_of_program, cpu_used
+from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_of_program, cpu_used, queued
 
 __all__ = [
     "Cold", "Gathered", "Limits", "Run", "Subject", "Watched", "gather", "is_async", "run_cold", "send", "watch",
@@ -29,6 +29,7 @@ class Run(NamedTuple):
     first: float  # seconds until the first result
     cpu_program: float
     cpu_workers: float | None
+    queued: float = 0.0  # seconds that the calling thread was ready to run and had no core
 
 
 class Cold(NamedTuple):
@@ -94,38 +95,44 @@ class Subject:
 
     def _loop(self, items: Sequence[Any]) -> tuple[float, float, int]:
         """The plain loop, again and again until it took long enough to be timed."""
-        seconds = _loop_once(self.fn, items)
-        passes = math.ceil(SHORTEST / seconds) if 0 < seconds < SHORTEST else 1
-        for _ in range(passes - 1):
-            seconds += _loop_once(self.fn, items)
-        return seconds / passes, seconds / passes / max(1, len(items)), passes
+        seconds = _loop(self.fn, items, 1)
+        more = math.ceil(SHORTEST / seconds) if 0 < seconds < SHORTEST else 0
+        if more:
+            seconds = _loop(self.fn, items, more) / more
+        return seconds, seconds / len(items), 1 + more
 
     def results(self, items: Iterable[Any]) -> Any:
         """The results of a map, to be entered and iterated."""
         return potok.map(self.fn, items, on=self.on, workers=self.workers, on_error="return")
 
 
-def _loop_once(fn: Callable[..., Any], items: Sequence[Any]) -> float:
+def _loop(fn: Callable[..., Any], items: Sequence[Any], passes: int) -> float:
     """Seconds of the best plain loop there is: no call, no list, no look at a clock in it."""
     if is_async(fn):
-        return asyncio.run(_aloop_once(fn, items))
-    began = time.perf_counter()
-    for item in items:
-        try:
-            fn(item)
-        except Exception:  # noqa: BLE001, S110 - counted elsewhere; costs nothing where none is raised
-            pass
-    return time.perf_counter() - began
+        return asyncio.run(_aloop(fn, items, passes))
+    seconds = 0.0
+    for _ in range(passes):
+        began = time.perf_counter()
+        for item in items:
+            try:
+                fn(item)
+            except Exception:  # noqa: BLE001, S110 - counted elsewhere; costs nothing where none is raised
+                pass
+        seconds += time.perf_counter() - began
+    return seconds
 
 
-async def _aloop_once(fn: Callable[..., Any], items: Sequence[Any]) -> float:
-    began = time.perf_counter()
-    for item in items:
-        try:
-            await fn(item)
-        except Exception:  # noqa: BLE001, S110 - as above
-            pass
-    return time.perf_counter() - began
+async def _aloop(fn: Callable[..., Any], items: Sequence[Any], passes: int) -> float:
+    seconds = 0.0
+    for _ in range(passes):
+        began = time.perf_counter()
+        for item in items:
+            try:
+                await fn(item)
+            except Exception:  # noqa: BLE001, S110 - as above
+                pass
+        seconds += time.perf_counter() - began
+    return seconds
 
 
 class Limits(NamedTuple):
@@ -134,7 +141,8 @@ class Limits(NamedTuple):
     least: int  # items, so that every worker gets some
     most: int
     wanted: float  # seconds of the plain loop: then it is enough
-    bearable: float  # seconds: then two items are enough
+    bearable: float  # seconds: then it is enough, too, if it can be shared out evenly
+    evenly: int  # workers
     until: float  # when pulling the input ends, whatever it has given
 
 
@@ -184,7 +192,7 @@ class _Sample:
         if items >= limits.most or time.perf_counter() > limits.until:
             return True
         return self._seconds > limits.wanted and (
-            items >= limits.least or (items >= 2 and self._seconds > limits.bearable)
+            items >= limits.least or (items % limits.evenly == 0 and self._seconds > limits.bearable)
         )
 
     def gathered(self, inputs: Iterator[Any]) -> Gathered:
@@ -252,12 +260,13 @@ class _Meter:
     def __init__(self, subject: Subject) -> None:
         self._has_processes = subject.has_processes
         self._clocks = cpu_clocks() if self._has_processes else {}
+        self._queued = queued()
         self._cpu = cpu_of_program()
 
     def run(self, seconds: float, first: float, passes: int) -> Run:
         """It has ended, and took so long."""
         program = cpu_of_program() - self._cpu
-        workers = cpu_used(self._clocks, cpu_clocks()) if self._has_processes else {}
-        return Run(
-            seconds, first, program / passes, None if workers is None else sum(workers.values()) / passes
-        )
+        waited = queued() - self._queued
+        used = cpu_used(self._clocks, cpu_clocks()) if self._has_processes else {}
+        workers = None if used is None else sum(used.values()) / passes
+        return Run(seconds, first, program / passes, workers, waited / passes)

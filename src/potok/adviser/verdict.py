@@ -19,6 +19,7 @@ __all__ = ["Verdict", "judge"]
 WORTH: Final = 0.05
 MOST: Final = 0.75  # of the rounds: a machine that does something else meanwhile can spoil one
 FEW_ITEMS: Final = 10
+BUSY: Final = 0.1  # share of its time that the loop waited for a core, from which on the figures are doubtful
 HOLDS: Final = 0.8  # share of the GIL from which on threads must take turns
 WAITS: Final = 0.5  # share of an item that is waiting, from which on that is what it does
 
@@ -46,6 +47,9 @@ def judge(comparison: Comparison) -> Verdict:
         wrong += (
             "The plain loop itself gives other results the second time, so that they can't be compared.",
         )
+    if comparison.busy > BUSY:
+        waited = f"the plain loop waited {percent(comparison.busy)} of its time for a core"
+        wrong += (f"The machine was busy: {waited}; measure again when it is not.",)
     if comparison.failed == comparison.items:
         wrong += ("Every item failed: what was measured is how long that takes.",)
     best = _best(comparison)
@@ -119,11 +123,8 @@ def _item(comparison: Comparison) -> float:
 
 
 def _each(comparison: Comparison) -> str:
-    cpu, loop = comparison.loop.cpu_seconds, comparison.loop.seconds
-    waits = ""
-    if cpu is not None and loop is not None and loop.median > 0:
-        share = 1 - cpu / loop.median
-        waits = f", {percent(share)} of it waiting" if share >= WAITS else ""
+    share = comparison.loop.waiting
+    waits = f", {percent(share)} of it waiting" if share is not None and share >= WAITS else ""
     return f"each item takes {duration(_item(comparison))}{waits}"
 
 

@@ -25,7 +25,7 @@ from typing import Final, Self
 
 from potok.adviser.comparison import Gil
 
-__all__ = ["Heartbeat", "Memory", "cpu_clocks", "cpu_of_program", "cpu_used", "has_gil"]
+__all__ = ["Heartbeat", "Memory", "cpu_clocks", "cpu_of_program", "cpu_used", "has_gil", "queued"]
 
 EVERY: Final = 0.002  # seconds between two beats, on average, and after
 SETTLING: Final = 0.001  # seconds: what waking takes whom the last beat made wait
@@ -45,6 +45,14 @@ def cpu_of_program() -> float:
     """CPU seconds so far of this process, and of those that it started and that have ended."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
+
+
+def queued() -> float:
+    """Seconds so far that this thread was ready to run and had no core; 0 where nobody tells."""
+    try:
+        return int((PROC / "thread-self/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def cpu_clocks() -> dict[int, float] | None:
@@ -122,40 +130,15 @@ class Heartbeat:
         return Gil(len(waited) / len(late), sum(waited) / len(late), len(late))
 
     def _beat(self) -> None:
-        queued = _RunQueue()
-        try:
-            while not self._over.is_set():
-                wanted = time.perf_counter() + SETTLING + random.expovariate(1 / EVERY)
-                time.sleep(max(0.0, wanted - time.perf_counter()))
-                late = time.perf_counter() - wanted
-                # A wait for a core is not one for the GIL.
-                self._late.append(late - queued.seconds() if late > LATE else late)
-        finally:
-            queued.close()
-
-
-class _RunQueue:
-    """How long this thread was ready to run and had no core, since the last question. Always 0 where nobody tells."""
-
-    def __init__(self) -> None:
-        try:
-            self._file = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
-        except OSError:
-            self._file = -1
-        self._last = 0
-        self.seconds()
-
-    def seconds(self) -> float:
-        try:
-            now = int(os.pread(self._file, 100, 0).split()[1])
-        except (OSError, IndexError, ValueError):
-            return 0.0
-        waited, self._last = now - self._last, now
-        return waited / 1e9
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+        asked = queued()
+        while not self._over.is_set():
+            wanted = time.perf_counter() + SETTLING + random.expovariate(1 / EVERY)
+            time.sleep(max(0.0, wanted - time.perf_counter()))
+            late = time.perf_counter() - wanted
+            if late > LATE:  # a wait for a core is not one for the GIL
+                now = queued()
+                late, asked = late - (now - asked), now
+            self._late.append(late)
 
 
 class Memory:
