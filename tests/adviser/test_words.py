@@ -77,6 +77,14 @@ def test_one_run_has_no_spread() -> None:
     assert "3.00 s  " in comparison(loop=replace(LOOP, runs=(3.0,))).table()[1]
 
 
+def test_fewer_items_than_workers_are_said() -> None:
+    """Their speed-up is that of the sample, not of the executor."""
+    assert comparison(THREADS, PROCESSES, items=4).remarks() == [
+        "4 items can't keep all workers busy: threads (6)"
+    ]
+    assert comparison(THREADS, items=6).remarks() == []
+
+
 def test_curve_without_a_fit_says_what_it_takes() -> None:
     made = comparison(PROCESSES, curves=(curve("processes", {1: 1.0, 2: 0.6}, 2),))
     assert made.remarks() == [
@@ -183,6 +191,17 @@ def test_busy_machine_makes_figures_doubtful() -> None:
         "The machine was busy: the plain loop waited 67 % of its time for a core; measure again when it is not."
     )
     assert "busy" not in str(comparison(PROCESSES, busy=0.05).verdict)
+
+
+def test_threads_do_not_win_by_crowding_out_others() -> None:
+    """Six threads get more of a busy machine than one loop; those that run at the same time gain more."""
+    threads = replace(THREADS, runs=(1.6, 1.7, 1.8))
+    made = comparison(threads, busy=0.5)
+    assert made.verdict.take == "inline"
+    assert "threads was 1.8 × as fast but only by getting more of a busy machine." in str(made.verdict)
+    assert comparison(threads, busy=0.05).verdict.take == "threads"
+    assert comparison(replace(threads, runs=(1.0, 1.0, 1.0)), busy=0.5).verdict.take == "threads"
+    assert comparison(PROCESSES, busy=0.5).verdict.take == "processes"
 
 
 def test_no_items() -> None:

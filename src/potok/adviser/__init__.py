@@ -13,7 +13,8 @@ here         which executors this machine has
 
 Measured on every executor, to compare them:
 
-comparing    `potok.compare`: what to measure, in which order, in how much time
+comparing    `potok.compare`: its arguments, and whom to measure
+bench        the order of the work, and how much time each part gets
 measure      one run of the function over the sample: the plain loop, or a map on an executor
 watching     what the system tells of a run: CPU time, peak memory, how late a thread gets the GIL
 parcels      how big arguments and results are when pickled, and how long that takes

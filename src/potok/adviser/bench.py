@@ -33,7 +33,7 @@ __all__ = ["Bench", "Candidate"]
 MOST_ITEMS: Final = 100_000
 TIMED: Final = 0.0005  # seconds: a sample for which the plain loop takes that long can be timed
 WATCHED: Final = 0.25  # seconds that runs are watched for the GIL and memory
-OTHER_RUNS: Final = 4  # of each candidate, besides the timed ones
+OTHER_RUNS: Final = 2  # of each candidate, besides the timed ones
 FEW_RUNS: Final = 3
 ENDLESS: Final = Limits(MOST_ITEMS, MOST_ITEMS, math.inf, math.inf, 1, math.inf)
 

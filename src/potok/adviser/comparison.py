@@ -249,6 +249,9 @@ class Comparison:
         told = [f"{row.name}: not measured: {row.reason}" for row in self.rows if row.reason and reasons]
         told += [f"{row.name}: other results: {row.difference}" for row in self.rows if row.difference]
         told += [f"{row.name}: {_failing(row)}" for row in self._with_failures()]
+        idle = [f"{row.name} ({row.workers})" for row in self.measured if row.workers > self.items > 0]
+        if idle:
+            told.append(f"{plural(self.items, 'item')} can't keep all workers busy: {', '.join(idle)}")
         return told + self._fits() + list(self.notes)
 
     def _fits(self) -> list[str]:

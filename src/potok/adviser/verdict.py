@@ -76,8 +76,21 @@ def _pays(comparison: Comparison, row: Row) -> bool:
     speedups = comparison.speedups(row)
     if row.reason or row.difference or not speedups:
         return False
+    if _is_luck(comparison, row):
+        return False
     faster = sum(speedup > 1 for speedup in speedups)
     return _speedup(comparison, row) >= 1 + WORTH and faster >= MOST * len(speedups)
+
+
+def _is_luck(comparison: Comparison, row: Row) -> bool:
+    """Whether, on a busy machine, threads have but got more of it than one loop does.
+
+    Without its waits for a core, which the system tells of, the loop would have been as fast.
+    """
+    loop, own = comparison.loop.seconds, row.seconds
+    if comparison.busy <= BUSY or row.name not in ("threads", "coroutines") or loop is None or own is None:
+        return False
+    return loop.median * (1 - comparison.busy) < own.median * (1 + WORTH)
 
 
 def _speedup(comparison: Comparison, row: Row) -> float:
@@ -105,6 +118,7 @@ def _plain_loop(comparison: Comparison) -> str:
     speedup = _speedup(comparison, row)
     if speedup >= 1 + WORTH:
         why = "gave other results" if row.difference else "not in most rounds"
+        why = "only by getting more of a busy machine" if _is_luck(comparison, row) else why
         return f"The plain loop is best: {each}{_sending(row)}; {row.name} was {speedup:.2g} × as fast but {why}."
     held = comparison.loop.gil
     if row.name == "threads" and held is not None and held.held >= HOLDS and _is_cheap(comparison, row):
