@@ -14,7 +14,6 @@ import functools
 import itertools
 import math
 import operator
-import platform
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -81,9 +80,7 @@ def compare(
 
     candidates = _candidates(fn, on, workers)
     bench = Bench(fn, candidates, _usable_cores(), repetitions, seconds, tell)
-    measure = functools.partial(
-        bench.measure, stream, _length(inputs), _called(fn), platform.python_version()
-    )
+    measure = functools.partial(bench.measure, stream, _length(inputs), _called(fn), _python_version())
     if _in_event_loop():  # of a notebook, say, where asyncio.run is refused
         in_thread: Comparison = potok.start(measure, on="threads").result()
         return in_thread
@@ -202,6 +199,12 @@ def _called(fn: Any) -> str:
     name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
     module = getattr(fn, "__module__", None)
     return name if module in (None, "__main__") else f"{module}.{name}"
+
+
+def _python_version() -> str:
+    import platform
+
+    return platform.python_version()
 
 
 def _in_event_loop() -> bool:
