@@ -37,7 +37,7 @@ class Cold(NamedTuple):
 
     run: Run
     values: list[Any]  # a Failure where the function raised
-    remote: str | None  # an item that can't travel: the error
+    remote: str | None  # an item that can't travel, or whose worker died: the error
 
 
 class Watched(NamedTuple):
@@ -215,8 +215,8 @@ def run_cold(subject: Subject, items: Sequence[Any], limit: float) -> Cold:
             if not values:
                 first = time.perf_counter() - began
             if isinstance(value, potok.BadItem):
-                if isinstance(value.error, potok.RemoteError) and remote is None:
-                    remote = str(value.error)
+                if isinstance(value.error, potok.RemoteError | potok.WorkerDied) and remote is None:
+                    remote = f"{type(value.error).__name__}: {value.error}"
                 value = Failure.of(value.error)  # noqa: PLW2901 - what is kept of it
             values.append(value)
             if time.perf_counter() - began - first > limit:
