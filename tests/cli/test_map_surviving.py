@@ -44,6 +44,11 @@ def endless(x):
         time.sleep(3600)
     return x
 
+def deadly(x):
+    if x == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
 def interrupted(x):
     if x == "stop" and not os.path.exists("mended"):
         os.kill(os.getpid(), signal.SIGINT)
@@ -202,6 +207,20 @@ def test_item_that_takes_too_long_fails_alone(capsys: pytest.CaptureFixture[str]
     assert [record["input"] for record in failed] == ["endless"]
     assert failed[0]["error"]["type"] == "TimeoutError"
     assert sorted(record["result"] for record in records if "result" in record) == ["a", "b"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_item_that_kills_its_worker_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a failure like others: the worker was replaced, and is not lost for good."""
+    items = lines("a", "deadly", "b")
+    assert run("surviving_tools:deadly", items, "--on", "processes", "-j", "1", "--journal", "j") == 1
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    failed = [record for record in records if "error" in record]
+    assert [(record["input"], record["error"]["type"]) for record in failed] == [("deadly", "WorkerDied")]
+    assert sorted(record["result"] for record in records if "result" in record) == ["a", "b"]
+    assert run("surviving_tools:deadly", items, "--on", "processes", "--journal", "j", "--resume") == 1
+    again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(again, key=str) == sorted(records, key=str)
 
 
 def test_rate_lets_everything_through(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,17 @@ def test_success_is_never_changed(file: Path) -> None:
         assert found(journal, "a") == Recorded(True, 1, None, 1)
 
 
+def test_transaction_that_fails_leaves_nothing(file: Path) -> None:
+    """And the next one is not kept from succeeding."""
+    with Journal.open(file, "f") as journal:
+        key, other = journal.look_up("a")[0], journal.look_up("b")[0]
+        with pytest.raises(potok.PotokError):
+            journal.record([(key, True, 1, 1), (other, True, 2, object())])  # type: ignore[list-item]
+        assert journal.count() == (0, 0)
+        record(journal, "b", 2)
+        assert journal.count() == (1, 0)
+
+
 def test_value_that_cannot_be_pickled_is_left_out_and_said_once(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -35,9 +35,9 @@ class Bars:
     def __call__(self, progress: Progress) -> None:
         """Note the numbers; the last ones are drawn at once, and stay."""
         picture = self._picture
-        if picture.latest is None:
+        is_first, picture.latest = picture.latest is None, progress
+        if is_first:
             picture.begin(progress)
-        picture.latest = progress
         if progress.over:
             self.close()
 

@@ -102,6 +102,9 @@ class Journal:
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(
+                "PRAGMA wal_autocheckpoint = 4000"
+            )  # pages: each such moment waits for the disk
         except BaseException as error:
             if connection is not None:
                 connection.close()  # rolls back
