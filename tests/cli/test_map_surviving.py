@@ -242,7 +242,8 @@ def test_ctrl_c_prints_the_line_that_goes_on(on: str) -> None:
     done = potok_map(*arguments, "-o", "out.jsonl")
     assert done.returncode == 130, done.stderr
     summary, advice = done.stderr.splitlines()
-    assert re.match(r"potok map: interrupted after [12] items?", summary)
+    first = re.match(r"potok map: interrupted after ([012]) items?,", summary)
+    assert first is not None
     assert advice.startswith("potok map: to go on: ")
     line = advice.removeprefix("potok map: to go on: ")
     assert line.startswith(f"{Path(sys.executable).name} -m potok map --resume ")
@@ -257,7 +258,9 @@ def test_ctrl_c_prints_the_line_that_goes_on(on: str) -> None:
         env={**os.environ, "PATH": path},
     )
     assert again.returncode == 0, again.stderr
-    assert re.search(r"4 items \([12] from the journal\), none failed", again.stderr)
+    then = re.search(r"4 items(?: \(([12]) from the journal\))?, none failed", again.stderr)
+    assert then is not None
+    assert int(then[1] or 0) >= int(first[1])
     assert len(outcomes(Path("out.jsonl").read_text(encoding="utf-8"))) == 4
 
 
