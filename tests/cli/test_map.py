@@ -194,9 +194,10 @@ def test_output_file_gets_the_results_and_stdout_nothing(capsys: pytest.CaptureF
     )
 
 
-def test_failures_are_records_notes_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("on", ["inline", "threads", "processes"])
+def test_failures_are_records_notes_and_exit_code_1(on: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The others are worked on; a note says which item failed, how and where; the summary counts."""
-    assert run("tools_of_mine:picky", lines("a", "bad", "c")) == 1
+    assert run("tools_of_mine:picky", lines("a", "bad", "c"), "--on", on) == 1
     streams = capsys.readouterr()
     assert records(streams.out) == [
         {"index": 0, "input": "a", "result": "A"},
@@ -245,6 +246,7 @@ def test_json_summary(to_file: bool, capsys: pytest.CaptureFixture[str]) -> None
     summary = json.loads(streams.out if to_file else streams.err.splitlines()[-1])
     assert summary.pop("seconds") > 0
     assert summary.pop("items_per_second") > 0
+    assert "map over picky" in summary.pop("explained")
     assert summary == {
         "version": 1,
         "function": "tools_of_mine:picky",
@@ -262,7 +264,19 @@ def test_json_summary(to_file: bool, capsys: pytest.CaptureFixture[str]) -> None
 def test_help_explains_inputs_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     out = capsys.readouterr().out
-    assert all(part in out for part in ("'dir/**/*.py'", ".jsonl", "exit codes: 0 fine", "os.path:getsize"))
+    assert all(
+        part in out
+        for part in (
+            "'dir/**/*.py'",
+            ".jsonl",
+            "exit codes: 0 fine",
+            "os.path:getsize",
+            "hashlib:sha256",
+            ".csv",
+            "--retry-failed",
+            "soon,3",
+        )
+    )
 
 
 # ── rows, halts, previews ───────────────────────────────────────────────────────────────────────────────────────
@@ -395,11 +409,15 @@ def test_map_that_breaks_off_says_why(
 ) -> None:
     """What was done before is written and counted; a lost worker has an exit code of its own."""
 
-    def broken(*_: Any, **options: Any) -> Iterator[Any]:
-        yield 0, "a", "aa"
-        raise error
+    class Broken:
+        def __init__(self, *_: Any, **options: Any) -> None:
+            self.explain = str
 
-    monkeypatch.setattr(potok, "starmap", broken)
+        def __iter__(self) -> Iterator[Any]:
+            yield 0, "a", "aa"
+            raise error
+
+    monkeypatch.setattr(potok, "starmap", Broken)
     assert run("tools_of_mine:double", lines("a", "b"), "-o", "out.jsonl") == code
     assert [record["result"] for record in written()] == ["aa"]
     err = capsys.readouterr().err
@@ -482,12 +500,33 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     assert SGR.search(shown)
     assert "2/?" in SGR.sub("", shown)
     assert "item 1 (bad) failed: ValueError: no bad ones" in shown
-    assert "2 items, 1 failed" in shown.splitlines()[-1]
+    assert "2 items, 1 failed" in shown
+    assert shown.splitlines()[-1].startswith("  now, after 2 items")
     plain = on_a_terminal(*arguments, NO_COLOR="1")
     assert "2/?" in plain
     assert not SGR.search(plain)
     dumb = on_a_terminal(*arguments, TERM="dumb")
     assert "\x1b" not in dumb
+
+
+def test_choice_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where progress was asked for: what was measured, and what that led to; without, in the JSON summary only."""
+    items = lines(*map(str, range(2000)))
+    assert run("tools_of_mine:double", items, "-o", "out.jsonl", "--progress") == 0
+    err = capsys.readouterr().err
+    assert "potok map: map over double" in err
+    assert "each item takes" in err
+    assert run("tools_of_mine:double", items, "-o", "out.jsonl") == 0
+    assert "map over" not in capsys.readouterr().err
+
+
+def test_function_is_never_tried_in_the_process_of_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What ends its process ends a worker, also where the executor is ours to choose."""
+    Path("deadly.py").write_text("import os\ndef f(x):\n    os._exit(3)\n", encoding="utf-8")
+    assert run("deadly.py:f", lines("a")) == 1
+    assert records(capsys.readouterr().out)[0]["error"]["type"] == "WorkerDied"
 
 
 def test_nothing_is_drawn_without_progress() -> None:

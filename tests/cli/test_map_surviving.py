@@ -1,6 +1,5 @@
 """`potok map` with a journal, retries and time-outs: what survives Ctrl-C, SIGKILL and failures, and how it goes on."""
 
-import inspect
 import json
 import os
 import re
@@ -14,13 +13,8 @@ from typing import Any
 
 import pytest
 
-import potok
 from potok.cli.main import main
 from potok.dataflow.journal import Journal
-
-pytestmark = pytest.mark.skipif(
-    "journal" not in inspect.signature(potok.starmap).parameters, reason="potok.map keeps no journal yet"
-)
 
 FUNCTIONS = """
 import os, signal, time

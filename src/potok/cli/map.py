@@ -12,12 +12,12 @@ from potok.cli import UsageError
 from potok.cli.functions import find_function
 from potok.cli.halting import read_halt
 from potok.cli.inputs import Inputs, find_inputs
-from potok.cli.interim import checked, default_executor
 from potok.cli.journals import RunJournal, open_journal
 from potok.cli.preview import show_plan
 from potok.cli.records import Records
 from potok.cli.tally import Tally
 from potok.cli.view import choose_view
+from potok.dataflow.plan import Auto
 from potok.dataflow.progress import Display, Progress
 
 FINE, SOME_FAILED, WORKER_LOST, INTERRUPTED = 0, 1, 4, 130
@@ -70,11 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--on",
         choices=EXECUTORS,
+        default="auto",
         help="the executor; by default what is measured to be best; inline is the plain loop",
     )
     add("--keep-order", action="store_true", help="write the results in the order of the inputs")
     add("--paths", action="store_true", help="take names of files as items; do not read the files")
-    add("--retries", metavar="N", type=_retries, help="try an item that failed N times again")
+    add("--retries", metavar="N", type=_retries, default=0, help="try an item that failed N times again")
     add("--timeout", metavar="SECONDS", type=_positive, help="give an item up, as failed, after so long")
     add("--rate", metavar="R", type=_positive, help="begin R items a second, at most")
     add(
@@ -123,16 +124,17 @@ def _positive(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Run the map to its end and return the exit code."""
-    on = default_executor() if args.on is None else args.on
+    # A function out of a shell's line may do anything to the process it runs in: ours is not the place to try it.
+    on = Auto(in_worker=True) if args.on == "auto" else args.on
     try:
-        if on != "auto":
+        if args.on != "auto":
             potok.scope(on=on)
     except potok.PotokError as error:  # an executor that this Python can't have
-        raise UsageError(f"--on {on}: {error}") from None
+        raise UsageError(f"--on {args.on}: {error}") from None
     fn = find_function(args.function)
     inputs = find_inputs(args.inputs, args.paths)
     if args.dry_run:
-        show_plan(args, fn, on or ("coroutines" if _is_async(fn) else "threads"), inputs)
+        show_plan(args, fn, inputs)
         return FINE
     path = None if args.output == "-" else args.output
     view = choose_view("potok map", args.progress, path is None and sys.stdout.isatty())
@@ -189,16 +191,9 @@ class Job:
         self._journal = journal
         self._results: Any = None
 
-    def prepare(self, fn: Callable[..., Any], on: str | None) -> None:
+    def prepare(self, fn: Callable[..., Any], on: Any) -> None:
         """Make the map, of which nothing runs yet. Raises UsageError for options that do not go together."""
         args = self._args
-        wanted = {
-            "retries": args.retries,
-            "timeout": args.timeout,
-            "rate": args.rate,
-            "journal": self._journal,
-        }
-        options = checked({name: value for name, value in wanted.items() if value is not None})
         try:
             self._results = potok.starmap(
                 _labelled(fn),
@@ -206,9 +201,12 @@ class Job:
                 on=on,
                 workers=args.jobs,
                 ordered=args.keep_order,
+                retries=args.retries,
+                timeout=args.timeout,
+                rate=args.rate,
                 on_error="return",
                 progress=self._view if args.progress else False,
-                **options,
+                journal=self._journal,
             )
         except (
             TypeError,
@@ -238,6 +236,7 @@ class Job:
             self.tally.broken = True
             return UsageError(str(error))
         finally:
+            self.tally.explained = self._results.explain()
             self._results = None  # cancels what runs, and does not wait for it: a thread can't be stopped
         return None
 
@@ -253,15 +252,33 @@ def _is_async(fn: Callable[..., Any]) -> bool:
 
 
 def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
-    """The function of the same colour that gives its item back with the result: they come in any order."""
-    if _is_async(fn):
+    """The function of the same colour that gives its item back with the result: they come in any order.
 
-        async def alabelled(index: int, item: Any) -> Any:
+    It goes to workers by value, and with it only what it refers to: so that these need not import us, nothing global.
+    """
+
+    def mark(error: Exception) -> None:
+        """Note where it was raised: a traceback neither travels nor is recorded."""
+        trace = error.__traceback__ and error.__traceback__.tb_next  # the first frame is ours
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is not None:
+            error.add_note(f"raised in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}")
+
+    async def alabelled(index: int, item: Any) -> Any:
+        try:
             return index, item, await fn(item)
-
-        return alabelled
+        except Exception as error:
+            mark(error)
+            raise
 
     def labelled(index: int, item: Any) -> Any:
-        return index, item, fn(item)
+        try:
+            return index, item, fn(item)
+        except Exception as error:
+            mark(error)
+            raise
 
-    return labelled
+    chosen = alabelled if _is_async(fn) else labelled
+    chosen.__name__ = getattr(fn, "__name__", type(fn).__name__)  # as messages and explanations call it
+    return chosen

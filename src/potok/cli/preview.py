@@ -20,7 +20,7 @@ SCHEMA = 1
 SHOWN_ITEMS = 5
 
 
-def show_plan(args: argparse.Namespace, fn: Callable[..., Any], on: str, inputs: Inputs) -> None:
+def show_plan(args: argparse.Namespace, fn: Callable[..., Any], inputs: Inputs) -> None:
     """Print it on stdout. The inputs are read to their end to be counted and checked; not so standard input."""
     check(args)
     items = iter(inputs)
@@ -32,7 +32,7 @@ def show_plan(args: argparse.Namespace, fn: Callable[..., Any], on: str, inputs:
             "version": SCHEMA,
             "function": args.function,
             "source": _source(fn),
-            "on": on,
+            "on": args.on,
             "items": total,
             "first": first,
             "journal": recorded,
@@ -40,7 +40,7 @@ def show_plan(args: argparse.Namespace, fn: Callable[..., Any], on: str, inputs:
         print(json.dumps(plan))
         return
     print(f"function   {args.function} ({_source(fn)})")
-    print(f"executor   {on}{'' if args.jobs is None else f', {args.jobs} items at a time'}")
+    print(f"executor   {args.on}{'' if args.jobs is None else f', {args.jobs} items at a time'}")
     print(f"items      {'at least ' + str(len(first)) if total is None else total}")
     for index, item in enumerate(first):
         text = repr(item)

@@ -5,7 +5,6 @@ import json
 import shlex
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ class Tally:
         self.done = self.failed = 0
         self.recalled = self.recalled_failed = 0
         self.interrupted = self.halted = self.broken = False
+        self.explained = ""  # why the items were worked on where they were
         self._journal = journal
         self._begin = time.monotonic()
 
@@ -78,6 +78,7 @@ class Tally:
                 "halted": self.halted,
                 "output": path,
                 "journal": args.journal,
+                "explained": self.explained,
                 "go_on": command,
             }
             print(json.dumps(summary), file=sys.stderr if path is None else sys.stdout, flush=True)
@@ -88,6 +89,8 @@ class Tally:
         items = "1 item" if self.done == 1 else f"{self.done} items"
         failures = f"{self.failed} failed" if self.failed else "none failed"
         _say(f"{state}{items}{known}, {failures}, {seconds:.2f} s, {rate:.0f} items/s{where}")
+        if args.progress and args.on == "auto":
+            _say(self.explained)
         self._advise(args, command)
 
     def _command(self, args: argparse.Namespace) -> str | None:
@@ -126,8 +129,8 @@ def _say(text: str) -> None:
 
 def _told(error: BaseException) -> str:
     """The error in one line, with where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("raised in ")]
+    where = f" ({notes[-1].removeprefix('raised in ')})" if notes else ""
     return f"{type(error).__name__}: {error}".splitlines()[0] + where
 
 
