@@ -19,7 +19,6 @@ from potok.adviser.measure import (
     Subject,
     Watched,
     gather,
-    is_async,
     run_cold,
     send,
     watch,
@@ -27,6 +26,7 @@ from potok.adviser.measure import (
 from potok.adviser.parcels import weigh
 from potok.adviser.units import duration, plural
 from potok.adviser.watching import cpu_of_program
+from potok.dataflow.colour import is_async
 
 __all__ = ["Bench", "Candidate"]
 

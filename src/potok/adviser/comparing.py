@@ -101,7 +101,7 @@ def _length(inputs: Any) -> int | None:
 
 def _candidates(fn: Any, on: Any, workers: int | None) -> list[Candidate]:
     """Whom to measure. Raises TypeError, ValueError for what names no executor."""
-    from potok.adviser.measure import is_async
+    from potok.dataflow.colour import is_async
 
     if on is None:
         names = ["threads", "coroutines", "interpreters", "processes"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +13,10 @@ import potok
 from potok.adviser.agreement import Failure
 from potok.adviser.comparison import Gil
 from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_of_program, cpu_used, queued
+from potok.dataflow.colour import is_async
 
 __all__ = [
-    "Cold", "Gathered", "Limits", "Run", "Subject", "Watched", "gather", "is_async", "run_cold", "send", "watch",
+    "Cold", "Gathered", "Limits", "Run", "Subject", "Watched", "gather", "run_cold", "send", "watch",
 ]  # fmt: skip
 
 SHORTEST: Final = 0.01  # seconds: a loop that takes less is timed several times over
@@ -54,11 +54,6 @@ class Gathered(NamedTuple):
     values: list[Any]
     seconds: float
     complete: bool  # the input has no more
-
-
-def is_async(fn: Any) -> bool:
-    """Whether calling it gives a coroutine."""
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
 class Subject:

@@ -1,7 +1,6 @@
 """`potok map`: apply a function to every input, several at a time, and write the results as JSON Lines."""
 
 import argparse
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -17,6 +16,7 @@ from potok.cli.preview import show_plan
 from potok.cli.records import Records
 from potok.cli.tally import Tally
 from potok.cli.view import choose_view
+from potok.dataflow.colour import is_async
 from potok.dataflow.plan import Auto
 from potok.dataflow.progress import Display, Progress
 
@@ -247,10 +247,6 @@ class Job:
         return tally.halted
 
 
-def _is_async(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
-
-
 def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
     """The function of the same colour that gives its item back with the result: they come in any order.
 
@@ -279,6 +275,6 @@ def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
             mark(error)
             raise
 
-    chosen = alabelled if _is_async(fn) else labelled
+    chosen = alabelled if is_async(fn) else labelled
     chosen.__name__ = getattr(fn, "__name__", type(fn).__name__)  # as messages and explanations call it
     return chosen

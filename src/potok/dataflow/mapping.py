@@ -155,12 +155,13 @@ def _iterator(iterable: Any, which: str) -> Iterator[Any]:
 
 
 def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
+    from potok.dataflow.colour import is_async
     from potok.dataflow.plan import Pace, Plan
 
     if not callable(fn):
         raise TypeError(f"potok.{called} takes a function first, not {fn!r:.200} (was it called already?)")
-    is_async = _is_async(fn)
-    on = _executor(options.on, is_async)
+    coroutine = is_async(fn)
+    on = _executor(options.on, coroutine)
     check = Checked(called)
     workers = _default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
     stretches = options.window == "auto"
@@ -177,7 +178,7 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     return Plan(
         fn=fn,
         name=_name(fn),
-        is_async=is_async,
+        is_async=coroutine,
         star=star,
         on=on,
         workers=workers,
@@ -192,17 +193,9 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     )
 
 
-def _is_async(fn: Any) -> bool:
-    import inspect
-
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
-
-
-def _executor(on: Any, is_async: bool) -> Any:
+def _executor(on: Any, coroutine: bool) -> Any:
     if on is None:
-        return "coroutines" if is_async else "threads"
+        return "coroutines" if coroutine else "threads"
     from potok.dataflow.plan import Auto
 
     if isinstance(on, str) and on == "auto":

@@ -9,7 +9,6 @@ The command line shows its runs by the same three.
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 import time
@@ -245,6 +244,8 @@ class Cell:
 
 def _as_html(title: str, progress: Progress) -> str:
     """A bar, the numbers, and a line for each worker; in the notebook's own colours."""
+    import html
+
     value = "" if progress.total is None and not progress.over else f' value="{progress.done}"'
     most = progress.done if progress.total is None else progress.total
     told = html.escape(f"{title}: {progress}")

@@ -15,8 +15,6 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
-import cloudpickle
-
 import potok
 from potok.dataflow.plan import Lot, Piece, Plan
 
@@ -146,6 +144,8 @@ def _ignore(_: int | None) -> None:
 
 def portable(error: BaseException) -> BaseException:
     """An error that arrives as what it is, or else is described."""
+    import cloudpickle
+
     try:
         cloudpickle.loads(cloudpickle.dumps(error))
     except Exception as failure:  # noqa: BLE001 - whatever its class does
