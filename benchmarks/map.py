@@ -141,10 +141,8 @@ def plain_trivial(_: Any = None) -> float:
     """The same without any call of a map."""
     items = list(range(TRIVIAL))
     began = time.perf_counter()
-    count = 0
     for item in items:
         double(item)
-        count += 1
     return (time.perf_counter() - began) / TRIVIAL * 1e6
 
 

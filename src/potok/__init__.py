@@ -7,6 +7,7 @@ and tools over them (`dataflow`, `adviser`, the command line).
 
 from potok.adviser.comparing import compare
 from potok.dataflow.mapping import map, starmap  # noqa: A004 - the name everybody knows it by
+from potok.dataflow.pipeline import pipeline
 from potok.errors import (
     AbandonedLock,
     BadItem,
@@ -107,6 +108,7 @@ __all__ = [
     "logs",
     "map",
     "pipe",
+    "pipeline",
     "pri_select",
     "processes",
     "run",

@@ -1,10 +1,24 @@
-"""Data through functions: `potok.map` over the primitives, as any client could have written it.
+"""Data through functions: `potok.map` and `potok.pipeline` over the primitives, as any client could have written it.
 
-mapping    what users call, and the checks of its arguments
+mapping    what users call to map, and the checks of its arguments
+colour     whether a function is `async def`
 results    the iterator they get, in both colours
+intake     the input, as far as it is pulled
+plan       what a map was asked to do; what becomes of an item under its function
 inline     the plain loop
 pooled     the window of items that are with the workers
-batched    the same, with batches, for workers in other processes
 crew       the workers, and the task that owns them
-progress   how far it is, in plain lines
+batched    the same for workers in other address spaces; they are led by a
+dispatch   dispatcher, which knows what each of them has in hand, and
+serving    work on what it gives them
+auto       the plain loop at first, then wherever a measurement shows that it pays off
+records    a map with a journal
+journal    the file in which the outcomes are
+progress   how far it is, on a terminal (`bars`), in a notebook, in plain lines
+pipeline   what users call to join maps, and its arguments
+building   a pipeline as it is put together
+line       its iterator, and the tasks that it is made of: the source and the stages
+stages     a stage: a map, and what is done with its results on the spot
+stream     what comes to a stage from the one before it, as the input of a map
+workload   what the workers of a stage do, where that is not the user's function alone
 """

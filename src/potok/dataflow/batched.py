@@ -6,7 +6,7 @@ import functools
 from time import perf_counter
 from typing import Any, Final
 
-from potok.dataflow.crew import Reins, hire
+from potok.dataflow.crew import Crew, Reins, hire
 from potok.dataflow.dispatch import LARGEST, Board, lead
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Plan
@@ -28,7 +28,7 @@ class Batched(Pooled):
         self._board = Board()
 
     def _hire(self, awaiting: bool) -> Reins:
-        return hire(self.plan, awaiting, functools.partial(lead, self._board), on="threads")
+        return hire(self.plan, awaiting, Crew, lead=functools.partial(lead, self._board), on="threads")
 
     def _reach(self) -> int:
         return self.plan.window * (self._board.size if self.plan.stretches else 1)
@@ -38,7 +38,7 @@ class Batched(Pooled):
 
         While its items come quickly, whether a result is at hand is looked at every now and then only.
         """
-        if self._reins is None or self._intake.at_hand:
+        if self._reins is None or self._intake.at_hand or self._intake.feed is not None:
             super()._fill(awaiting)
             return
         while self._intake.is_open:

@@ -183,28 +183,39 @@ class Reins:
             await self.owner
 
 
-def hire(plan: Plan, awaiting: bool, lead: Lead, on: Any = None) -> Reins:
+def hire(
+    plan: Any,
+    awaiting: bool,
+    kind: type[Crew],
+    *,
+    lead: Lead | None = None,
+    on: Any = None,
+    ahead: Any = potok.UNBOUNDED,
+) -> Reins:
     """Start the supervisor of a map whose consumer is the current task.
 
     Args:
-        plan: the map.
+        plan: the map; or what else has a `title` and says what its tasks run `on`.
         awaiting: whether the consumer reads by `async for`.
-        lead: what the supervisor does.
+        kind: the workers.
+        lead: what the supervisor does, if not `kind.lead`.
         on: where it runs; by default where the consumer does.
+        ahead: how many outcomes may wait for the consumer, where the window does not say so.
     """
-    lots_tx, lots = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): items")
-    outcomes, outcomes_rx = potok.channel(potok.UNBOUNDED, name=f"map({plan.name}): outcomes")
-    leash, watch = potok.channel(name=f"map({plan.name}): leash")
-    name = f"map({plan.name})-{next(_numbers)}"
+    lots_tx, lots = potok.channel(potok.UNBOUNDED, name=f"{plan.title}: items")
+    outcomes, outcomes_rx = potok.channel(ahead, name=f"{plan.title}: outcomes")
+    leash, watch = potok.channel(name=f"{plan.title}: leash")
+    name = f"{plan.title}-{next(_numbers)}"
     here, around = potok.current_task(), potok.current_scope()
     enclosed = isinstance(around, type(potok.scope()))
     if awaiting and _needs_running_loop(plan, here, enclosed):
-        owner: Any = _start_in_running_loop(_aown(plan, name, lots, outcomes, watch), name)
+        owner: Any = _start_in_running_loop(_aown(kind, plan, name, lots, outcomes, watch), name)
         return Reins(lots_tx, outcomes_rx, leash, owner, name)
     if on is None:
         on = _EXECUTORS.get(here.executor)
     caller = (here,) if enclosed else ()
     # The watch is shared, in a tuple: handed over, it would tie the leash to the outcomes that the consumer waits for.
+    lead = lead or kind.lead
     owner = around.start(_own, lead, plan, name, lots, outcomes, (watch,), leash, *caller, on=on, name=name)
     for end in (lots, outcomes):  # the supervisor has its own; but the leash stays with the consumer
         end.close()
@@ -236,6 +247,7 @@ def _own(
 
 
 async def _aown(
+    kind: type[Crew],
     plan: Plan,
     name: str,
     lots: potok.Receiver[Lot],
@@ -245,7 +257,7 @@ async def _aown(
     """The same, in the consumer's own event loop, where nothing is handed over."""
     with lots, outcomes, watch:
         async with potok.scope(on=plan.on) as scope:
-            Crew(plan, name, scope, lots, outcomes).start(1)
+            kind(plan, name, scope, lots, outcomes).start(1)
             with suppress(potok.ClosedError):
                 await watch.arecv()
             scope.cancel(DONE)

@@ -6,12 +6,30 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+import potok
 from potok.dataflow.records import Records
 
-__all__ = ["Intake", "is_at_hand"]
+__all__ = ["Feed", "Intake", "is_at_hand"]
 
 AT_HAND: Final[tuple[type, ...]] = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, type({}.keys()))
 """Inputs whose next item never takes its time, and which nobody can be waiting for: pulled in one go."""
+
+
+class Feed(Iterator[Any]):
+    """An input that can tell whether its next item would have to be waited for, and be waited for beside other things.
+
+    So a slow one holds no results back, wherever its map waits for both. `next` waits for it alone.
+    """
+
+    receiver: potok.Receiver[Any]  # brings what is to come
+
+    def look(self) -> bool:
+        """Whether `next` would return, or stop, at once."""
+        raise NotImplementedError
+
+    def bring(self, message: Any) -> None:
+        """Here is what somebody else has received."""
+        raise NotImplementedError
 
 
 class Intake:
@@ -20,7 +38,7 @@ class Intake:
     So the caller meets it where the plain loop would.
     """
 
-    __slots__ = ("_items", "_length", "at_hand", "error", "pulled", "records")
+    __slots__ = ("_items", "_length", "at_hand", "awaited", "error", "feed", "pulled", "records")
 
     def __init__(
         self,
@@ -30,6 +48,8 @@ class Intake:
         length: int | None = None,
     ) -> None:
         self._length = length
+        self.feed = items if isinstance(items, Feed) else None
+        self.awaited: potok.Receiver[Any] | None = None  # the feed's, if it had nothing when last asked
         self._items: Iterator[Any] | None = items
         self.records = records
         self.at_hand = at_hand
@@ -45,6 +65,19 @@ class Intake:
     def left(self) -> int | None:
         """How many items are to come, if the input can tell."""
         return None if self._length is None else max(0, self._length - self.pulled)
+
+    def is_dry(self) -> bool:
+        """Whether the next item of a feed would have to be waited for; `awaited` is then what brings it."""
+        self.awaited = None
+        if self.feed is not None and not self.feed.look():
+            self.awaited = self.feed.receiver
+        return self.awaited is not None
+
+    def bring(self, message: Any) -> None:
+        """What was awaited has come."""
+        self.awaited = None
+        if self.feed is not None:
+            self.feed.bring(message)
 
     def pull(self, most: int) -> list[Any]:
         """The next items, at most so many; fewer only where there are no more. One, unless they are at hand."""
@@ -77,7 +110,7 @@ class Intake:
 
     def close(self) -> None:
         """Pull no more, and let go of the input."""
-        self._items = None
+        self._items = self.feed = self.awaited = None
 
     def end(self) -> None:
         """Everything that was pulled has been given out: raise what the input raised, if it did."""

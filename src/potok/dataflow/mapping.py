@@ -133,7 +133,7 @@ def _results(
 
     at_hand = all(is_at_hand(iterable) for iterable in iterables)
     intake = Intake(items, at_hand, _records(options.journal, plan.fn), _length(iterables))
-    return Results(plan, intake, _meter(progress, iterables))
+    return Results(plan, intake, meter_of(progress, iterables))
 
 
 def _records(journal: Any, fn: Any) -> Records | None:
@@ -177,7 +177,7 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     pace = None if rate is None else potok.share(Pace(rate))
     return Plan(
         fn=fn,
-        name=_name(fn),
+        name=name_of(fn),
         is_async=coroutine,
         star=star,
         on=on,
@@ -259,14 +259,15 @@ class Checked:
         return value
 
 
-def _meter(progress: Any, iterables: tuple[Any, ...]) -> Meter | None:
+def meter_of(progress: Any, iterables: tuple[Any, ...], called: str = "map") -> Meter | None:
+    """Who counts and tells, where that was asked for. Raises TypeError for what is no progress."""
     if progress is False or progress is None:
         return None
     if progress is not True and not callable(progress):
-        raise TypeError(f"potok.map: progress must be True, False or a callable, not {progress!r}")
+        raise TypeError(f"potok.{called}: progress must be True, False or a callable, not {progress!r}")
     from potok.dataflow.progress import Meter, choose_display
 
-    return Meter(choose_display() if progress is True else progress, _length(iterables))
+    return Meter(choose_display(f"potok.{called}") if progress is True else progress, _length(iterables))
 
 
 def _length(iterables: tuple[Any, ...]) -> int | None:
@@ -277,7 +278,7 @@ def _length(iterables: tuple[Any, ...]) -> int | None:
         return None
 
 
-def _name(fn: Any) -> str:
+def name_of(fn: Any) -> str:
     while isinstance(fn, functools.partial):
         fn = fn.func
     return getattr(fn, "__name__", None) or type(fn).__name__

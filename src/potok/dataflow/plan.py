@@ -84,6 +84,11 @@ class Plan(NamedTuple):
     pace: Any = None  # a potok.Shared[Pace]
 
     @property
+    def title(self) -> str:
+        """What the map is called by, in the names of its tasks."""
+        return f"map({self.name})"
+
+    @property
     def is_plain(self) -> bool:
         """Whether an item is one call of the function and no more."""
         return not self.retries and self.timeout is None and self.pace is None

@@ -5,7 +5,7 @@
 
 Invariants
     `held` items have been pulled and not given out; never more than the window. So neither channel needs a bound.
-    Everything here happens in the task that asks for results; it waits for outcomes only.
+    Everything here happens in the task that asks for results; it waits for outcomes, and for a feed that has nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
 from potok.dataflow.progress import worker_states
 
-__all__ = ["Pooled"]
+__all__ = ["Pooled", "ordinary"]
 
 WAIT: Final[Any] = object()
 
@@ -47,7 +47,10 @@ class Pooled:
                 got = self._poll(awaiting=False)
                 if got is not WAIT:
                     return got  # type: ignore[no-any-return]
-                self._accept(self._reins.outcomes.recv())  # type: ignore[union-attr]
+                if self._intake.awaited is None:
+                    self._accept(self._reins.outcomes.recv())  # type: ignore[union-attr]
+                else:
+                    self._meet(potok.select(*self._awaited()))
             except potok.ClosedError as error:
                 raise self._abandoned() from error
 
@@ -58,7 +61,10 @@ class Pooled:
                 got = self._poll(awaiting=True)
                 if got is not WAIT:
                     return got  # type: ignore[no-any-return]
-                self._accept(await self._reins.outcomes.arecv())  # type: ignore[union-attr]
+                if self._intake.awaited is None:
+                    self._accept(await self._reins.outcomes.arecv())  # type: ignore[union-attr]
+                else:
+                    self._meet(await potok.aselect(*self._awaited()))
             except potok.ClosedError as error:
                 raise self._abandoned() from error
 
@@ -120,6 +126,8 @@ class Pooled:
         if self._held:
             self._send_rest()
             return WAIT
+        if self._intake.awaited is not None:
+            return WAIT
         if not self._stopped:
             self._intake.end()
         return None
@@ -138,7 +146,7 @@ class Pooled:
         pulled = False
         while self._intake.is_open:
             room = self._reach() - self._held
-            if room <= 0 or (pulled and self._has_due()):
+            if room <= 0 or (pulled and self._has_due()) or self._intake.is_dry():
                 return
             first = self._intake.pulled
             items = self._intake.pull(min(room, self._lot_size()))
@@ -165,7 +173,18 @@ class Pooled:
             self._send(at, run)
 
     def _hire(self, awaiting: bool) -> Reins:
-        return hire(self.plan, awaiting, Crew.lead)
+        return hire(self.plan, awaiting, Crew)
+
+    def _awaited(self) -> list[Any]:
+        """What a caller waits for whose input has nothing yet."""
+        return [self._intake.awaited] if self._reins is None else [self._reins.outcomes, self._intake.awaited]
+
+    def _meet(self, got: Any) -> None:
+        """One of them has come."""
+        if got.arm is self._intake.awaited:
+            self._intake.bring(got.value)
+        else:
+            self._accept(got.value)
 
     def _reach(self) -> int:
         """How many items may be held."""
@@ -210,7 +229,7 @@ class Pooled:
         else:
             if self.plan.on_error == "raise":
                 self._intake.close()  # what is out already may come before it; more would be work for nothing
-            self._ready[first] = first, item, _ordinary(error), attempts
+            self._ready[first] = first, item, ordinary(error), attempts
 
     def _salvage(self) -> None:
         """The map ends early: what has come from the workers, and was not looked at, is recorded all the same."""
@@ -229,7 +248,7 @@ class Pooled:
         )
 
 
-def _ordinary(error: BaseException) -> BaseException:
+def ordinary(error: BaseException) -> BaseException:
     """An item's cancellation is an ordinary error here: raised as it is, it would be taken for the consumer's own.
 
     Raises Cancelled if it is the consumer's as well.

@@ -16,7 +16,7 @@ from potok.dataflow.progress import Meter
 if TYPE_CHECKING:
     from potok.dataflow.auto import Adaptive
 
-__all__ = ["Results"]
+__all__ = ["Results", "raisable", "shown"]
 
 
 class Results:
@@ -27,12 +27,24 @@ class Results:
     of a `with` block also wait until it has ended.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_meter", "_over", "_piece", "_plan", "_records", "_values", "_work")
+    __slots__ = (
+        "__weakref__",
+        "_busy",
+        "_meter",
+        "_numbered",
+        "_over",
+        "_piece",
+        "_plan",
+        "_records",
+        "_values",
+        "_work",
+    )
 
     def __init__(self, plan: Plan, intake: Intake, meter: Meter | None) -> None:
         self._plan = plan
-        self._records = intake.records
-        self._work: Inline | Pooled | Adaptive = _kind(plan)(plan, intake)
+        self._records = getattr(intake, "records", None)  # a pipeline has none
+        self._numbered = False
+        self._work: Any = self._kind(plan)(plan, intake)
         self._meter = meter
         if meter is not None:
             meter.look_at(self._work.states)
@@ -40,6 +52,16 @@ class Results:
         self._values: Iterator[Any] = iter(self._piece)  # those that were not given out yet
         self._busy = False
         self._over = False
+
+    @staticmethod
+    def _kind(plan: Any) -> Any:
+        """The class of what does the work."""
+        return _kind(plan)
+
+    def numbered(self) -> Self:
+        """Have each result given out with the index of its item: `(index, result)`, a BadItem included."""
+        self._numbered = True
+        return self
 
     def __iter__(self) -> Iterator[Any]:
         """The results: an iterator over what is left of them, which another `for` may continue."""
@@ -143,7 +165,7 @@ class Results:
     def explain(self) -> str:
         """What was measured and decided until now, when, and why: in plain words, a line for each decision."""
         if self._on() == "auto":
-            return self._work.explain()  # type: ignore[union-attr]
+            return str(self._work.explain())
         return f"map over {self._plan.name}: on {self._on()}, as was asked for; nothing was measured"
 
     def __enter__(self) -> Self:
@@ -197,14 +219,16 @@ class Results:
         """Have the values of a piece at hand. Raises the error of an item, or makes it a BadItem."""
         index, value, error, attempts = piece
         if error is None:
-            self._have(value)
+            self._have(enumerate(value, index) if self._numbered else value)
             return
         if self._plan.on_error == "return" and isinstance(error, Exception):
-            self._have([potok.BadItem(index, value, error, attempts)])
+            bad = potok.BadItem(index, value, error, attempts)
+            self._have([(index, bad) if self._numbered else bad])
             return
         self._count(error, failed=True)
         try:
-            raise _raisable(error, index, value, attempts)
+            tries = f", tried {attempts} times" if attempts > 1 else ""
+            raise raisable(error, f"in potok.map: item {index} ({shown(value)}){tries}")
         finally:
             del error, piece  # the traceback refers to this frame
 
@@ -232,19 +256,19 @@ def _kind(plan: Plan) -> type[Inline | Pooled | Adaptive]:
             return Pooled
 
 
-def _raisable(error: BaseException, index: int, item: Any, attempts: int) -> BaseException:
-    """The item's error, saying which item it was; not one that would end the caller's loop as if all were well."""
+def raisable(error: BaseException, note: str) -> BaseException:
+    """An item's error with a note of where; not one that would end the caller's loop as if all were well."""
     if isinstance(error, StopIteration | StopAsyncIteration):
         stopped = RuntimeError(f"the function raised {type(error).__name__}")
         stopped.__cause__ = error
         error = stopped
     if isinstance(error, Exception):
-        tries = f", tried {attempts} times" if attempts > 1 else ""
-        error.add_note(f"in potok.map: item {index} ({_shown(item)}){tries}")
+        error.add_note(note)
     return error
 
 
-def _shown(item: Any) -> str:
+def shown(item: Any) -> str:
+    """The item in a note."""
     try:
         text = repr(item)
     except Exception:  # noqa: BLE001 - a note must not hide the error it is about

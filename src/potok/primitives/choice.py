@@ -189,7 +189,7 @@ class _Choice:
                 del error  # see `raise_once`
         if arm.end is not None and arm.machine.lost:
             report_lost(self.task.carrier, arm.machine)
-        value = arm.value
+        value, arm.value = arm.value, None  # arms that lost may stay in their queues for a while, and lead to this one
         if isinstance(arm.arm, Task):
             value = arm.arm.outcome()
         elif arm.op == "recv":
