@@ -28,18 +28,35 @@ class Time:
 
 
 class Beating:
-    """A heartbeat without a thread: `beats` are (seconds late, times waited), one for each sleep."""
+    """A heartbeat without a thread: `beats` are (seconds late, times waited), one for each sleep.
+
+    A third number is for how long the watched thread computes meanwhile; without one, all the time.
+    """
 
     def __init__(self, beats: Any = (), counts: bool = True) -> None:
-        self.now = 0.0
-        self._waits = 0
+        self.now = self.computed = 0.0
+        self.waits = 0
         self._beats = iter(beats)
-        self._counts = counts
         self.started: list[Callable[[], None]] = []
-        self.heart = Heartbeat(lambda: self.now, self._sleep, lambda: self._waits, self.started.append)
+        self.heart = Heartbeat(
+            lambda: self.now,
+            self._sleep,
+            (lambda: self.waits) if counts else None,
+            self.started.append,
+            lambda: lambda: self.computed,
+            lambda told: self.asked(),
+        )
 
     def _sleep(self, seconds: float) -> None:
-        late, waits = next(self._beats)
+        late, waits, *computed = next(self._beats)
         self.now += seconds + late
-        if self._counts:
-            self._waits += waits
+        self.computed += computed[0] if computed else seconds + late
+        self.waits += waits
+
+    def work(self, seconds: float) -> None:
+        """The watched thread computes, and the other one gets no chance."""
+        self.now += seconds
+        self.computed += seconds
+
+    def asked(self) -> None:
+        """Called where the heart waits for a thread that is overdue."""

@@ -10,6 +10,7 @@ from clockwork import Beating, Time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from potok.adviser.heartbeat import Watch
 from potok.adviser.probe import HIDDEN, WORTH_A_HEARTBEAT, Probe
 
 MS = 0.001
@@ -142,7 +143,7 @@ def test_the_lock_is_watched_where_it_is_worth_it():
 
 def test_a_share_of_too_short_a_time_is_not_told():
     time, fake = Time(), Beating()
-    fake.heart._seen = fake.heart._seen._replace(watched=WORTH_A_HEARTBEAT / 2, held=WORTH_A_HEARTBEAT / 2)
+    fake.heart._seen = Watch(1, held=WORTH_A_HEARTBEAT / 2)
     probe = Probe(time.work, clocks=time.clocks(), heartbeat=fake.heart)
     probe.run([1 * MS])
     assert probe.facts().gil_held is None

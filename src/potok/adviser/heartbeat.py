@@ -10,7 +10,11 @@ time it took: also where the GIL is held for microseconds at a time, and on a ma
 Where the system does not count (not Linux), being more than `LATE` behind is taken for it.
 
 A beat stands for the time since the last one. So the share is weighted with time: a C call of 50 ms is one beat that
-comes 50 ms late, and the 50 ms after it are fifty that are not. What is overdue when the watch ends counts as well.
+comes 50 ms late, and the 50 ms after it are fifty that are not. That the thread comes to life is a beat as well: who
+watches a single C call sees no other.
+
+On a busy machine the watched thread is without a core now and then, with the GIL or without it. So of each beat's time
+it is noted how much of it that thread computed; of the rest only what it really waited counts, see `Watch.share`.
 
 Measured on 2 cores (alternating, 90 ms each, medians): a Python loop is slowed by 1.2 % with a beat each millisecond,
 by 0.5 % with one in 5 ms; what releases the GIL by less than 0.6 %. Hence `SHORTEST` and `LONGEST`.
@@ -31,7 +35,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-__all__ = ["Heartbeat", "Watch", "count_switches"]
+__all__ = ["Heartbeat", "Watch", "count_switches", "gil_is_on"]
 
 SHORTEST: Final = 0.001  # seconds from one beat to the next; at first, as what is short needs them most
 LONGEST: Final = 0.005
@@ -39,60 +43,99 @@ GROWTH: Final = 1.1
 LATE: Final = (
     0.0005  # seconds; a thread that finds the GIL free was seen to be 0.1 behind, on a busy machine 0.3
 )
-OVERDUE: Final = 0.001  # the same for a beat that has not come at all; its thread may still have to start
+OVERDUE: Final = 0.002  # the same for a thread that has not come to life yet
+PATIENCE: Final = (
+    0.02  # seconds to wait for one that is overdue at the end: it comes at once where it wants the GIL
+)
 
 
 class Watch(NamedTuple):
-    """What was seen so far. Watches of different times can be subtracted."""
+    """Seconds that were seen so far. Watches of different times can be subtracted."""
 
-    watched: float = 0.0  # seconds
-    held: float = 0.0  # seconds of them in which the GIL was held
     beats: int = 0
+    held: float = 0.0  # the GIL was held, and the watched thread computed
+    free: float = 0.0  # the GIL was free, and it computed
+    held_idle: float = 0.0  # the GIL was held, and it did not compute
+    free_idle: float = 0.0
+
+    @property
+    def watched(self) -> float:
+        """All of them."""
+        return self.held + self.free + self.held_idle + self.free_idle
 
     def since(self, earlier: Watch) -> Watch:
         """What was seen after that."""
-        return Watch(self.watched - earlier.watched, self.held - earlier.held, self.beats - earlier.beats)
+        return Watch(
+            self.beats - earlier.beats, *(mine - its for mine, its in zip(self[1:], earlier[1:], strict=True))
+        )
+
+    def share(self, waiting: float) -> float | None:
+        """The share of the time in which the GIL was held; None if nothing was seen.
+
+        Args:
+            waiting: the share of the time in which the watched thread waited for something that was no core. If it was
+                idle for longer, it was kept from work, and that time tells nothing.
+        """
+        idle = self.held_idle + self.free_idle
+        counts = min(1.0, waiting * self.watched / idle) if idle > 0 else 0.0
+        held, free = self.held + counts * self.held_idle, self.free + counts * self.free_idle
+        return held / (held + free) if held + free > 0 else None
 
 
-def count_switches() -> int:
-    """How often the current thread has waited for something; 0 where the system does not count."""
-    return 0
+def _count_switches() -> int:
+    """How often the current thread has waited for something."""
+    return getrusage(RUSAGE_THREAD).ru_nvcsw
 
+
+count_switches: Callable[[], int] | None
+"""Where the system counts them."""
 
 try:
     from resource import RUSAGE_THREAD, getrusage
 except ImportError:  # not Linux
-    pass
+    count_switches = None
 else:
+    count_switches = _count_switches
 
-    def count_switches() -> int:
-        """How often the current thread has waited for something."""
-        return getrusage(RUSAGE_THREAD).ru_nvcsw
+
+def clock_of_this_thread() -> Callable[[], float]:
+    """A clock that tells, in any thread, how long this one has computed; where there is none, as if it always did."""
+    try:
+        number = time.pthread_getcpuclockid(threading.get_ident())
+    except (AttributeError, OSError):  # not Unix
+        return time.perf_counter
+    return lambda: time.clock_gettime(number)
 
 
 class Heartbeat:
-    """Between `begin` and `end`, look how much of the time the GIL is held.
+    """Between `begin` and `end`, look how much of the time the GIL is held while the calling thread does what it does.
 
     Nothing is running before the first `begin`, and from one beat after `end` on. May be begun again at any time; by
-    one thread at a time.
+    one thread at a time. The arguments are for tests.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], object] = time.sleep,
-        switches: Callable[[], int] = count_switches,
+        switches: Callable[[], int] | None = count_switches,
         start: Callable[[Callable[[], None]], object] = lambda run: _thread.start_new_thread(run, ()),
+        clock_of_caller: Callable[[], Callable[[], float]] = clock_of_this_thread,
+        wait: Callable[[threading.Event], object] = lambda told: told.wait(PATIENCE),
     ) -> None:
         self._clock = clock
         self._sleep = sleep
         self._switches = switches
         self._start = start
+        self._clock_of_caller = clock_of_caller
+        self._wait = wait
         self._lock = threading.Lock()
         self._watching = False
         self._alive = False  # the thread is, and will look at `_watching` once more
-        self._since = 0.0  # nothing after it is in the sums yet
-        self._due = 0.0  # when the next beat should come
+        self._asked: tuple[float, threading.Event] | None = None  # what was it doing until then?
+        self._cpu: Callable[[], float] = time.perf_counter  # of the watched thread
+        self._since = self._cpu_then = 0.0  # nothing after it is in the sums yet
+        self._has_beaten = False  # since it was begun
         self._period = SHORTEST
         self._seen = Watch()
 
@@ -103,11 +146,11 @@ class Heartbeat:
             return self._seen
 
     def begin(self) -> None:
-        """Start to watch. Costs a thread's start (25 µs) where none is left from the last time."""
+        """Start to watch this thread. Costs another one's start (25 µs) where none is left from the last time."""
         with self._lock:
-            self._since = self._clock()
-            self._due = self._since + self._period
-            self._watching = True
+            self._cpu = self._clock_of_caller()
+            self._since, self._cpu_then = self._clock(), self._cpu()
+            self._watching, self._has_beaten = True, False
             if self._alive:
                 return
             self._alive = True
@@ -117,42 +160,76 @@ class Heartbeat:
             self._alive = self._watching = False
 
     def end(self) -> None:
-        """Watch no more. Does not wait for the thread, which ends by itself."""
+        """Watch no more. Does not wait until the thread has ended, which it does by itself.
+
+        One that has not beaten once, though it had the time, is asked why: it gets the GIL for that (0.1 ms).
+        """
         now = self._clock()
         with self._lock:
-            if self._watching and now - self._due > OVERDUE:
-                # It should have come, and would have, had the GIL been free at any moment since.
-                self._count(now, held=True)
+            overdue = self._watching and not self._has_beaten and now - self._since > self._period + OVERDUE
             self._watching = False
+            if not overdue:
+                return
+            told = threading.Event()
+            self._asked = now, told
+        self._wait(told)
+        with self._lock:
+            self._asked = None
 
     def _run(self) -> None:
-        while self.beat():
-            pass
+        waits = self._switches() if self._switches is not None else 0
+        born = self._clock()
+        late = self._switches is None and born - self._since > OVERDUE
+        # That it was not kept waiting is no news: until then it may have been without a core itself.
+        if self._note(born, waits > 0 or late, sure=waits > 0 or late):
+            while self.beat():
+                pass
 
     def beat(self) -> bool:
         """Sleep, and see how one wakes. Whether to go on."""
         with self._lock:
             period = self._period
-        asleep, before = self._clock(), self._switches()
+        if self._switches is None:
+            asleep = self._clock()
+            self._sleep(period)
+            woke = self._clock()
+            return self._note(woke, woke - asleep - period > LATE)
+        before = self._switches()
         self._sleep(period)
-        woke, waits = self._clock(), self._switches() - before
-        # One wait is the sleep itself.
-        held = waits > 1 if waits else woke - asleep - period > LATE
+        woke = self._clock()
+        return self._note(woke, self._switches() - before > 1)  # once is the sleep itself
+
+    def _note(self, now: float, held: bool, sure: bool = True) -> bool:
+        """Count the time until now, if anybody still wants to know. Whether to go on."""
         with self._lock:
-            if not self._watching:
-                self._alive = False
-                return False
-            if woke > self._since:  # it may have been begun again meanwhile
-                self._count(woke, held)
-                self._due = woke + self._period
-            return True
+            if self._asked is not None:
+                asked, told = self._asked
+                if held:
+                    self._count(asked, held)
+                self._asked = None
+                told.set()
+            elif self._watching and sure and now > self._since:  # it may have been begun again meanwhile
+                self._count(now, held)
+            self._alive = self._watching
+            return self._alive
 
     def _count(self, now: float, held: bool) -> None:
-        stretch = now - self._since
-        watched, so_far, beats = self._seen
-        self._seen = Watch(watched + stretch, so_far + (stretch if held else 0.0), beats + 1)
-        self._since = now
+        stretch, cpu = now - self._since, self._computed()
+        computing = min(stretch, max(0.0, cpu - self._cpu_then))
+        beats, held_, free, held_idle, free_idle = self._seen
+        if held:
+            held_, held_idle = held_ + computing, held_idle + stretch - computing
+        else:
+            free, free_idle = free + computing, free_idle + stretch - computing
+        self._seen = Watch(beats + 1, held_, free, held_idle, free_idle)
+        self._since, self._cpu_then, self._has_beaten = now, cpu, True
         self._period = min(LONGEST, self._period * GROWTH)
+
+    def _computed(self) -> float:
+        try:
+            return self._cpu()
+        except OSError:  # the watched thread is no more
+            return self._cpu_then
 
 
 def gil_is_on() -> bool:

@@ -267,6 +267,7 @@ class Probe:
         variance = max(0.0, part.squares / count - wall * wall)
         cpu, process_cpu = part.cpu / count, max(part.cpu, part.process_cpu) / count
         queued = part.queued / count
+        waiting = min(1.0, max(0.0, 1 - (cpu + queued) / wall)) if wall else 0.0
         told = part.wall >= WORTH_A_HEARTBEAT  # below, the clocks themselves are what is measured
         hidden = (process_cpu - cpu) / wall if told else 0.0
         samples, weighed = self._samples, max(1, len(self._samples))
@@ -276,8 +277,8 @@ class Probe:
             spread=variance**0.5 / wall if wall else 0.0,
             cpu=cpu,
             process_cpu=process_cpu,
-            gil_held=self._gil_held(part.watch),
-            waiting=min(1.0, max(0.0, 1 - (cpu + queued) / wall)) if wall else 0.0,
+            gil_held=part.watch.share(waiting) if part.watch.watched >= WORTH_A_HEARTBEAT else None,
+            waiting=waiting,
             args_bytes=sum(item.size for item, _ in samples) / weighed,
             results_bytes=sum(result.size for _, result in samples) / weighed,
             pickle=sum(item.seconds + result.seconds for item, result in samples) / weighed,
@@ -290,9 +291,3 @@ class Probe:
             queued=queued,
             unloadable=self._unloadable,
         )
-
-    @staticmethod
-    def _gil_held(watch: Watch) -> float | None:
-        if watch.watched < WORTH_A_HEARTBEAT:
-            return None
-        return min(1.0, watch.held / watch.watched)
