@@ -305,14 +305,30 @@ def test_when_time_is_up_the_rest_is_left_out():
     assert captured.changed() is None
 
 
-def test_a_look_never_raises():
-    class Odd(dict):
+@pytest.mark.parametrize("base", [dict, list, deque])
+def test_no_method_of_the_users_is_called(base):
+    class Odd(base):
         def __len__(self):
-            raise RuntimeError
+            raise AssertionError
+
+        __iter__ = __getitem__ = items = __len__
 
     odd = Odd()
     captured = Captured(lambda x: odd)
     assert captured.changed() is None
+    base.update(odd, a=1) if base is dict else base.append(odd, 1)
+    assert "the variable odd" in captured.changed()
+
+
+def test_what_can_not_be_looked_at_hides_nothing_else():
+    class Odd:
+        def __getattribute__(self, name):
+            raise RuntimeError(name)
+
+    odd, found = Odd(), []
+    captured = Captured(lambda x: (odd, found))
+    found.append(1)
+    assert "the variable found" in captured.changed()
 
 
 def test_a_large_array_is_looked_at_here_and_there():

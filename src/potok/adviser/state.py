@@ -84,8 +84,8 @@ class Captured:
         began = self._clock()
         eyes = _Eyes(_package_of(self._fn), self._clock)
         self._last = {}
-        with suppress(Exception):  # what can't be looked at, or changes meanwhile, is left out
-            for name, value in itertools.chain([(ITEM, item)], eyes.roots(self._fn)):
+        for name, value in itertools.chain([(ITEM, item)], eyes.roots(self._fn)):
+            with suppress(Exception):  # what can't be looked at, or is changed meanwhile, is left out
                 self._last[name] = eyes.look(value, DEEP)
         self.cost = self._clock() - began
 
@@ -190,7 +190,7 @@ class _Eyes:
             return Sight(value, len(value) if kind in CONTAINERS else None)
         self._seen.add(id(value))
         if isinstance(value, CONTAINERS):
-            mark, inside = len(value), _ends_of(value)
+            mark, inside = _size_of(value), _ends_of(value)
         else:
             mark, inside = _inner_state(value), []
             if mark is None and (self._is_ours(kind) or self._is_ours(value)):
@@ -232,25 +232,28 @@ def _global_names(code: CodeType) -> Iterator[str]:
 # ── kinds of values ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _size_of(value: Any) -> int:
+    return int(_base_of(value).__len__(value))
+
+
 def _ends_of(value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return _ends_of_dict(value)
-    if isinstance(value, set | frozenset):
-        return [(f"{{{index}}}", part) for index, part in enumerate(itertools.islice(value, ENDS))]
-    count = len(value)
-    if count <= 2 * ENDS:
-        return [(f"[{index}]", part) for index, part in enumerate(value)]
-    first = itertools.islice(value, ENDS)
-    return [(f"[{index}]", part) for index, part in enumerate(first)] + [
-        (f"[{index}]", value[index]) for index in range(count - ENDS, count)
-    ]
+    """The first and the last elements, and how they are called. By the methods of the language's own class."""
+    base, size = _base_of(value), _size_of(value)
+    if base is dict:
+        items = dict.items(value)
+        first = list(itertools.islice(items, 2 * ENDS))
+        last = itertools.islice(reversed(items), ENDS if size > 2 * ENDS else 0)
+        return [(f"[{_short(key)}]", part) for key, part in (*first, *last)]
+    if base in (set, frozenset):
+        return [
+            (f"{{{index}}}", part) for index, part in enumerate(itertools.islice(base.__iter__(value), ENDS))
+        ]
+    ends = range(size) if size <= 2 * ENDS else (*range(ENDS), *range(size - ENDS, size))
+    return [(f"[{index}]", base.__getitem__(value, index)) for index in ends]
 
 
-def _ends_of_dict(value: dict[Any, Any]) -> list[tuple[str, Any]]:
-    items = dict.items(value)
-    first = list(itertools.islice(items, 2 * ENDS))
-    last = list(itertools.islice(reversed(items), ENDS)) if len(items) > 2 * ENDS else []
-    return [(f"[{_short(key)}]", part) for key, part in first + last]
+def _base_of(value: Any) -> Any:
+    return next(base for base in CONTAINERS if isinstance(value, base))
 
 
 def _attributes(value: Any) -> list[tuple[str, Any]]:
@@ -274,10 +277,10 @@ def _inner_state(value: Any) -> Any:
     """Of what has a state that one does not see by its attributes: an array's bytes, how far an iterator has come."""
     if isinstance(value, itertools.count):
         return repr(value)
-    if isinstance(value, random.Random):
+    if type(value) is random.Random:
         return hash(value.getstate()) if value is not RANDOM_MODULE else None
     numbers = sys.modules.get("numpy.random")
-    if numbers is not None and isinstance(value, getattr(numbers, "Generator", ())):
+    if numbers is not None and type(value) is getattr(numbers, "Generator", None):
         return repr(value.bit_generator.state)  # type: ignore[union-attr]
     if isinstance(value, GeneratorType):  # where it stands
         return -1 if value.gi_frame is None else value.gi_frame.f_lasti
