@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import sys
 import threading
 from pathlib import Path
 
@@ -210,7 +211,17 @@ def test_bytes_and_pickling_are_those_of_one_item():
 def test_what_cannot_go_to_another_address_space_is_told(fn, item, told):
     probe = Probe(fn)
     probe.run([item])
-    assert probe.facts().unpicklable.startswith(told)
+    assert probe.facts(sure=True).unpicklable.startswith(told)
+
+
+def test_cloudpickle_is_not_imported_for_a_function_that_takes_no_time(monkeypatch):
+    """That takes longer than such a map; but it is before somebody moves."""
+    monkeypatch.delitem(sys.modules, "cloudpickle", raising=False)
+    probe = Probe(lambda x: threading.Lock())
+    probe.run([1, 2])
+    assert probe.facts().unpicklable is None
+    assert "cloudpickle" not in sys.modules
+    assert "lock" in probe.facts(sure=True).unpicklable
 
 
 def test_a_function_that_cannot_go_is_told_when_it_matters():

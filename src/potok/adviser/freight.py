@@ -28,6 +28,7 @@ COPYING: Final = 5e9
 measured in all."""
 
 QUICK: Final = 0.0001
+IMPORT: Final = 0.007  # seconds, of cloudpickle
 
 
 class Load(NamedTuple):
@@ -37,6 +38,9 @@ class Load(NamedTuple):
     seconds: float  # to pickle, to copy its buffers, and to do the same at the other end
     stuck: str | None = None  # why it can't go
     whole: bool = True  # False: time was up, and it weighs more
+    unsure: bool = (
+        False  # pickle can't; cloudpickle was not asked, as its import takes longer than there was time
+    )
 
 
 class _TimeIsUp(Exception):  # noqa: N818 - no error: see `weigh`
@@ -79,6 +83,8 @@ def weigh(value: Any, budget: float = 0.001, clock: Callable[[], float] = time.p
     except _TimeIsUp:
         return _load(scale, clock() - began, whole=False)
     except Exception:  # noqa: BLE001 - whatever a class's own methods raise; cloudpickle may know more
+        if budget < IMPORT and not cloudpickle_is_loaded():
+            return Load(scale.size, 0.0, unsure=True)
         return _weigh_by_value(value, budget, clock)
     return _load(scale, clock() - began)
 
@@ -112,7 +118,7 @@ def weigh_each(
     load = weigh(list(values), budget, clock)
     if not load.whole and count > 1:
         return weigh(values[-1], budget, clock)
-    if load.stuck is None and load.seconds < QUICK:
+    if load.stuck is None and not load.unsure and load.seconds < QUICK:
         again = weigh(list(values), budget, clock)
         load = min(load, again, key=lambda each: each.seconds)
     return load._replace(size=round(load.size / count), seconds=load.seconds / count)

@@ -16,7 +16,8 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from potok.adviser.facts import Facts
@@ -122,14 +123,15 @@ class Probe:
         self._state: Captured | None = None
         self._looked_at = 0.0  # how much wall time there was at the last look at the state
         self._looked = False  # since the last item
-        self._samples: list[tuple[Load, Load]] = []  # of items, of their results
+        self._samples: list[tuple[Load, ...]] = []  # of items, of their results
+        self._unsure: tuple[list[Any], list[Any]] | None = None  # that only cloudpickle may be able to pickle
         self._weighing = 0.0  # seconds
         self._mutates: str | None = None
         self._stuck: str | None = None
         self._stuck_known = False
         self._unloadable: str | None = None
 
-    def run(self, items: Collection[Any], into: list[Any] | None = None) -> list[Any]:
+    def run(self, items: Iterable[Any], into: list[Any] | None = None) -> list[Any]:
         """Call the function on these items, in order, in this thread. Returns their results.
 
         Args:
@@ -143,9 +145,9 @@ class Probe:
                 f"{self._fn!r:.200} is an async def function: the probe has no event loop to run it on"
             )
         values = [] if into is None else into
-        if not items:
-            return values
         left = list(items)
+        if not left:
+            return values
         self._open_eyes(left[0])
         last = left[-BATCH:]
         if self._first is None:
@@ -227,12 +229,16 @@ class Probe:
     def _weigh(self, items: list[Any], values: list[Any]) -> None:
         began = self._clocks.wall()
         budget = max(LEAST, SHARE * self._total.wall)
-        loads = weigh_each(items, budget), weigh_each(values, budget)
+        self._take_sample(weigh_each(items, budget), weigh_each(values, budget))
+        unsure = any(load.unsure for load in self._samples[-1])
+        self._unsure = (items, values) if unsure else None
+        self._weighing += self._clocks.wall() - began
+
+    def _take_sample(self, *loads: Load) -> None:
         self._samples.append(loads)
         for load, what in zip(loads, ("an item", "a result"), strict=True):
             if load.stuck is not None:
                 self._stuck = f"{what} ({load.stuck})"
-        self._weighing += self._clocks.wall() - began
 
     # ── what came out ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -246,6 +252,10 @@ class Probe:
         """
         if sure:
             self._look()
+            if self._unsure is not None:
+                items, values = self._unsure
+                self._unsure = None
+                self._take_sample(weigh_each(items, inf), weigh_each(values, inf))
         if not self._stuck_known and (sure or self._total.wall >= self._worth_pickling()):
             self._stuck_known = True
             reason = why_stuck(self._fn)

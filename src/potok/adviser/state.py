@@ -281,7 +281,7 @@ def _inner_state(value: Any) -> Any:
         return hash(value.getstate()) if value is not RANDOM_MODULE else None
     numbers = sys.modules.get("numpy.random")
     if numbers is not None and type(value) is getattr(numbers, "Generator", None):
-        return repr(value.bit_generator.state)  # type: ignore[union-attr]
+        return repr(value.bit_generator.state)
     if isinstance(value, GeneratorType):  # where it stands
         return -1 if value.gi_frame is None else value.gi_frame.f_lasti
     try:
