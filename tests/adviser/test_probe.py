@@ -4,6 +4,7 @@ import functools
 import itertools
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,16 @@ def test_what_others_change_between_two_runs_is_not_the_functions():
     for x in range(3):
         results += probe.run([x])
     assert probe.facts().mutates is None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_done_with_an_item_afterwards_is_not_the_functions(fails):
+    item, time = [], Time()
+    probe = probing(lambda x: 1 // (not fails), time)
+    with suppress(ZeroDivisionError):
+        probe.run([item])
+    item.append(1)
+    assert probe.facts(sure=True).mutates is None
 
 
 def test_bytes_and_pickling_are_those_of_one_item():

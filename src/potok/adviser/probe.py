@@ -180,6 +180,8 @@ class Probe:
                     mark(clock())
         except BaseException:
             mark(clock())
+            if self._state is not None:
+                self._state.let_go()
             raise
         finally:
             cpu, process = self._clocks.cpu() - cpu, self._clocks.process_cpu() - process
