@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-OPTIONAL = ("argparse", "asyncio", "cloudpickle", "multiprocessing", "numpy", "rich", "ssl", "uvloop")
+OPTIONAL = (
+    "argparse",
+    "asyncio",
+    "cloudpickle",
+    "concurrent.futures",
+    "joblib",
+    "multiprocessing",
+    "numpy",
+    "rich",
+    "ssl",
+    "uvloop",
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ The map of the public names. Layers, from below: `machines` (pure state machines
 and tools over them (`dataflow`, `adviser`, the command line).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from potok.adviser.comparing import compare
 from potok.dataflow.mapping import map, starmap  # noqa: A004 - the name everybody knows it by
 from potok.dataflow.pipeline import pipeline
@@ -52,6 +54,9 @@ from potok.primitives.tasks import (
     tasks,
 )
 
+if TYPE_CHECKING:
+    from potok.dataflow.futures import FuturesExecutor
+
 __all__ = [
     "UNBOUNDED",
     "AbandonedLock",
@@ -67,6 +72,7 @@ __all__ = [
     "Empty",
     "Event",
     "Full",
+    "FuturesExecutor",
     "Lagged",
     "LifoQueue",
     "Lock",
@@ -124,3 +130,12 @@ __all__ = [
     "threads",
     "timeout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only some programs use is imported by those: `import potok` stays cheap."""
+    if name == "FuturesExecutor":
+        from potok.dataflow.futures import FuturesExecutor
+
+        return FuturesExecutor
+    raise AttributeError(f"module 'potok' has no attribute {name!r}")

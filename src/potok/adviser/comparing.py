@@ -71,15 +71,19 @@ def compare(
     """
     if not callable(fn):
         raise TypeError(f"potok.compare takes a function first, not {fn!r:.200} (was it called already?)")
+    from potok.dataflow.arguments import Checked
+
     stream = _stream(inputs)
-    workers = _number("workers", workers)
-    repetitions = _number("reps", reps) or REPETITIONS
+    check = Checked("compare")
+    workers = None if workers is None else check.count("workers", workers, "None")
+    repetitions = REPETITIONS if reps is None else check.count("reps", reps, "None")
     seconds = _seconds(budget)
     tell = _teller(progress)
     from potok.adviser.bench import Bench
+    from potok.dataflow.arguments import usable_cores
 
     candidates = _candidates(fn, on, workers)
-    bench = Bench(fn, candidates, _usable_cores(), repetitions, seconds, tell)
+    bench = Bench(fn, candidates, usable_cores(), repetitions, seconds, tell)
     measure = functools.partial(bench.measure, stream, _length(inputs), _called(fn), _python_version())
     if _in_event_loop():  # of a notebook, say, where asyncio.run is refused
         in_thread: Comparison = potok.start(measure, on="threads").result()
@@ -115,6 +119,7 @@ def _candidates(fn: Any, on: Any, workers: int | None) -> list[Candidate]:
 
 def _candidate(fn: Any, on: Any, workers: int | None) -> Candidate:
     from potok.adviser.bench import Candidate
+    from potok.dataflow.arguments import default_workers
 
     name = getattr(on, "name", on)
     if name not in NAMES:
@@ -122,7 +127,7 @@ def _candidate(fn: Any, on: Any, workers: int | None) -> Candidate:
             f"potok.compare: on={on!r:.200} is no executor to measure; choose from {', '.join(map(repr, NAMES))}, "
             f"or give an executor object"
         )
-    count = workers or _default_workers(on, name)
+    count = workers or default_workers(on)
     take = on if isinstance(on, str) else ""
     try:
         potok.scope(on=on)
@@ -138,32 +143,6 @@ def _fresh(on: Any, workers: int) -> Any:
     if on == "interpreters":
         return potok.interpreters(workers=workers, max_tasks_per_worker=next(_serial))
     return on
-
-
-def _default_workers(on: Any, name: str) -> int:
-    """What `potok.map` takes."""
-    cores = _usable_cores()
-    if name == "coroutines":
-        return CONCURRENT_COROUTINES
-    if name == "threads":
-        return min(32, cores + 4)
-    return getattr(getattr(on, "options", None), "workers", None) or cores
-
-
-def _usable_cores() -> int:
-    from potok.cores import find_cores
-
-    return find_cores().usable
-
-
-def _number(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"potok.compare: {name} must be None or a whole number >= 1, not {value!r}")
-    if value < 1:
-        raise ValueError(f"potok.compare: {name} must be >= 1, not {value}")
-    return value
 
 
 def _seconds(budget: Any) -> float:

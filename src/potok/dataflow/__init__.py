@@ -20,5 +20,10 @@ building   a pipeline as it is put together
 line       its iterator, and the tasks that it is made of: the source and the stages
 stages     a stage: a map, and what is done with its results on the spot
 stream     what comes to a stage from the one before it, as the input of a map
+futures    `concurrent.futures`' Executor over the same executors
+agents     who makes the calls of such an executor
+calls      what becomes of one call, here or elsewhere
+joblib     its backend "potok"
+arguments  what several of these are given, checked in one place
 workload   what the workers of a stage do, where that is not the user's function alone
 """

@@ -27,10 +27,10 @@ from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
 from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told
 from potok.adviser.probe import Probe
+from potok.dataflow.calls import portable
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan, without_our_frames
 from potok.dataflow.pooled import Pooled
-from potok.dataflow.serving import portable
 
 __all__ = ["Adaptive"]
 

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
 import potok
+from potok.dataflow.arguments import name_of
 from potok.dataflow.colour import is_async
 from potok.dataflow.line import Order, PipelineResults
-from potok.dataflow.mapping import meter_of, name_of
+from potok.dataflow.mapping import meter_of
 from potok.dataflow.stages import Step
 from potok.dataflow.workload import work_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +16,6 @@ if TYPE_CHECKING:  # the rest of this package is imported by those who map: `imp
     from potok.dataflow.results import Results
 
 __all__ = ["map", "starmap"]
-
-CONCURRENT_COROUTINES = 100
-
 
 def map(  # noqa: A001 - the name everybody knows it by
     fn: Callable[..., Any],
@@ -155,6 +151,7 @@ def _iterator(iterable: Any, which: str) -> Iterator[Any]:
 
 
 def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
+    from potok.dataflow.arguments import Checked, default_workers, name_of
     from potok.dataflow.colour import is_async
     from potok.dataflow.plan import Pace, Plan
 
@@ -163,7 +160,7 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     coroutine = is_async(fn)
     on = _executor(options.on, coroutine)
     check = Checked(called)
-    workers = _default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
+    workers = default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
     stretches = options.window == "auto"
     window = 4 * workers if stretches else check.count("window", options.window, '"auto"')
     batch = None if options.batch == "auto" else check.count("batch", options.batch, '"auto"')
@@ -206,59 +203,6 @@ def _executor(on: Any, coroutine: bool) -> Any:
     return on
 
 
-def _default_workers(on: Any) -> int:
-    match getattr(on, "name", on):
-        case "auto":
-            return 0  # as many as suit the executor that is chosen
-        case "inline":
-            return 1
-        case "coroutines":
-            return CONCURRENT_COROUTINES
-        case "processes" | "interpreters":
-            return _workers_of(on) or _usable_cores()
-        case _:
-            return min(32, _usable_cores() + 4)
-
-
-def _workers_of(on: Any) -> int | None:
-    """What `potok.processes(workers=...)`, or `potok.interpreters`, says."""
-    return getattr(getattr(on, "options", None), "workers", None)
-
-
-def _usable_cores() -> int:
-    from potok.cores import find_cores
-
-    return find_cores().usable
-
-
-class Checked:
-    """Checks of numbers that name the function that was called."""
-
-    def __init__(self, called: str) -> None:
-        self.called = called
-
-    def count(self, name: str, value: Any, instead: str = "", least: int = 1) -> int:
-        """A whole number."""
-        choices = f"{instead} or " if instead else ""
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(
-                f"potok.{self.called}: {name} must be {choices}a whole number >= {least}, not {value!r}"
-            )
-        if value < least:
-            raise ValueError(f"potok.{self.called}: {name} must be >= {least}, not {value}")
-        return value
-
-    def seconds(self, name: str, value: Any) -> float | None:
-        """None, or a number above 0: of seconds, or for each second."""
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"potok.{self.called}: {name} must be None or a number > 0, not {value!r}")
-        if not 0 < value < float("inf"):
-            raise ValueError(f"potok.{self.called}: {name} must be > 0 and finite, not {value}")
-        return value
-
-
 def meter_of(progress: Any, iterables: tuple[Any, ...], called: str = "map") -> Meter | None:
     """Who counts and tells, where that was asked for. Raises TypeError for what is no progress."""
     if progress is False or progress is None:
@@ -276,9 +220,3 @@ def _length(iterables: tuple[Any, ...]) -> int | None:
         return min(len(iterable) for iterable in iterables)
     except TypeError:
         return None
-
-
-def name_of(fn: Any) -> str:
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return getattr(fn, "__name__", None) or type(fn).__name__

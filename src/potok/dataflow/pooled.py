@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import potok
+from potok.dataflow import calls
 from potok.dataflow.crew import LOST, Crew, Reins, hire
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
@@ -249,13 +250,8 @@ class Pooled:
 
 
 def ordinary(error: BaseException) -> BaseException:
-    """An item's cancellation is an ordinary error here: raised as it is, it would be taken for the consumer's own.
-
-    Raises Cancelled if it is the consumer's as well.
-    """
-    if not isinstance(error, potok.Cancelled) and type(error).__name__ != "CancelledError":
-        return error
-    potok.checkpoint()
-    told = potok.TaskCancelled(f"the function was cancelled: {error}", reason=getattr(error, "reason", ""))
-    told.__cause__ = error
+    """An item's cancellation is an ordinary error here. Raises Cancelled if it is the consumer's as well."""
+    told = calls.ordinary(error)
+    if told is not error:
+        potok.checkpoint()
     return told

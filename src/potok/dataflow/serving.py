@@ -16,9 +16,10 @@ from time import perf_counter
 from typing import Any, Final
 
 import potok
+from potok.dataflow.calls import portable
 from potok.dataflow.plan import Lot, Piece, Plan
 
-__all__ = ["BEGUN", "DONE", "HERE", "TARGET", "aserve", "portable", "serve"]
+__all__ = ["BEGUN", "DONE", "HERE", "TARGET", "aserve", "serve"]
 
 HERE, BEGUN, DONE = range(3)
 
@@ -140,18 +141,3 @@ async def _awork_on(lot: Lot, plan: Plan, server: _Server) -> None:
 
 def _ignore(_: int | None) -> None:
     """Without a time-out nobody has to know when an item begins."""
-
-
-def portable(error: BaseException) -> BaseException:
-    """An error that arrives as what it is, or else is described."""
-    import cloudpickle
-
-    try:
-        cloudpickle.loads(cloudpickle.dumps(error))
-    except Exception as failure:  # noqa: BLE001 - whatever its class does
-        told = potok.RemoteError(
-            f"{type(error).__qualname__}: {error} (itself it can't go to another address space: {failure})"
-        )
-        told.__cause__ = error.__cause__
-        return told
-    return error
