@@ -8,6 +8,7 @@ Threads would take turns at it; processes share it. Some files of a standard lib
 tests of the parser. Those are items that fail, and the others go on.
 """
 
+import argparse
 import ast
 import sysconfig
 import warnings
@@ -23,9 +24,9 @@ def count_nodes(path: str) -> int:
         return sum(1 for _ in ast.walk(ast.parse(Path(path).read_bytes(), path)))
 
 
-def main() -> None:
-    """Count the nodes of the standard library."""
-    paths = sorted(str(path) for path in Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+def main(folder: str) -> None:
+    """Count the nodes of all Python files in a folder."""
+    paths = sorted(str(path) for path in Path(folder).rglob("*.py"))
     results = potok.map(count_nodes, paths, on_error="return", progress=True)
     counts = dict(zip(paths, results, strict=True))
     failed = [path for path, count in counts.items() if isinstance(count, potok.BadItem)]
@@ -35,4 +36,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", nargs="?", default=sysconfig.get_path("stdlib"))
+    main(parser.parse_args().folder)
