@@ -1,7 +1,9 @@
 """Threads that `threading` did not start: C code's, those of `_thread`, and any thread at its very end."""
 
 import _thread
+import sys
 import threading
+import types
 
 import pytest
 
@@ -65,3 +67,9 @@ def adopt_threads() -> None:
         thread = threading.Thread(target=potok.Lock().acquire)
         thread.start()
         thread.join()
+
+
+def test_thread_parks_while_another_imports_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module is there then, without anything in it."""
+    monkeypatch.setitem(sys.modules, "asyncio.events", types.ModuleType("asyncio.events"))
+    assert not potok.Event().wait(0)

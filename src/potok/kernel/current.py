@@ -102,8 +102,9 @@ def running_loop() -> Any:
     """The asyncio loop that runs in this thread, or None; without importing asyncio."""
     import sys
 
-    events = sys.modules.get("asyncio.events")
-    return None if events is None else events._get_running_loop()
+    # While another thread imports asyncio its module is there, but has nothing yet; and nobody has a loop then.
+    look = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
+    return None if look is None else look()
 
 
 def current_awaiting() -> Task[Any]:
