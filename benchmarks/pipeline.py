@@ -1,6 +1,6 @@
 """A pipeline of three stages, each on another executor: fetch on coroutines, parse on processes, store on a thread.
 
-1,000 pages of HTML come from a server on the loopback interface that runs in a process of its own and takes 5 ms to
+2,000 pages of HTML come from a server on the loopback interface that runs in a process of its own and takes 5 ms to
 answer; 50 are fetched at a time. Two processes look for their links and headings, which takes them some milliseconds a
 page. One thread writes what was found into SQLite. Measured are pages a second over all, the start of the workers
 included.
@@ -26,7 +26,7 @@ from typing import Any
 import alternate
 from alternate import Goal, Row, Table, size
 
-PAGES = size(1_000)
+PAGES = size(2_000)
 AT_A_TIME = 50
 PARSERS = 2
 ANSWER_SECONDS = 0.005
