@@ -71,7 +71,7 @@ def test_readme_has_two_commands_of_one_line() -> None:
     commands = [source.strip() for _, source in fenced(ROOT / "README.md", "sh")]
     assert len(commands) == 2
     assert all(command and "\n" not in command for command in commands)
-    assert "potok map" in commands[0]
+    assert "potok compare" in commands[0]
     assert "-m pytest" in commands[1]
 
 
