@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,51 @@ def test_ctrl_c_prints_the_line_that_goes_on(on: str) -> None:
     assert then is not None
     assert int(then[1] or 0) >= int(first[1])
     assert len(outcomes(Path("out.jsonl").read_text(encoding="utf-8"))) == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.parametrize("on", ["auto", "processes", "threads"])
+def test_ctrl_c_of_a_terminal_reaches_everybody_and_ends_the_run_once(on: str) -> None:
+    """Workers get the signal as well, as all of a terminal's foreground does; one summary, and how to go on."""
+    items = lines(*(str(n) for n in range(20)), *["endless"] * 40)
+    command = [
+        sys.executable,
+        "-m",
+        "potok",
+        "map",
+        "surviving_tools:endless",
+        items,
+        "--journal",
+        "j",
+        "--on",
+        on,
+    ]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    with process, killed_at_last(process):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        written = [process.stdout.readline()]
+        os.killpg(process.pid, signal.SIGINT)
+        written += process.stdout.readlines()
+        told = process.stderr.read()
+    assert process.returncode == 130, told
+    summary = re.match(r"potok map: interrupted after (\d+) items?, none failed, .* items/s\n", told)
+    assert summary is not None, told
+    assert int(summary[1]) == len(written)
+    assert re.fullmatch(r"potok map: to go on: .*\n", told[summary.end() :])
+    with Journal.open("j", "surviving_tools.endless") as journal:
+        assert journal.count()[0] >= len(written)
+
+
+@contextmanager
+def killed_at_last(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A test that fails leaves nothing that runs for an hour."""
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

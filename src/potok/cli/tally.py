@@ -41,18 +41,18 @@ class Tally:
         """Write one outcome and count it."""
         is_bad = isinstance(outcome, potok.BadItem)
         index, item = outcome.item if is_bad else outcome[:2]
-        was_known = self._journal is not None and index in self._journal.recalled
+        # Before it is written: Ctrl-C may come as soon as somebody has read the record, and the summary be short of it.
+        self.done += 1
+        self.failed += is_bad
+        if self._journal is not None and index in self._journal.recalled:
+            self._journal.recalled.discard(index)
+            self.recalled += 1
+            self.recalled_failed += is_bad
         if is_bad:
-            self.failed += 1
             self._note_failure(view, index, item, outcome.error)
             records.error(index, item, outcome.error)
         else:
             records.result(*outcome)
-        self.done += 1
-        if was_known and self._journal is not None:
-            self._journal.recalled.discard(index)
-            self.recalled += 1
-            self.recalled_failed += is_bad
 
     def _note_failure(self, view: Display, index: int, item: Any, error: BaseException) -> None:
         if self.failed <= SHOWN_FAILURES:
