@@ -14,7 +14,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from potok.adviser.state import Captured
+from potok.adviser.state import Captured as TimedCaptured
+
+Captured = functools.partial(TimedCaptured, clock=lambda: 0.0)  # nothing is left out for want of time
 
 counter = 0
 tally = {"calls": 0}
@@ -35,7 +37,8 @@ model = None
 current = []
 log = logging.getLogger("potok.tests.adviser")
 lock = threading.Lock()
-left = iter([1, 2, 3, 4, 5])
+left = iter(range(1_000_000))
+fresh = itertools.count(1)  # what no earlier repetition has used
 
 
 class Stats:
@@ -152,7 +155,7 @@ CHANGING = {
     "a Counter": (lambda x: counts.update([x]), "the global counts"),
     "a defaultdict": (lambda x: groups["all"].append(x), "the global groups"),
     "an array of numbers": (lambda x: numbers.append(x), "the global numbers"),
-    "bytes": (lambda x: raw.__setitem__(0, x), "the global raw"),
+    "bytes": (lambda x: raw.__setitem__(0, x % 256), "the global raw"),
     "the next number": (lambda x: next(ids), "the global ids"),
     "the next element": (lambda x: next(left), "the global left"),
     "a random generator": (lambda x: dice.random(), "the global dice"),
@@ -222,7 +225,7 @@ def test_changes_are_found_and_named(case):
     fn, told = CHANGING[case]
     captured = Captured(fn)
     assert captured.changed() is None
-    fn(7)
+    fn(next(fresh))
     assert told in captured.changed()
 
 

@@ -70,8 +70,8 @@ DEFAULT_COSTS: Final = Costs(
     interpreters=Cost(cold=0.23, warm=0.0054, item=2.8e-6, batch=3.7e-4),
     processes=Cost(cold=0.22, warm=0.0034, item=1.9e-6, batch=4e-4, byte=0.03e-9),
 )
-"""Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7 (interpreters and `batch`: 3.14); the least of three runs,
-on a machine that others used as well: to be measured again on a quiet one.
+"""Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7 (interpreters, and the batch: 3.14); the least of three
+runs, on a machine that others used as well: to be measured again on a quiet one.
 
 What the plain loop takes is taken off. `byte`: 0.43 ns were measured there and back; 0.4 are in `Facts.pickle`.
 """

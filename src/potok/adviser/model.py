@@ -8,10 +8,14 @@ The time that an item takes with w workers on c cores is bounded from below, thr
               or at home           elsewhere, what the one task that feeds the workers does for each item
 
 `held` is measured (see `heartbeat`), and counted `CONVOY` times, up to all that the item computes: who lets go of the
-GIL for some microseconds has to queue for it behind the others. Measured with two threads on two cores, to one: numpy on
-small arrays (held 0.3 to 0.5 of the time, 1 µs each) 0.8 to 1.0 times as fast, hashing 1 MB with a little Python (0.4;
-0.2 ms each) 1.6, hashing 20 kB (0.0) 1.5; with six threads the last two fell to 1.2: hence no more threads than can
-compute. To that comes what the executor costs (see `costs`), and pickling.
+GIL for some microseconds has to queue for it behind the others. Measured with two threads on two cores, to one:
+
+    numpy on small arrays              held 0.3 to 0.5 of the time, 1 µs each      0.8 to 1.0 x
+    hashing 1 MB, a little Python      held 0.4 of the time, 0.2 ms each           1.6 x
+    hashing 20 kB                      held 0.0 of the time                        1.5 x
+
+With six threads the last two fell to 1.2: hence no more threads than can compute. To that comes what the executor costs
+(see `costs`), and pickling.
 
 When to move is a ski-rental problem: a start-up is paid once, the gain with each item, and nobody knows how many are to
 come. Where the input has no length, as many as were done are taken to follow: so never more is lost than twice what was

@@ -47,7 +47,7 @@ __all__ = ["Captured", "module_of"]
 DEEP: Final = 4  # containers and objects in one another
 ENDS: Final = 16  # elements that are looked at, from the beginning and from the end
 FEW: Final = 150  # values, at most
-BUDGET: Final = 0.001  # seconds, for a look
+BUDGET: Final = 0.001  # seconds of CPU time, for a look
 CHECKED: Final = 1 << 18  # bytes of an array; of a larger one its beginning, its end and 14 places between
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), range})
 CONTAINERS: Final = (dict, list, tuple, deque, set, frozenset)
@@ -69,7 +69,7 @@ class Captured:
     """What `fn` can change. `changed` says what has been since the last look."""
 
     def __init__(
-        self, fn: Callable[..., Any], item: Any = None, clock: Callable[[], float] = time.perf_counter
+        self, fn: Callable[..., Any], item: Any = None, clock: Callable[[], float] = time.thread_time
     ) -> None:
         self._fn = fn
         self._clock = clock
