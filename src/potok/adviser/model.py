@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 from potok.adviser.costs import EXECUTORS, Machine
 from potok.adviser.facts import Facts
 
-__all__ = ["Decision", "Prediction", "Verdict", "choose", "observed", "predict", "relearned", "seconds_told"]
+__all__ = ["Decision", "Prediction", "Verdict", "choose", "observed", "predict", "relearned", "seconds_told", "workers_for"]
 
 BATCH: Final = 0.005  # seconds of items that go together to another address space
 LARGEST_BATCH: Final = 1024  # items
@@ -122,7 +122,7 @@ def predict(
 def _prediction(
     executor: str, facts: Facts, machine: Machine, remaining: int, workers: int | None
 ) -> Prediction:
-    wanted = workers or _workers(executor, facts, machine)
+    wanted = workers or workers_for(executor, facts, machine)
     count = 1 if executor == "inline" else max(1, min(wanted, remaining))
     startup = machine.startup(executor)
     reason = _out_of_the_question(executor, facts)
@@ -135,7 +135,8 @@ def _prediction(
     return Prediction(executor, seconds, error, startup, bound, count, remaining, facts)
 
 
-def _workers(executor: str, facts: Facts, machine: Machine) -> int:
+def workers_for(executor: str, facts: Facts, machine: Machine) -> int:
+    """How many workers suit a function of this nature, if there are items enough."""
     match executor:
         case "inline":
             return 1

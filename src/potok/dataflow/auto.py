@@ -25,7 +25,7 @@ import potok
 from potok.adviser.costs import Machine
 from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
-from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told
+from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told, workers_for
 from potok.adviser.probe import Probe
 from potok.dataflow.calls import portable
 from potok.dataflow.intake import Intake
@@ -221,7 +221,7 @@ class Adaptive:
             self._move("processes", 1)
         else:
             self._say(f"{decision.executor}: {decision.why}")
-            self._move(decision.executor, decision.expected.workers)
+            self._move(decision.executor, self._workers(decision))
 
     def _known_machine(self) -> Machine:
         if self._machine is None:
@@ -257,7 +257,7 @@ class Adaptive:
         else:  # the loop goes on while they come up
             self._warming = [
                 potok.start(int, on=decision.executor, name=f"map({self._plan.name}): warm up")
-                for _ in range(decision.expected.workers)
+                for _ in range(self._workers(decision))
             ]
 
     def _decide(self, facts: Facts) -> Decision:
@@ -266,7 +266,14 @@ class Adaptive:
 
     def _settle_elsewhere(self) -> None:
         assert self._decision is not None  # noqa: S101 - for the type checker
-        self._move(self._decision.executor, self._decision.expected.workers)
+        self._move(self._decision.executor, self._workers(self._decision))
+
+    def _workers(self, decision: Decision) -> int:
+        """As many as it was decided on; where nobody knows how many items are to come, as many as suit the function."""
+        if self._intake.left is not None:
+            return decision.expected.workers
+        suit = workers_for(decision.executor, decision.expected.facts, self._known_machine())
+        return self._plan.workers or suit
 
     def _move(self, executor: str, workers: int) -> None:
         stretches = self._plan.stretches
