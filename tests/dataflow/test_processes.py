@@ -90,6 +90,19 @@ def test_function_that_cannot_travel_is_refused() -> None:
         list(potok.map(guarded, range(3), on="processes"))
 
 
+def test_error_says_where_it_was_raised_over_there() -> None:
+    """Its traceback comes along as a note: the frames themselves stay where they were."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(potok.map(divide_by, [0], on="processes"))
+    told = "".join(caught.value.__notes__)
+    assert "in divide_by" in told
+    assert "1 // x" in told
+
+
+def divide_by(x: int) -> int:
+    return 1 // x
+
+
 def die_at_50(x: int) -> int:
     if x == 50:
         os.kill(os.getpid(), signal.SIGKILL)

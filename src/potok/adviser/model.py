@@ -33,7 +33,17 @@ from typing import Final, NamedTuple
 from potok.adviser.costs import EXECUTORS, Machine
 from potok.adviser.facts import Facts
 
-__all__ = ["Decision", "Prediction", "Verdict", "choose", "observed", "predict", "relearned", "seconds_told", "workers_for"]
+__all__ = [
+    "Decision",
+    "Prediction",
+    "Verdict",
+    "choose",
+    "observed",
+    "predict",
+    "relearned",
+    "seconds_told",
+    "workers_for",
+]
 
 BATCH: Final = 0.005  # seconds of items that go together to another address space
 LARGEST_BATCH: Final = 1024  # items

@@ -205,6 +205,11 @@ class Probe:
             self._heart = Heartbeat()
         return self._heart
 
+    @property
+    def seen(self) -> float:
+        """Seconds that the function was called for."""
+        return self._total.wall
+
     # ── what is done beside ────────────────────────────────────────────────────────────────────────────────────
 
     def _open_eyes(self, item: Any) -> None:

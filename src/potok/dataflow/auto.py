@@ -27,9 +27,8 @@ from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
 from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told, workers_for
 from potok.adviser.probe import Probe
-from potok.dataflow.calls import portable
 from potok.dataflow.intake import Intake
-from potok.dataflow.plan import Piece, Plan, without_our_frames
+from potok.dataflow.plan import ENOUGH, Piece, Plan, without_our_frames
 from potok.dataflow.pooled import Pooled
 
 __all__ = ["Adaptive"]
@@ -40,17 +39,11 @@ STRETCH: Final = 0.001
 FIRST_LOOK: Final = 0.002
 """Seconds of items after which it is first considered to move."""
 
-ENOUGH: Final = 0.02
-"""Seconds of items that the probe looks on; then only the time is taken."""
-
 CHANGED: Final = 2.0
 """By what factor items have to take longer, or shorter, for the function to be looked at anew."""
 
 ODD: Final = 3
 """Samples in a row that have to be so, where one item stands for many."""
-
-TRIED: Final = 64
-"""Items, at most, for a probe in a worker."""
 
 SETTLED: Final = 0.1
 """Seconds, at least, between two looks at how it goes elsewhere."""
@@ -82,7 +75,8 @@ class Adaptive:
         self._warming: list[potok.Task[Any]] = []
         self._decision: Decision | None = None
         self._there = _There()
-        self._trial: potok.Task[Any] | None = None  # the probe, in a worker
+        self._judged = not plan.on.in_worker  # by what a worker has found out
+        self._next: Decision | None = None  # where to go on once nothing is left here
 
     # ── what Results asks for ───────────────────────────────────────────────────────────────────────────────
 
@@ -91,8 +85,6 @@ class Adaptive:
         if self._is_first:
             potok.sleep(0)  # refuses to block an async def task, as the other executors do
             self._begin()
-        if self._trial is not None:
-            self._judge(self._trial.exception())
         while True:
             if self._queued:
                 return self._give(self._queued.popleft())
@@ -113,8 +105,6 @@ class Adaptive:
         """The awaitable spelling of `take`."""
         if self._is_first:
             self._begin()
-        if self._trial is not None:
-            await self._ajudge()
         while True:
             if self._queued:
                 return self._give(self._queued.popleft())
@@ -172,56 +162,19 @@ class Adaptive:
             self._say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
             self._move(executor, self._plan.workers or self._known_machine().cores)
         elif self._plan.on.in_worker and "processes" in self._known_machine().executors:
-            self._try_in_worker()
-
-    def _try_in_worker(self) -> None:
-        """Have a worker probe the function, where the caller's own process has to be spared."""
-        items: list[Any] = []
-        first, until = self._intake.pulled, perf_counter() + STRETCH
-        while len(items) < TRIED and perf_counter() < until and self._intake.is_open:
-            items += self._intake.pull(1)
-        self._rest = first, items
-        if not self._plan.is_plain or self._intake.records is not None or not items:
             self._say("processes: whatever an item does, it does it to a worker")
             self._move("processes", self._plan.workers or self._known_machine().cores)
-            return
-        on = potok.processes()
-        self._trial = potok.current_scope().start(_try, self._plan.fn, self._plan.star, items, on=on, name="probe")
 
-    async def _ajudge(self) -> None:
-        failure: BaseException | None = None
-        try:
-            await self._trial  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001 - judged there
-            failure = error
-        self._judge(failure)
-
-    def _judge(self, failure: BaseException | None) -> None:
-        """The worker has probed the function, or has not survived it."""
-        assert self._trial is not None  # noqa: S101 - for the type checker
-        trial, self._trial = self._trial, None
-        cores = self._plan.workers or self._known_machine().cores
-        if failure is not None:
-            self._say(f"processes: the worker that probed the function failed ({failure})")
-            self._move("processes", cores)
-            return
-        values, error, facts = trial.result()
-        _warm.add("processes")
-        first, items = self._rest or (0, [])
-        if values:
-            self._queued.append((first, values, None, 1))
-        done = len(values)
-        if error is not None:
-            self._queued.append((first + done, items[done], error, 1))
-            done += 1
-        self._rest = (first + done, items[done:]) if items[done:] else None
+    def _judge(self, facts: Facts) -> None:
+        """A worker has found out what the function is like: does it better suit threads?"""
+        self._judged = True
         decision = self._decide(facts)
-        if decision.executor == "inline":
-            self._say(f"the plain loop, in one worker of its own: {decision.why}")
-            self._move("processes", 1)
+        if decision.executor == "threads":
+            self._say(f"threads: {decision.why}")
+            self._next, self._leaving = decision, True
+            self._work.stop()  # type: ignore[union-attr]
         else:
-            self._say(f"{decision.executor}: {decision.why}")
-            self._move(decision.executor, self._workers(decision))
+            self._say(f"processes, not to endanger the caller: {decision.why}")
 
     def _known_machine(self) -> Machine:
         if self._machine is None:
@@ -278,7 +231,9 @@ class Adaptive:
     def _move(self, executor: str, workers: int) -> None:
         stretches = self._plan.stretches
         window = 4 * workers * (self._plan.batch or 1) if self._plan.window == 0 else self._plan.window
-        plan = self._plan._replace(on=executor, workers=workers, window=window, stretches=stretches)
+        plan = self._plan._replace(
+            on=executor, workers=workers, window=window, stretches=stretches, probes=not self._judged
+        )
         if executor in ("processes", "interpreters"):
             from potok.dataflow.batched import Batched
 
@@ -293,6 +248,8 @@ class Adaptive:
 
     def _see(self, piece: Piece, seconds: float) -> None:
         """How does it go elsewhere?"""
+        if not self._judged and self._work is not None and self._work.facts() is not None:
+            self._judge(self._work.facts())
         if self._decision is None or self._leaving or self._work is None:
             return
         self._there.add(_count(piece), seconds)
@@ -314,6 +271,9 @@ class Adaptive:
             return False
         self._work.dismiss()
         self._work, self._leaving, self._decision = None, False, None
+        if self._next is not None:
+            self._move(self._next.executor, self._workers(self._next))
+            return True
         self._here = _Here(self._plan)
         return True
 
@@ -418,23 +378,6 @@ class Adaptive:
     def _now(self) -> Iterator[str]:
         told = self._here.told() if self._work is None else self._there.told(self._work.plan)
         yield f"  now, after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {told}"
-
-
-def _try(fn: Any, star: bool, items: list[Any]) -> tuple[list[Any], BaseException | None, Facts]:
-    """In a worker: work on items for a while, and tell what the function is like. At least one is worked on."""
-    probe = Probe(fn, star)
-    values: list[Any] = []
-    error: BaseException | None = None
-    until = perf_counter() + ENOUGH
-    for item in items:
-        try:
-            probe.run([item], into=values)
-        except Exception as raised:  # noqa: BLE001 - the consumer decides
-            error = portable(without_our_frames(raised))
-            break
-        if perf_counter() > until:
-            break
-    return values, error, probe.facts(sure=True)
 
 
 class _Here:

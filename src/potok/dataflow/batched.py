@@ -80,6 +80,10 @@ class Batched(Pooled):
         """Seconds that a worker is busy with an item, by the last lot."""
         return self._board.busy or None
 
+    def facts(self) -> Any:
+        """What a worker has found out about the function, if it has."""
+        return self._board.facts
+
     def states(self) -> tuple[str, ...]:
         """A line for each worker."""
         return self._board.states()

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import potok
 from potok.dataflow.plan import without_our_frames
 
-__all__ = ["Answer", "answer", "answer_all", "ordinary", "portable", "serve"]
+__all__ = ["Answer", "answer", "answer_all", "noted", "ordinary", "portable", "serve"]
 
 Answer: TypeAlias = tuple[Any, BaseException | None]
 """What became of a call: its value, or its error."""
@@ -69,14 +69,14 @@ def _tell(outcomes: potok.Sender[Answer], told: Answer) -> None:
     """Send it, or why it can't be sent. Never waits: the channel is unbounded."""
     value, error = told
     try:
-        outcomes.send_nowait((value, None) if error is None else (None, _noted(error)))
+        outcomes.send_nowait((value, None) if error is None else (None, noted(error)))
     except potok.ClosedError:
         raise
     except BaseException as failure:  # noqa: BLE001 - whatever pickling its value raises
-        outcomes.send_nowait((None, _noted(failure)))
+        outcomes.send_nowait((None, noted(failure)))
 
 
-def _noted(error: BaseException) -> BaseException:
+def noted(error: BaseException) -> BaseException:
     """The error as it travels: with the traceback, which does not, as a note."""
     told = "".join(traceback.format_exception(error)).rstrip()
     error.add_note(f"\nin worker process {os.getpid()}:\n{told}")

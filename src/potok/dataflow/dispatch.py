@@ -27,7 +27,7 @@ import potok
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
 from potok.dataflow.plan import Lot, Piece, Plan
-from potok.dataflow.serving import BEGUN, DONE, HERE, TARGET, aserve, serve
+from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, TARGET, aserve, serve
 
 __all__ = ["Board", "lead"]
 
@@ -54,13 +54,14 @@ class Board:
     items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
     """
 
-    __slots__ = ("busy", "hands", "hungry", "input_ended", "pending", "size")
+    __slots__ = ("busy", "facts", "hands", "hungry", "input_ended", "pending", "size")
 
     def __init__(self) -> None:
         self.pending: deque[Lot] = deque()
         self.hungry = 0
         self.input_ended = False
         self.size = 1  # items that make a lot
+        self.facts: Any = None  # what a worker has found out about the function, where that was asked for
         self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
         self.hands: dict[int, _Hand] = {}
 
@@ -184,6 +185,8 @@ class _Dispatcher:
             self._answered(hand, *told)
         elif kind == BEGUN:
             hand.index, hand.since = told[0], monotonic()
+        elif kind == FACTS:
+            self._board.facts = told[0]
         elif kind == HERE:
             hand.greeted, self._fruitless = True, 0
 

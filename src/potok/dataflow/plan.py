@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import potok
 
-__all__ = ["BACK_OFF", "Auto", "Lot", "Pace", "Piece", "Plan", "pause_before", "without_our_frames"]
+__all__ = ["BACK_OFF", "ENOUGH", "Auto", "Lot", "Pace", "Piece", "Plan", "pause_before", "without_our_frames"]
 
 
 Lot: TypeAlias = tuple[int, list[Any], int]
@@ -30,6 +30,9 @@ BACK_OFF = 0.1
 """Seconds before a first retry; each further one waits twice as long, at most `LONGEST_PAUSE`."""
 
 LONGEST_PAUSE = 10.0
+
+ENOUGH = 0.02
+"""Seconds of items in which a probe finds out what a function is like."""
 
 OURS = (__package__, "potok.adviser")
 
@@ -82,6 +85,7 @@ class Plan(NamedTuple):
     retries: int = 0
     timeout: float | None = None
     pace: Any = None  # a potok.Shared[Pace]
+    probes: bool = False  # a worker elsewhere is to find out what the function is like
 
     @property
     def title(self) -> str:

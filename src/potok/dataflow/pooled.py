@@ -87,6 +87,10 @@ class Pooled:
         """Seconds that a worker is busy with an item, if that is known."""
         return None
 
+    def facts(self) -> Any:
+        """What a worker has found out about the function: None, as nobody here was asked to."""
+        return None
+
     def states(self) -> tuple[str, ...]:
         """A line for each worker."""
         return () if self._reins is None else worker_states(self._reins.name)

@@ -6,22 +6,23 @@ What a worker says
     (number, HERE)                           it has come up
     (number, BEGUN, index or None)           it begins with an item, or is between two; only where there is a time-out
     (number, DONE, seconds, count, pieces)   what became of the first `count` items of its lot; the rest it gives back
+    (number, FACTS, facts)                   what the function is like; once, where that was asked for
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
 import potok
-from potok.dataflow.calls import portable
-from potok.dataflow.plan import Lot, Piece, Plan
+from potok.dataflow.calls import noted
+from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, without_our_frames
 
-__all__ = ["BEGUN", "DONE", "HERE", "TARGET", "aserve", "serve"]
+__all__ = ["BEGUN", "DONE", "FACTS", "HERE", "TARGET", "aserve", "serve"]
 
-HERE, BEGUN, DONE = range(3)
+HERE, BEGUN, DONE, FACTS = range(4)
 
 TARGET: Final = 0.005
 """Seconds that a lot should take."""
@@ -41,6 +42,11 @@ class _Server:
         self._done = 0
         self._pieces: list[Piece] = []
         self.begin: Callable[[int | None], None] = _ignore if plan.timeout is None else self._tell_begun
+        self._probe: Any = None
+        if plan.probes and plan.is_plain and not plan.is_async:
+            from potok.adviser.probe import Probe
+
+            self._probe = Probe(plan.fn, plan.star)
         mail.send_nowait((number, HERE))
 
     def open(self) -> None:
@@ -58,7 +64,7 @@ class _Server:
             self._pieces.append(piece)
         else:
             self._done += 1
-            self._pieces.append((first, None, portable(error), attempts))
+            self._pieces.append((first, None, noted(error), attempts))
         try:
             potok.checkpoint()
         except potok.Cancelled:
@@ -93,6 +99,27 @@ class _Server:
             return error
         return None
 
+    @property
+    def looks_on(self) -> bool:
+        """Whether the function is still to be found out about."""
+        return self._probe is not None
+
+    def looked_on(self, lot: Lot) -> Iterator[Piece]:
+        """What becomes of the items of a lot, one by one, under the eyes of a probe, until it has seen enough."""
+        first, items, tried = lot
+        for at, item in enumerate(items):
+            values: list[Any] = []
+            try:
+                self._probe.run([item], into=values)
+            except BaseException as error:  # noqa: BLE001 - data from here on: the consumer decides
+                yield first + at, item, without_our_frames(error), tried + 1
+            else:
+                refused = self._plan.refuse_coroutines(values)
+                yield first + at, values if refused is None else item, refused, tried + 1
+        if self._probe.seen >= ENOUGH:
+            self._mail.send_nowait((self._number, FACTS, self._probe.facts(sure=True)))
+            self._probe = None
+
     def _tell_begun(self, index: int | None) -> None:
         self._mail.send_nowait((self._number, BEGUN, index))
 
@@ -111,7 +138,7 @@ def _work_on(lot: Lot, plan: Plan, server: _Server) -> None:
     server.open()
     piece = None
     try:
-        for piece in plan.work(lot, server.begin):
+        for piece in server.looked_on(lot) if server.looks_on else plan.work(lot, server.begin):
             if server.add(piece, len(lot[1])):
                 return
     finally:
