@@ -257,7 +257,7 @@ def test_weighing_takes_a_share_of_the_time():
 def test_real_waiting_and_real_work_are_told_apart():
     """Whatever else the machine does: seconds slept are waited, seconds computed are not.
 
-    Without the heartbeat: where there are too few cores it may lose its own while it has the GIL, which is waiting, too.
+    Without the heartbeat: where cores are few it may lose its own while it has the GIL, and we would wait for that.
     """
     import time
 
