@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from potok.adviser.costs import DEFAULT_COSTS, EXECUTORS, Cost, Machine
+from potok.adviser.costs import DEFAULT_COSTS, EXECUTORS, Cost, Costs, Machine
 from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine, why_not
 from potok.adviser.model import (
@@ -26,7 +26,16 @@ MS, US = 1e-3, 1e-6
 NATURE = "each item takes 3 ms and holds the GIL 100 % of the time"
 STAYS = "the plain loop is best"
 BLAS = "; other threads of it (BLAS?) keep 1.0 cores busy already"
-HERE = Machine(2, False, ("inline", "coroutines", "threads", "processes"))
+COSTS = Costs(
+    inline=Cost(),
+    coroutines=Cost(cold=0.022, warm=0.0003, item=7.8e-6),
+    threads=Cost(cold=0.006, warm=0.0002, item=8e-6, batch=6e-5),
+    interpreters=Cost(cold=0.23, warm=0.0054, item=2.8e-6, batch=3.7e-4),
+    processes=Cost(cold=0.22, warm=0.0034, item=1.9e-6, batch=4e-4, byte=0.03e-9),
+)
+"""Figures of their own: what is measured anew changes no expectation here."""
+
+HERE = Machine(2, False, ("inline", "coroutines", "threads", "processes"), COSTS)
 NEWER = HERE._replace(executors=EXECUTORS)
 FREE = NEWER._replace(free_threaded=True)
 MANY = 1_000_000
@@ -96,7 +105,7 @@ def test_what_is_chosen(machine, known, executor):
 
 
 def test_interpreters_are_taken_where_they_cost_less_and_the_modules_load():
-    cheap = DEFAULT_COSTS._replace(interpreters=DEFAULT_COSTS.processes._replace(item=1 * US))
+    cheap = COSTS._replace(interpreters=COSTS.processes._replace(item=1 * US))
     machine = NEWER._replace(costs=cheap)
     assert decide(machine).executor == "interpreters"
     assert decide(machine, unloadable="numpy is written in C").executor == "processes"
@@ -104,7 +113,7 @@ def test_interpreters_are_taken_where_they_cost_less_and_the_modules_load():
 
 def test_the_three_bounds():
     """Latency, cores, the lock: the largest decides. Exact, without costs."""
-    free = Machine(4, False, EXECUTORS, type(DEFAULT_COSTS)(*[Cost()] * 5))
+    free = Machine(4, False, EXECUTORS, type(COSTS)(*[Cost()] * 5))
 
     def seconds(executor, workers, **known):
         found = predict(facts(wall=8 * MS, pickle=0.0, **known), free, MANY, workers)
@@ -294,21 +303,21 @@ def test_elsewhere_nothing_is_learned_of_it():
 
 
 def test_costs_are_corrected_half_way():
-    costs = DEFAULT_COSTS.corrected("processes", startup=0.42, item=3.9 * US)
+    costs = COSTS.corrected("processes", startup=0.42, item=3.9 * US)
     assert costs.processes.cold == pytest.approx(0.32)
     assert costs.processes.item == pytest.approx(2.9 * US)
-    assert costs.processes.warm == DEFAULT_COSTS.processes.warm
-    assert costs.threads == DEFAULT_COSTS.threads
+    assert costs.processes.warm == COSTS.processes.warm
+    assert costs.threads == COSTS.threads
     assert (
-        DEFAULT_COSTS.corrected("threads", warm=True, startup=0.0).threads.warm
-        == DEFAULT_COSTS.threads.warm / 2
+        COSTS.corrected("threads", warm=True, startup=0.0).threads.warm
+        == COSTS.threads.warm / 2
     )
 
 
 @pytest.mark.parametrize("wrong", [{"item": -1.0}, {"item": float("nan")}, {"price": 1.0}])
 def test_what_is_no_cost_is_refused(wrong):
     with pytest.raises(ValueError, match="no cost"):
-        DEFAULT_COSTS.corrected("threads", **wrong)
+        COSTS.corrected("threads", **wrong)
 
 
 # ── whatever the facts ─────────────────────────────────────────────────────────────────────────────────────────
@@ -339,7 +348,7 @@ machines = st.builds(
     st.integers(1, 64),
     st.booleans(),
     st.sets(st.sampled_from(EXECUTORS)).map(tuple),
-    st.one_of(st.just(DEFAULT_COSTS), st.builds(type(DEFAULT_COSTS), *[cost] * 5)),
+    st.one_of(st.just(COSTS), st.builds(type(COSTS), *[cost] * 5)),
     st.sets(st.sampled_from(EXECUTORS)).map(tuple),
 )
 remainders = st.one_of(st.none(), st.integers(0, 10**9))

@@ -68,10 +68,10 @@ DEFAULT_COSTS: Final = Costs(
     coroutines=Cost(cold=0.022, warm=0.0003, item=7.8e-6),
     threads=Cost(cold=0.006, warm=0.0002, item=8e-6, batch=6e-5),
     interpreters=Cost(cold=0.23, warm=0.0054, item=2.8e-6, batch=3.7e-4),
-    processes=Cost(cold=0.22, warm=0.0034, item=1.9e-6, batch=4e-4, byte=0.03e-9),
+    processes=Cost(cold=0.21, warm=0.002, item=0.3e-6, batch=3.5e-4, byte=0.03e-9),
 )
-"""Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7 (interpreters, and the batch: 3.14); the least of three
-runs, on a machine that others used as well: to be measured again on a quiet one.
+"""Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7 (interpreters: 3.14, an earlier version of the map); the
+least of a few runs, on a machine that others used as well.
 
 What the plain loop takes is taken off. `byte`: 0.43 ns were measured there and back; 0.4 are in `Facts.pickle`.
 """

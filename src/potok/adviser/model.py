@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 BATCH: Final = 0.005  # seconds of items that go together to another address space
-LARGEST_BATCH: Final = 1024  # items
+LARGEST_BATCH: Final = 16384  # items
 WAITERS: Final = 32  # threads, for what mostly waits
 COROUTINES: Final = 100
 CONVOY: Final = 3

@@ -31,6 +31,7 @@ WORTH_A_HEARTBEAT: Final = 0.002  # seconds of items; also the least from which 
 WORTH_CLOUDPICKLE: Final = (
     0.05  # seconds that were spent in the function, to import it (7 ms) for a mere look
 )
+WORTH_A_LOOK_AT_THE_QUEUE: Final = 0.0005  # seconds of items; the two looks take 25 µs
 SHARE: Final = 0.05
 LEAST: Final = 0.0001  # seconds that a sample may take in any case
 SAMPLES: Final = 4
@@ -155,18 +156,19 @@ class Probe:
             self._first = self._total
         if left:
             expected = len(left) * self._total.wall / self._total.items
-            self._measure(left, values, watched=expected >= WORTH_A_HEARTBEAT)
+            watched, queued = expected >= WORTH_A_HEARTBEAT, expected >= WORTH_A_LOOK_AT_THE_QUEUE
+            self._measure(left, values, watched=watched, queued=queued)
         self._after(last, values[-len(last) :])
         return values
 
-    def _measure(self, items: list[Any], values: list[Any], watched: bool) -> None:
+    def _measure(self, items: list[Any], values: list[Any], watched: bool, queued: bool = True) -> None:
         fn, star, keep, clock = self._fn, self._star, values.append, self._clocks.wall
         heart = self._heartbeat() if watched else None
         marks: list[float] = []
         mark = marks.append
         if heart is not None:
             heart.begin()
-        queued = self._clocks.queued() if watched else 0.0
+        waited = self._clocks.queued() if queued else 0.0
         process, cpu = self._clocks.process_cpu(), self._clocks.cpu()
         mark(clock())
         try:
@@ -185,11 +187,11 @@ class Probe:
             raise
         finally:
             cpu, process = self._clocks.cpu() - cpu, self._clocks.process_cpu() - process
-            if watched:
-                queued = self._clocks.queued() - queued
+            if queued:
+                waited = self._clocks.queued() - waited
             if heart is not None:
                 heart.end()
-            self._add(marks, cpu, process, queued)
+            self._add(marks, cpu, process, waited)
 
     def _add(self, marks: list[float], cpu: float, process_cpu: float, queued: float) -> None:
         times = [after - before for before, after in itertools.pairwise(marks)]

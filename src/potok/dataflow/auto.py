@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any, Final
 
 import potok
-from potok.adviser.costs import Machine
+from potok.adviser.costs import DEFAULT_COSTS, Machine
 from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
 from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told, workers_for
@@ -36,6 +36,12 @@ __all__ = ["Adaptive"]
 STRETCH: Final = 0.001
 """Seconds that the loop goes on without looking up."""
 
+LOOKED_ON: Final = 0.006
+"""The same while the probe looks on: it has to see the GIL for some milliseconds at a stretch."""
+
+TRIFLE: Final = 1e-6
+"""Seconds below which nothing has to be found out: an item that takes no longer is at home in the loop."""
+
 FIRST_LOOK: Final = 0.002
 """Seconds of items after which it is first considered to move."""
 
@@ -45,7 +51,7 @@ CHANGED: Final = 2.0
 ODD: Final = 3
 """Samples in a row that have to be so, where one item stands for many."""
 
-SETTLED: Final = 0.1
+SETTLED: Final = 0.03
 """Seconds, at least, between two looks at how it goes elsewhere."""
 
 LOWEST: Final = 64
@@ -190,6 +196,10 @@ class Adaptive:
 
     def _consider(self) -> None:
         """Is there anything faster than the loop?"""
+        if self._here.is_trifling():
+            self._here.considered()
+            self._say(self._here.why_trifling(), once="the plain loop")
+            return
         if self._warming:
             if all(task.done() for task in self._warming):
                 self._warming = []
@@ -418,12 +428,12 @@ class _Here:
         self._items += count
         if self._looks_on:
             self._looks_on = self._seconds < ENOUGH
-        elif self._facts is not None and not self._is_as_before():
+        elif not self._is_as_before():
             self._begin_anew()
         return error
 
     def _is_as_before(self) -> bool:
-        before = self._facts.wall if self._facts is not None else 0.0
+        before = self._facts.wall if self._facts is not None else min(self._recent, TRIFLE)
         return not before or 1 / CHANGED < self._recent / before < CHANGED or self._recent < 1e-6 > before
 
     def _begin_anew(self) -> None:
@@ -434,7 +444,7 @@ class _Here:
     @property
     def is_known(self) -> bool:
         """Whether the probe has seen enough."""
-        return not self._looks_on and self._facts is not None
+        return not self._looks_on
 
     def sampled(self, seconds: float, count: int) -> None:
         """So many items were worked on; one of them took so many seconds."""
@@ -449,8 +459,21 @@ class _Here:
         """How many items take about a stretch; at first few, for nothing is known of them."""
         if self._plan.pace is not None or not self._items:
             return 1
-        fitting = int(STRETCH / self._recent) if self._recent > 0 else 1024
+        stretch = LOOKED_ON if self._looks_on else STRETCH
+        fitting = int(stretch / self._recent) if self._recent > 0 else 1024
         return max(1, min(fitting, 8 * self._items, 65536))
+
+    def is_trifling(self) -> bool:
+        """Whether items are too short for anything but the loop; then the probe need not look on."""
+        if self._recent >= TRIFLE or self._items < LOWEST:
+            return False
+        self._looks_on = False
+        return True
+
+    def why_trifling(self) -> str:
+        """In words."""
+        there = seconds_told(DEFAULT_COSTS.processes.item)
+        return f"the plain loop: each item takes {seconds_told(self._recent)}; sending it to a worker costs {there}"
 
     def is_due(self) -> bool:
         """Whether it is time to consider a move."""

@@ -31,7 +31,7 @@ BACK_OFF = 0.1
 
 LONGEST_PAUSE = 10.0
 
-ENOUGH = 0.02
+ENOUGH = 0.04
 """Seconds of items in which a probe finds out what a function is like."""
 
 OURS = (__package__, "potok.adviser")

@@ -27,6 +27,9 @@ HERE, BEGUN, DONE, FACTS = range(4)
 TARGET: Final = 0.005
 """Seconds that a lot should take."""
 
+MANY: Final = 256
+"""Items, at most, that a probe looks on at."""
+
 PATIENCE: Final = 4 * TARGET
 """Seconds after which a lot is not worked on to its end: its items take longer than was thought."""
 
@@ -43,6 +46,7 @@ class _Server:
         self._pieces: list[Piece] = []
         self.begin: Callable[[int | None], None] = _ignore if plan.timeout is None else self._tell_begun
         self._probe: Any = None
+        self._looked = 0
         if plan.probes and plan.is_plain and not plan.is_async:
             from potok.adviser.probe import Probe
 
@@ -116,7 +120,8 @@ class _Server:
             else:
                 refused = self._plan.refuse_coroutines(values)
                 yield first + at, values if refused is None else item, refused, tried + 1
-        if self._probe.seen >= ENOUGH:
+        self._looked += len(items)
+        if self._probe.seen >= ENOUGH or self._looked >= MANY:
             self._mail.send_nowait((self._number, FACTS, self._probe.facts(sure=True)))
             self._probe = None
 
