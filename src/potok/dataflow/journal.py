@@ -37,6 +37,7 @@ from types import FunctionType, TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import potok
+from potok.dataflow.plan import shown
 
 __all__ = ["Journal", "Key", "Recorded", "function_name", "key_of"]
 
@@ -132,7 +133,7 @@ class Journal:
         try:
             value = pickle.loads(pickled)  # noqa: S301 - our own: see the head of this file
         except Exception as error:  # noqa: BLE001 - whatever the user's classes do, or no longer do
-            self._warn("read", f"what was recorded of {_shown(item)} can't be read: {error}")
+            self._warn("read", f"what was recorded of {shown(item)} can't be read: {error}")
             return key, None
         return key, Recorded(True, value, None, attempts) if ok else Recorded(False, None, value, attempts)
 
@@ -338,7 +339,7 @@ def key_of(item: Any) -> Key:
 
 def _keyless(item: Any, why: str) -> potok.PotokError:
     return potok.PotokError(
-        f"the item {_shown(item)} can't be found again in a journal: {why}. Map over what identifies it instead "
+        f"the item {shown(item)} can't be found again in a journal: {why}. Map over what identifies it instead "
         f"(a name, a number, a path, a tuple of such), or do without journal="
     )
 
@@ -460,11 +461,3 @@ _KNOWN: Final[dict[type, Callable[[Any, Write], object]]] = {
     frozenset: lambda item, write: _write_set(b"F", item, write),
     dict: _write_dict,
 }
-
-
-def _shown(item: Any) -> str:
-    try:
-        text = repr(item)
-    except Exception:  # noqa: BLE001 - what is told must not hide what it is about
-        text = f"a {type(item).__name__} whose repr fails"
-    return text if len(text) <= 200 else text[:197] + "..."

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import potok
 
-__all__ = ["BACK_OFF", "ENOUGH", "Auto", "Lot", "Pace", "Piece", "Plan", "pause_before", "without_our_frames"]
+__all__ = ["BACK_OFF", "ENOUGH", "Auto", "Lot", "Pace", "Piece", "Plan", "pause_before", "shown", "without_our_frames"]
 
 
 Lot: TypeAlias = tuple[int, list[Any], int]
@@ -231,3 +231,12 @@ def without_our_frames(error: BaseException) -> BaseException:
         trace = trace.tb_next
     error.__traceback__ = trace
     return error
+
+
+def shown(item: Any) -> str:
+    """The item in a note."""
+    try:
+        text = repr(item)
+    except Exception:  # noqa: BLE001 - a note must not hide the error it is about
+        text = f"a {type(item).__name__} whose repr fails"
+    return text if len(text) <= 200 else text[:197] + "..."

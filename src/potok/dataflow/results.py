@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 import potok
 from potok.dataflow.inline import Inline
 from potok.dataflow.intake import Intake
-from potok.dataflow.plan import Piece, Plan
+from potok.dataflow.plan import Piece, Plan, shown
 from potok.dataflow.pooled import Pooled
 from potok.dataflow.progress import Meter
 
 if TYPE_CHECKING:
     from potok.dataflow.auto import Adaptive
 
-__all__ = ["Results", "raisable", "shown"]
+__all__ = ["Results", "raisable"]
 
 
 class Results:
@@ -265,12 +265,3 @@ def raisable(error: BaseException, note: str) -> BaseException:
     if isinstance(error, Exception):
         error.add_note(note)
     return error
-
-
-def shown(item: Any) -> str:
-    """The item in a note."""
-    try:
-        text = repr(item)
-    except Exception:  # noqa: BLE001 - a note must not hide the error it is about
-        text = f"a {type(item).__name__} whose repr fails"
-    return text if len(text) <= 200 else text[:197] + "..."

@@ -19,9 +19,9 @@ from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
 import potok
-from potok.dataflow.plan import without_our_frames
+from potok.dataflow.plan import shown, without_our_frames
 from potok.dataflow.pooled import ordinary
-from potok.dataflow.results import raisable, shown
+from potok.dataflow.results import raisable
 from potok.dataflow.stream import CANCELLED, LAST, Halt, Stream
 
 __all__ = ["Stage", "Step", "stages_of"]
