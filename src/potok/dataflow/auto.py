@@ -48,6 +48,9 @@ FIRST_LOOK: Final = 0.002
 CHANGED: Final = 2.0
 """By what factor items have to take longer, or shorter, for the function to be looked at anew."""
 
+HIDDEN: Final = 0.5
+"""What is left of a start-up while which the loop goes on: the gain of so long, about."""
+
 ODD: Final = 3
 """Samples in a row that have to be so, where one item stands for many."""
 
@@ -189,7 +192,12 @@ class Adaptive:
                 self._say("inside of a worker: the cores have work already")
                 machine = machine._replace(cores=1, executors=("inline", "threads"))
             self._machine = machine
+        costs = self._machine.costs
+        for name in ("processes", "interpreters"):  # while they come up the loop goes on
+            cold = costs.of(name).cold * HIDDEN
+            costs = costs._replace(**{name: costs.of(name)._replace(cold=cold)})
         return self._machine._replace(
+            costs=costs,
             executors=tuple(name for name in self._machine.executors if name not in self._barred),
             warm=tuple(_warm),
         )

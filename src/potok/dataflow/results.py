@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -67,13 +68,12 @@ class Results:
         """The results: an iterator over what is left of them, which another `for` may continue."""
         if self._meter is not None:
             return self._counted()
-        return self._stream()
+        return chain.from_iterable(self._stream())  # in C: nothing is looked at between the values of a piece
 
-    def _stream(self) -> Iterator[Any]:
-        while True:
-            yield from self._values  # in one go: nothing is looked at between the values of a piece
-            if not self._refill():
-                return
+    def _stream(self) -> Iterator[Iterator[Any]]:
+        yield self._values
+        while self._refill():
+            yield self._values
 
     def _counted(self) -> Iterator[Any]:
         try:
