@@ -435,7 +435,8 @@ class _Here:
         self._seconds += seconds
         self._items += count
         if self._looks_on:
-            self._looks_on = self._seconds < ENOUGH
+            trifling = self._recent < TRIFLE and self._items >= LOWEST
+            self._looks_on = self._seconds < ENOUGH and not trifling
         elif not self._is_as_before():
             self._begin_anew()
         return error

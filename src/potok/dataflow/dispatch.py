@@ -34,6 +34,9 @@ __all__ = ["Board", "lead"]
 LARGEST: Final = 16384
 """Items in a lot, at most."""
 
+GROWTH: Final = 16
+"""Times as many items as before, at most: what turns out to take longer than was thought is given back."""
+
 AHEAD: Final = 0.02
 """Seconds that a lot may be expected to take for it to be sent ahead."""
 
@@ -208,7 +211,7 @@ class _Dispatcher:
         """An item takes so many seconds, by the last that was heard."""
         self._seconds = seconds
         if self._plan.batch is None:
-            self._board.size = max(1, min(int(TARGET / seconds), 4 * self._board.size, self._largest))
+            self._board.size = max(1, min(int(TARGET / seconds), GROWTH * self._board.size, self._largest))
 
     def _tell(self, pieces: list[Piece]) -> None:
         with suppress(potok.ClosedError):  # it wants to hear no more: the next look at the ends says so
