@@ -33,8 +33,8 @@ from potok.dataflow.pooled import Pooled
 
 __all__ = ["Adaptive"]
 
-STRETCH: Final = 0.001
-"""Seconds that the loop goes on without looking up."""
+STRETCH: Final = 0.0004
+"""Seconds that the loop goes on without looking up: the results of tiny items still fit into a cache."""
 
 LOOKED_ON: Final = 0.006
 """The same while the probe looks on: it has to see the GIL for some milliseconds at a stretch."""
