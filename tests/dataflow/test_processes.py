@@ -78,6 +78,25 @@ def test_what_cannot_travel_is_an_error_of_its_item() -> None:
         assert told in str(got[at].error)
 
 
+def failing_at(x: int) -> Any:
+    return PickyError(x, "odd") if x in (3, 4, 30) else x
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": 1}, {"batch": 7}, {"ordered": False}, {"timeout": 60}])
+def test_result_that_cannot_be_read_here_is_an_error_of_its_item(options: dict[str, Any]) -> None:
+    """It can be pickled, but not unpickled: it is reported, nobody waits for it, and the other items are fine."""
+    for workers in (1, 2):
+        results = potok.map(
+            failing_at, range(40), on="processes", workers=workers, on_error="return", **options
+        )
+        got = dict(results.numbered())
+        assert [at for at in range(40) if got[at] != at] == [3, 4, 30]
+        for at in (3, 4, 30):
+            assert (got[at].index, got[at].item) == (at, at)
+            assert isinstance(got[at].error, potok.RemoteError)
+            assert "PickyError" in str(got[at].error)
+
+
 def test_function_that_cannot_travel_is_refused() -> None:
     """At the first result, with the name of what is in the way."""
     lock = threading.Lock()

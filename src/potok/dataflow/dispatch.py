@@ -46,6 +46,9 @@ SHORTEST: Final = 0.0005
 GRACE: Final = 0.1
 """Seconds that an item may take beyond its time-out, to end by itself, before its worker is killed."""
 
+QUESTION: Final[Lot] = (-1, [], 0)
+"""A lot without items, which no worker takes for work: its answer tells that everything before it was answered."""
+
 FRUITLESS: Final = 3
 """Workers in a row that may die before they have come up."""
 
@@ -142,6 +145,7 @@ class _Dispatcher:
         self._numbers = 0
         self._over = False
         self._fruitless = 0
+        self._unreadable: potok.RemoteError | None = None  # how the last one that could not be read failed
         self._seconds = 0.0  # that an item takes
         most = max(1, plan.window // (2 * plan.workers))
         self._largest = plan.batch or (LARGEST if plan.stretches else min(LARGEST, most))
@@ -167,11 +171,13 @@ class _Dispatcher:
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
 
     def _take_in(self) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 self._hear_worker(*self._mail.recv_nowait())
-        except potok.WouldBlock:
-            pass
+            except potok.WouldBlock:
+                break
+            except potok.RemoteError as error:
+                self._ask_around(error)
         try:
             while True:
                 self._bell.recv_nowait()  # that it rang is all that it says
@@ -193,7 +199,29 @@ class _Dispatcher:
         elif kind == HERE:
             hand.greeted, self._fruitless = True, 0
 
-    def _answered(self, hand: _Hand, seconds: float, count: int, pieces: list[Piece]) -> None:
+    def _ask_around(self, error: potok.RemoteError) -> None:
+        """What a worker said can't be unpickled here, and nobody knows which one: each is given an empty lot.
+
+        Its answer to that shows which lots it has answered before.
+        """
+        self._unreadable = error
+        for hand in self._hands.values():
+            if hand.lots:
+                with suppress(potok.ClosedError):  # it has died: we shall see
+                    hand.tx.send_nowait(QUESTION)
+                    hand.lots.append(QUESTION)
+
+    def _unread(self, lot: Lot) -> None:
+        """Some value in the answer can't be unpickled here. So each item is worked on once more, by itself."""
+        first, items, tried = lot
+        if len(items) == 1:
+            self._tell([(first, items[0], self._unreadable, tried + 1)])
+        else:
+            self._alone.extend((first + at, [item], tried) for at, item in enumerate(items))
+
+    def _answered(self, hand: _Hand, at: int, seconds: float, count: int, pieces: list[Piece]) -> None:
+        while hand.lots[0][0] != at:
+            self._unread(hand.lots.popleft())
         first, items, tried = hand.lots.popleft()
         hand.index = None
         hand.done += count
@@ -202,9 +230,9 @@ class _Dispatcher:
         if count and seconds > 0:
             self._board.busy = seconds / count
             self._resize(seconds / count)
-        for at, piece in enumerate(pieces):
+        for place, piece in enumerate(pieces):
             if piece[2] is not None:  # failures travel without their items
-                pieces[at] = piece[0], items[piece[0] - first], piece[2], piece[3]
+                pieces[place] = piece[0], items[piece[0] - first], piece[2], piece[3]
         self._tell(pieces)
 
     def _resize(self, seconds: float) -> None:
@@ -302,15 +330,12 @@ class _Dispatcher:
                 self._tell([(first, items[0], error, tried + 1)])
             else:
                 for at, item in enumerate(items):
-                    self._send_one(hand, (first + at, [item], tried))
+                    self._send(hand, (first + at, [item], tried))
             return
         hand.lots.append(lot)
         spent = (perf_counter() - began) / len(items)
         if spent > self._seconds:
             self._resize(spent)
-
-    def _send_one(self, hand: _Hand, lot: Lot) -> None:
-        self._send(hand, lot)
 
     def _start(self) -> _Hand | None:
         """One worker more; None if there can be none: then it is over."""
@@ -368,8 +393,9 @@ class _Dispatcher:
         if self._lonely is hand:
             self._lonely = None
         error = hand.task.exception() if hand.task.done() else None
-        begun = hand.lots.popleft() if hand.lots else None
-        self._pending.extendleft(reversed(hand.lots))
+        lots = [lot for lot in hand.lots if lot is not QUESTION]
+        begun = lots.pop(0) if lots else None
+        self._pending.extendleft(reversed(lots))
         if begun is None:
             if not hand.greeted and error is not None and not isinstance(error, potok.TaskCancelled):
                 self._count_fruitless(error)
@@ -427,6 +453,9 @@ class _Dispatcher:
             got = potok.select(self._mail, self._bell, *self._ends, *tasks, timeout=timeout)
         except potok.Cancelled:
             raise
+        except potok.RemoteError as error:  # if it is how a task has failed, asking does no harm
+            self._ask_around(error)
+            return
         except BaseException as error:  # noqa: BLE001 - an arm's own: the leash was let go, a task has failed
             arm = getattr(error, "arm", None)
             self._over |= arm is self._bell or any(end is arm or _has_ended(end) for end in self._ends)

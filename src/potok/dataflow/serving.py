@@ -5,7 +5,9 @@
 What a worker says
     (number, HERE)                           it has come up
     (number, BEGUN, index or None)           it begins with an item, or is between two; only where there is a time-out
-    (number, DONE, seconds, count, pieces)   what became of the first `count` items of its lot; the rest it gives back
+    (number, DONE, first, seconds, count, pieces)
+                                             what became of the first `count` items of the lot that begins with `first`;
+                                             the rest it gives back
     (number, FACTS, facts)                   what the function is like; once, where that was asked for
 """
 
@@ -41,6 +43,7 @@ class _Server:
         self._plan = plan
         self._number = number
         self._mail = mail
+        self._first = 0
         self._begun = 0.0
         self._done = 0
         self._pieces: list[Piece] = []
@@ -53,9 +56,9 @@ class _Server:
             self._probe = Probe(plan.fn, plan.star)
         mail.send_nowait((number, HERE))
 
-    def open(self) -> None:
+    def open(self, first: int) -> None:
         """A new lot."""
-        self._begun, self._done, self._pieces = perf_counter(), 0, []
+        self._first, self._begun, self._done, self._pieces = first, perf_counter(), 0, []
 
     def add(self, piece: Piece, count: int) -> bool:
         """Keep a piece until the lot is done. A park point. True: enough for one lot.
@@ -81,7 +84,7 @@ class _Server:
         pieces, self._pieces = self._pieces, []  # the tracebacks of items that failed would live on in them
         seconds = perf_counter() - self._begun
         try:
-            self._mail.send_nowait((self._number, DONE, seconds, self._done, pieces))
+            self._mail.send_nowait((self._number, DONE, self._first, seconds, self._done, pieces))
             return
         except potok.RemoteError:
             pass
@@ -93,7 +96,7 @@ class _Server:
             for at, value in enumerate(values):
                 error = self._refusal(value)
                 told.append((first + at, [value] if error is None else None, error, attempts))
-        self._mail.send_nowait((self._number, DONE, seconds, self._done, told))
+        self._mail.send_nowait((self._number, DONE, self._first, seconds, self._done, told))
 
     def _refusal(self, value: Any) -> BaseException | None:
         """Why a value can't be sent."""
@@ -140,7 +143,7 @@ def serve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender
 
 
 def _work_on(lot: Lot, plan: Plan, server: _Server) -> None:
-    server.open()
+    server.open(lot[0])
     piece = None
     try:
         for piece in server.looked_on(lot) if server.looks_on else plan.work(lot, server.begin):
@@ -161,8 +164,8 @@ async def aserve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok
 
 
 async def _awork_on(lot: Lot, plan: Plan, server: _Server) -> None:
-    server.open()
     first, items, tried = lot
+    server.open(first)
     try:
         for at, item in enumerate(items):
             if server.add(await plan.aattempt(first + at, item, tried, server.begin), len(items)):
