@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 import potok
+from potok.remote import crew
 
 
 def double(x: int) -> int:
@@ -212,3 +213,30 @@ def test_errors_of_items_that_failed_do_not_outlive_their_batch() -> None:
     told = list(potok.map(fail_or_count, range(200), on=on, on_error="return"))
     assert all(isinstance(bad, potok.BadItem) for bad in told[:10])
     assert told[-1] == 0
+
+
+def test_no_more_workers_than_the_executor_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are there do the work, the items of one that has died included; nobody asks again and again."""
+    asked = 0
+    hire = crew.Crew._hire
+
+    def counted(self: crew.Crew) -> Any:
+        nonlocal asked
+        asked += 1
+        return hire(self)
+
+    monkeypatch.setattr(crew.Crew, "_hire", counted)
+    on = potok.processes(max_workers=1)
+    got = list(potok.map(die_at_50, range(200), on=on, workers=2, on_error="return"))
+    assert [at for at in range(200) if got[at] != at] == [50]
+    assert asked < 20
+
+
+def test_no_more_workers_than_asked_for_where_results_cannot_be_read() -> None:
+    """Items that are tried alone are tried by a worker that is there."""
+    results = potok.map(pid_unless_odd, range(40), on="processes", workers=1, on_error="return", batch=20)
+    assert len({got for got in results if isinstance(got, int)}) == 1
+
+
+def pid_unless_odd(x: int) -> Any:
+    return PickyError(x, "odd") if x == 3 else os.getpid()

@@ -143,6 +143,7 @@ class _Dispatcher:
         self._lonely: _Hand | None = None  # the worker for what is tried alone
         self._hands = board.hands
         self._numbers = 0
+        self._most = plan.workers  # or as many as there were when the executor refused one more
         self._over = False
         self._fruitless = 0
         self._unreadable: potok.RemoteError | None = None  # how the last one that could not be read failed
@@ -253,7 +254,7 @@ class _Dispatcher:
         for hand in list(self._hands.values()):
             if not hand.lots:
                 self._give(hand)
-        while self._pending and not self._over and len(self._hands) < self._plan.workers:
+        while self._pending and not self._over and len(self._hands) < self._most:
             new = self._start()
             if new is None:
                 return
@@ -265,13 +266,14 @@ class _Dispatcher:
 
     def _give_alone(self) -> None:
         if self._lonely is None:
-            self._lonely = self._start()
+            idle = (hand for hand in self._hands.values() if not hand.lots)
+            self._lonely = self._start() if len(self._hands) < self._most else next(idle, None)
         if self._lonely is not None and not self._lonely.lots:
             self._send(self._lonely, self._alone.popleft())
 
     def _appetite(self) -> int:
         """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
-        if len(self._hands) < self._plan.workers:
+        if len(self._hands) < self._most:
             return 1
         idle = [hand for hand in self._hands.values() if not hand.lots]
         if any(hand is not self._lonely or not self._alone for hand in idle):
@@ -338,7 +340,7 @@ class _Dispatcher:
             self._resize(spent)
 
     def _start(self) -> _Hand | None:
-        """One worker more; None if there can be none: then it is over."""
+        """One worker more; None if there can be none: then those that are there have to do, or it is over."""
         self._numbers += 1
         number = self._numbers
         tx, rx = potok.channel(potok.UNBOUNDED, name=f"{self._name}.{number}: lots")
@@ -351,6 +353,7 @@ class _Dispatcher:
             rx.close()
             if isinstance(error, potok.RemoteError) or not self._hands:
                 self._lose(error)
+            self._most = len(self._hands)
             return None
         rx.close()
         hand = self._hands[number] = _Hand(number, task, tx)
