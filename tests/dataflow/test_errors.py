@@ -52,6 +52,20 @@ def test_errors_in_place_of_results(on: str, fn: Callable[[int], Any]) -> None:
     assert [r for r in results if not isinstance(r, potok.BadItem)] == [x for x in range(20) if x % 10 != 3]
 
 
+async def late(_: int) -> None:
+    with potok.timeout(0.001):
+        await potok.asleep(60)
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_time_out_of_the_function_itself_is_not_taken_for_that_of_the_map(
+    pooled: str, timeout: float | None
+) -> None:
+    (bad,) = potok.map(late, [1], on=pooled, timeout=timeout, on_error="return")
+    assert isinstance(bad.error, TimeoutError)
+    assert "timeout= of potok.map" not in str(bad.error)
+
+
 def test_bad_item_of_several_iterables_holds_the_arguments(on: str) -> None:
     (bad,) = potok.map(divmod, [7], [0], on=on, on_error="return")
     assert bad.item == (7, 0)

@@ -183,7 +183,8 @@ class Plan(NamedTuple):
     async def aattempt(self, index: int, item: Any, tried: int, begin: Callable[[int | None], None]) -> Piece:
         """The same under an `async def` function."""
         attempts = tried
-        error: BaseException
+        values: list[Any]
+        failure: BaseException | None
         while True:
             attempts += 1
             try:
@@ -193,21 +194,28 @@ class Plan(NamedTuple):
                     await potok.asleep(await self.pace.aatomic(Pace.delay))
                 begin(index)
                 if self.timeout is None:
-                    value = await (self.fn(*item) if self.star else self.fn(item))
+                    values, failure = await self._acall(item)
                 else:
                     with potok.timeout(self.timeout):
-                        value = await (self.fn(*item) if self.star else self.fn(item))
-                begin(None)
-                return index, [value], None, attempts
-            except BaseException as raised:  # noqa: BLE001 - as above
-                error = self._said(raised)
+                        values, failure = await self._acall(item)
+            except TimeoutError:  # of the block, as above
+                values, failure = [], self.timed_out()
+            except BaseException as error:  # noqa: BLE001 - as above
+                values, failure = [], without_our_frames(error)
             begin(None)
-            if attempts > self.retries or not isinstance(error, Exception):
-                return index, item, error, attempts
+            if failure is None:
+                return index, values, None, attempts
+            if attempts > self.retries or not isinstance(failure, Exception):
+                return index, item, failure, attempts
 
-    def _said(self, error: BaseException) -> BaseException:
-        ours = isinstance(error, TimeoutError) and "(potok.timeout)" in str(error)
-        return self.timed_out() if ours else without_our_frames(error)
+    async def _acall(self, item: Any) -> tuple[list[Any], BaseException | None]:
+        """The value, or the error. Raises a cancellation: a time-out comes as one, which its block must see."""
+        try:
+            return [await (self.fn(*item) if self.star else self.fn(item))], None
+        except BaseException as error:  # noqa: BLE001 - as in `apply`
+            if isinstance(error, potok.Cancelled) or type(error).__name__ == "CancelledError":
+                raise
+            return [], without_our_frames(error)
 
     def timed_out(self) -> TimeoutError:
         """The error of an item that took too long."""
