@@ -228,3 +228,26 @@ def test_journal_on_auto_across_moves(warm: None, monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         got = potok.map(fail_at_times, range(300), workers=2, on_error="return", journal=tmp_path / "j")
         assert [x for x in got if isinstance(x, int)] == expected
+
+
+def hang(_: int) -> None:
+    potok.sleep(3600)
+
+
+@pytest.mark.parametrize("awaiting", [False, True])
+def test_probe_in_a_worker_ends_with_the_map(awaiting: bool) -> None:
+    """The caller is cancelled while it waits for the probe: that is cancelled, too."""
+    results = potok.map(hang, range(3), on=Auto(in_worker=True))
+
+    async def read() -> None:
+        with potok.timeout(0.2):
+            async for _ in results:
+                pass
+
+    with pytest.raises(TimeoutError):
+        if awaiting:
+            potok.run(read)
+        with potok.timeout(0.2):
+            next(results)
+    results.close()
+    assert not [info for info in potok.tasks() if info.task.name == "probe"]

@@ -249,6 +249,12 @@ class Probe:
             if load.stuck is not None:
                 self._stuck = f"{what} ({load.stuck})"
 
+    def let_go(self) -> None:
+        """Keep no item and no result any longer: nothing more is asked that would need one."""
+        self._unsure = None
+        if self._state is not None:
+            self._state.let_go()
+
     # ── what came out ──────────────────────────────────────────────────────────────────────────────────────────
 
     def facts(self, sure: bool = False) -> Facts:
