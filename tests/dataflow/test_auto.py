@@ -235,19 +235,23 @@ def hang(_: int) -> None:
 
 
 @pytest.mark.parametrize("awaiting", [False, True])
-def test_probe_in_a_worker_ends_with_the_map(awaiting: bool) -> None:
-    """The caller is cancelled while it waits for the probe: that is cancelled, too."""
+def test_cancelled_while_workers_find_out_about_the_function(awaiting: bool) -> None:
+    """The workers are cancelled, too."""
     results = potok.map(hang, range(3), on=Auto(in_worker=True))
 
     async def read() -> None:
-        with potok.timeout(0.2):
-            async for _ in results:
-                pass
+        async for _ in results:
+            pass
 
-    with pytest.raises(TimeoutError):
-        if awaiting:
-            potok.run(read)
+    def give_up() -> None:
         with potok.timeout(0.2):
             next(results)
+
+    async def agive_up() -> None:
+        with potok.timeout(0.2):
+            await read()
+
+    with pytest.raises(TimeoutError):
+        potok.run(agive_up if awaiting else give_up)
     results.close()
-    assert not [info for info in potok.tasks() if info.task.name == "probe"]
+    assert not [info for info in potok.tasks() if info.name.startswith("map(hang)")]

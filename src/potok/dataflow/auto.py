@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
@@ -137,24 +136,16 @@ class Adaptive:
         self._rest = None
         self._intake.close()
         self._here.let_go()
-        if self._trial is not None:
-            self._trial.cancel("its map has ended")
         if self._work is not None:
             self._work.let_go()
 
     def join(self) -> None:
         """Wait until the workers have ended."""
-        if self._trial is not None:
-            with potok.shield():
-                self._trial.join()
         if self._work is not None:
             self._work.join()
 
     async def ajoin(self) -> None:
         """The awaitable spelling of `join`."""
-        if self._trial is not None:
-            with potok.shield(), suppress(Exception):
-                await self._trial
         if self._work is not None:
             await self._work.ajoin()
 

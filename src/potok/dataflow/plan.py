@@ -212,7 +212,7 @@ class Plan(NamedTuple):
         """The value, or the error. Raises a cancellation: a time-out comes as one, which its block must see."""
         try:
             return [await (self.fn(*item) if self.star else self.fn(item))], None
-        except BaseException as error:  # noqa: BLE001 - as in `apply`
+        except BaseException as error:
             if isinstance(error, potok.Cancelled) or type(error).__name__ == "CancelledError":
                 raise
             return [], without_our_frames(error)
