@@ -174,3 +174,35 @@ def test_no_cycle_keeps_an_abandoned_map(on: str) -> None:
         assert ref() is None
     finally:
         gc.enable()
+
+
+class Emptying(Iterator[int]):
+    """An iterator that tells how many are left of what it has read, and so may be false."""
+
+    def __init__(self, count: int) -> None:
+        self.left = list(range(count))
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.read)
+
+    def __next__(self) -> int:
+        if not self.left:
+            raise StopIteration
+        return self.left.pop(0)
+
+
+def test_input_may_be_false(on: str) -> None:
+    assert list(potok.map(same, Emptying(50), on=on)) == list(range(50))
+
+
+@pytest.mark.parametrize("error", [ValueError, NotImplementedError, OverflowError])
+def test_input_may_have_no_length_in_whatever_way(on: str, error: type[Exception]) -> None:
+    """Also one whose length no `len` can tell."""
+
+    class Input(list[int]):
+        def __len__(self) -> int:
+            raise error
+
+    assert list(potok.map(same, Input([1, 2]), on=on)) == [1, 2]
+    assert list(itertools.islice(potok.map(same, range(10**30), on=on), 2)) == [0, 1]

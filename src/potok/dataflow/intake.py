@@ -98,8 +98,9 @@ class Intake:
     def each(self, most: int) -> Iterator[Any]:
         """The next items, at most so many, one by one as they are pulled."""
         left = most
+        items: Iterable[Any] = () if self._items is None else self._items
         try:
-            for item in islice(self._items or (), most):
+            for item in islice(items, most):
                 self.pulled += 1
                 left -= 1
                 yield item

@@ -218,5 +218,5 @@ def _length(iterables: tuple[Any, ...]) -> int | None:
     """How many items there will be, where every iterable can tell."""
     try:
         return min(len(iterable) for iterable in iterables)
-    except TypeError:
+    except Exception:  # noqa: BLE001 - has none, has more than `len` can tell, or whatever the user's class does
         return None
