@@ -355,3 +355,32 @@ def test_program_ends_with_results_unread(pooled: str, work: str, end: str) -> N
     )
     assert done.stdout == "0\n"
     assert done.stderr.splitlines()[-1:] == ([] if end == "pass" else ["ValueError: 5"])
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_no_result_after_closing_in_the_loop(on: str, kind: Callable[[Any], Any], numbered: bool) -> None:
+    """Nothing that was at hand is given out any more, and the function is not called any more."""
+    results = potok.map(abs, kind(range(100_000)), on=on)
+    if numbered:
+        results.numbered()
+    enough = 60_000 if on == "auto" else 3000  # there it takes a while until the loop is known to be best
+    given = 0
+    for _ in results:
+        given += 1
+        if given == enough:
+            results.close()
+    assert given == enough
+
+
+def test_function_may_close_its_own_results() -> None:
+    """The plain loop of auto then ends with the result that it was about to give."""
+
+    def work(x: int) -> int:
+        if x == 3000:
+            results.close()
+        return x
+
+    results = potok.map(work, itertools.count())
+    got = list(results)
+    assert got in (list(range(3000)), list(range(3001)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -207,8 +208,9 @@ class Results:
             self._over = True
             if isinstance(self._piece, list):
                 self._piece.clear()
-            else:
-                self._values = iter(())  # a stream ends as nobody has it any more
+            else:  # a stream; where it is the function that closes the results, it is running, and ends with this item
+                with suppress(ValueError):
+                    self._piece.close()
             self._work.let_go()
             if self._records is not None:
                 self._records.close()
@@ -219,11 +221,10 @@ class Results:
         """Have the values of a piece at hand. Raises the error of an item, or makes it a BadItem."""
         index, value, error, attempts = piece
         if error is None:
-            self._have(enumerate(value, index) if self._numbered else value)
+            self._have(index, value)
             return
         if self._plan.on_error == "return" and isinstance(error, Exception):
-            bad = potok.BadItem(index, value, error, attempts)
-            self._have([(index, bad) if self._numbered else bad])
+            self._have(index, [potok.BadItem(index, value, error, attempts)])
             return
         self._count(error, failed=True)
         try:
@@ -232,8 +233,8 @@ class Results:
         finally:
             del error, piece  # the traceback refers to this frame
 
-    def _have(self, values: Any) -> None:
-        self._piece, self._values = values, iter(values)
+    def _have(self, index: int, values: Any) -> None:
+        self._piece, self._values = values, enumerate(values, index) if self._numbered else iter(values)
 
     def _count(self, value: Any, failed: bool = False) -> None:
         if self._meter is not None:
