@@ -1,7 +1,9 @@
 """Whose cancellation is it? asyncio's goes on to whoever asked for it; a scope's own ends with the scope."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -108,3 +110,41 @@ def test_asyncio_asked_too(run: Callable[..., Any]) -> None:
                     raise
 
     run(main)
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 16])
+@pytest.mark.parametrize("blocking", [False, True])
+def test_a_cancellation_is_not_put_off_for_ever(capacity: int, blocking: bool) -> None:
+    """However often an item is just being handed over when it comes: at the next one it is there."""
+
+    def send(tx: potok.Sender[int]) -> None:
+        with suppress(potok.ClosedError):
+            for item in itertools.count():
+                tx.send(item)
+
+    async def asend(tx: potok.Sender[int]) -> None:
+        with suppress(potok.ClosedError):
+            for item in itertools.count():
+                await tx.asend(item)
+
+    async def receive(rx: potok.Receiver[int]) -> None:
+        reader = asyncio.current_task()
+        assert reader is not None
+        asked = None
+        with rx:
+            async for item in rx:
+                if item == 100:
+                    asyncio.get_running_loop().call_soon(reader.cancel)
+                if reader.cancelling():
+                    asked = item if asked is None else asked
+                    assert item <= asked + capacity + 10
+
+    async def main() -> None:
+        async with potok.scope(on="coroutines") as scope:
+            tx, rx = potok.channel(capacity)
+            scope.start(send if blocking else asend, tx)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(receive(rx))
+            scope.cancel()
+
+    asyncio.run(main())

@@ -12,7 +12,7 @@ from typing import Any
 from potok.kernel.cancelling import effective
 from potok.kernel.current import current
 from potok.kernel.looping import FutureWaiter, LoopKernel, kernel_of
-from potok.kernel.parking import INTERRUPTED, RECALLED, TIMED_OUT, revoke, unlucky
+from potok.kernel.parking import INTERRUPTED, RECALLED, TIMED_OUT, raise_once, revoke, unlucky
 from potok.kernel.root import implicit, root
 from potok.kernel.task import ATTEND, Task
 
@@ -73,6 +73,7 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
     )
     waiter.since = time.monotonic()
     try:
+        _raise_again(kernel, task.value)
         await _until_woken(kernel, waiter)
     except asyncio.CancelledError as error:
         revoke(task.carrier, waiter, error)
@@ -112,13 +113,25 @@ async def _until_handed_over(kernel: LoopKernel, waiter: FutureWaiter) -> None:
 
 
 def _cancel_again_soon(kernel: LoopKernel, error: asyncio.CancelledError) -> None:
-    """The hand-over had won: the value is returned, and asyncio's cancellation comes at the next await instead."""
+    """The hand-over had won: the value is returned, and asyncio's cancellation comes at the next await instead.
+
+    If that is ours, then before anything can be handed over again: else it might be put off for ever.
+    """
     aio_task = asyncio.current_task()
     if aio_task is not None:
-        kernel.loop.call_soon(_cancel_again, aio_task, error)
+        kernel.again[aio_task] = error
+        kernel.loop.call_soon(_cancel_again, kernel, aio_task, error)
 
 
-def _cancel_again(aio_task: asyncio.Task[Any], error: asyncio.CancelledError) -> None:
+def _raise_again(kernel: LoopKernel, aio_task: asyncio.Task[Any]) -> None:
+    error = kernel.again.pop(aio_task, None)
+    if error is not None and aio_task.cancelling():
+        raise_once(error)
+
+
+def _cancel_again(kernel: LoopKernel, aio_task: asyncio.Task[Any], error: asyncio.CancelledError) -> None:
+    if kernel.again.pop(aio_task, None) is None:  # it has come
+        return
     if aio_task.cancelling():  # unless whoever asked has taken it back meanwhile, as asyncio.timeout does
         aio_task.uncancel()
         aio_task.cancel(*error.args)

@@ -60,6 +60,7 @@ class LoopKernel:
         self.woken: deque[FutureWaiter] = deque()
         self.sleeping = True  # the next wake has to call into the loop
         self.adopted: dict[Any, Task[Any]] = {}  # asyncio tasks that use potok, until they are done
+        self.again: dict[Any, BaseException] = {}  # those of them whose cancellation is still to come, as it was
         self.runner: Any = None  # when the loop is ours
         self._alarm: Any = None
         self._alarm_at = 0.0
