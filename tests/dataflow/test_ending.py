@@ -384,3 +384,22 @@ def test_function_may_close_its_own_results() -> None:
     results = potok.map(work, itertools.count())
     got = list(results)
     assert got in (list(range(3000)), list(range(3001)))
+
+
+async def aabs(x: int) -> int:
+    return abs(x)
+
+
+@pytest.mark.parametrize("fn", [abs, aabs])
+def test_event_loop_gets_its_turn(on: str, fn: Callable[[int], Any]) -> None:
+    """Whoever reads results that are always at hand can be cancelled by asyncio, and starves nobody."""
+
+    async def read(inputs: Any) -> None:
+        async with asyncio.timeout(0.05):
+            async for _ in potok.map(fn, inputs, on=on):
+                pass
+
+    inputs = iter(range(1_000_000))
+    with pytest.raises(TimeoutError):
+        asyncio.run(read(inputs))
+    assert next(inputs) < 999_999

@@ -215,3 +215,15 @@ def test_function_that_cancels_its_own_worker(pooled: str) -> None:
     got = list(potok.map(cancel_myself, range(10), on=pooled, workers=1, on_error="return"))
     assert [x for x in got if isinstance(x, int)] == [0, 1, 2, *range(4, 10)]
     assert isinstance(got[3].error, potok.TaskCancelled)
+
+
+@pytest.mark.parametrize("options", [{"retries": 1}, {"rate": 1000}, {"retries": 1, "rate": 1000}])
+def test_retries_and_rate_hold_no_event_loop_up(on: str, options: dict[str, Any]) -> None:
+    """Read by `async for`, a map waits by awaiting, also where a `def` function runs in the reader's own task."""
+
+    async def read() -> list[Any]:
+        return [got async for got in potok.map(divmod, [7, 8], [0, 1], on=on, on_error="return", **options)]
+
+    for run in (potok.run(read), asyncio.run(read())):
+        assert run[0].attempts == options.get("retries", 0) + 1
+        assert run[1] == (8, 0)

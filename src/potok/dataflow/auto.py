@@ -27,6 +27,7 @@ from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
 from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told, workers_for
 from potok.adviser.probe import Probe
+from potok.dataflow.arguments import default_workers
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import ENOUGH, Piece, Plan, without_our_frames
 from potok.dataflow.pooled import Pooled
@@ -113,12 +114,12 @@ class Adaptive:
     async def atake(self) -> Piece | None:
         """The awaitable spelling of `take`."""
         if self._is_first:
-            self._begin()
+            self._begin(awaiting=True)
         while True:
             if self._queued:
                 return self._give(self._queued.popleft())
             if self._work is None:
-                potok.checkpoint()
+                await potok.asleep(0)  # the event loop gets its turn
                 if not self._go_on_here():
                     return None
                 continue
@@ -161,7 +162,7 @@ class Adaptive:
 
     # ── deciding ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self) -> None:
+    def _begin(self, awaiting: bool = False) -> None:
         self._is_first = False
         self._begun = perf_counter()
         if self._plan.is_async:
@@ -174,6 +175,9 @@ class Adaptive:
         elif self._plan.on.in_worker and "processes" in self._known_machine().executors:
             self._say("processes: whatever an item does, it does it to a worker")
             self._move("processes", self._plan.workers or self._known_machine().cores)
+        elif awaiting and not self._plan.is_plain:
+            self._say("retries and a rate wait, for which the event loop of the caller must not: threads")
+            self._move("threads", self._plan.workers or default_workers("threads"))
 
     def _judge(self, facts: Facts) -> None:
         """A worker has found out what the function is like: does it better suit threads?"""
@@ -511,6 +515,8 @@ class _Here:
 
     def told(self) -> str:
         """In words."""
+        if not self._items:
+            return "nothing had to be worked on"
         return f"the plain loop, {seconds_told(self._recent)} an item"
 
 
@@ -549,7 +555,8 @@ class _There:
     def told(self, plan: Plan) -> str:
         """In words."""
         each = f", {seconds_told(self._all_seconds / self._all_items)} an item" if self._all_items else ""
-        return f"{plan.on} with {plan.workers} workers{each}"
+        workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
+        return f"{plan.on} with {workers}{each}"
 
 
 def _count(piece: Piece) -> int:

@@ -42,8 +42,8 @@ class Inline:
         return self._note(next(self._plan.work((index, items, 0), _ignore)))
 
     async def atake(self) -> Piece | None:
-        """The awaitable spelling of `take`."""
-        potok.checkpoint()
+        """The awaitable spelling of `take`. The event loop gets its turn before each item."""
+        await potok.asleep(0)
         index = self._intake.pulled
         items = self._intake.pull(1)
         if not items:
@@ -52,7 +52,7 @@ class Inline:
         known = self._recorded(index, items)
         if known is not None:
             return known
-        if self._plan.is_async:
+        if self._plan.is_async or not self._plan.is_plain:
             return self._note(await self._plan.aattempt(index, items[0], 0, _ignore))
         return self._note(next(self._plan.work((index, items, 0), _ignore)))
 

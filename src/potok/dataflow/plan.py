@@ -181,7 +181,7 @@ class Plan(NamedTuple):
                 return index, item, error, attempts
 
     async def aattempt(self, index: int, item: Any, tried: int, begin: Callable[[int | None], None]) -> Piece:
-        """The same under an `async def` function."""
+        """The same in an `async def` task; it awaits an `async def` function, and calls any other."""
         attempts = tried
         values: list[Any]
         failure: BaseException | None
@@ -210,6 +210,9 @@ class Plan(NamedTuple):
 
     async def _acall(self, item: Any) -> tuple[list[Any], BaseException | None]:
         """The value, or the error. Raises a cancellation: a time-out comes as one, which its block must see."""
+        if not self.is_async:
+            values: list[Any] = []
+            return values, _unless_cancelled(self.apply([item], values))
         try:
             return [await (self.fn(*item) if self.star else self.fn(item))], None
         except BaseException as error:
