@@ -616,3 +616,9 @@ def test_an_executor_inside_of_a_task_of_potok(on: str) -> None:
 def use_one(on: str) -> list[int]:
     with potok.FuturesExecutor(on, workers=2) as executor:
         return list(executor.map(later, range(3)))
+
+
+def test_number_of_workers_is_no_executor() -> None:
+    """As the standard library's executors have it first."""
+    with pytest.raises(TypeError, match=r"write FuturesExecutor\(workers=4\)"):
+        potok.FuturesExecutor(4)

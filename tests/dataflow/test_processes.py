@@ -98,6 +98,34 @@ def test_result_that_cannot_be_read_here_is_an_error_of_its_item(options: dict[s
             assert "PickyError" in str(got[at].error)
 
 
+class Held:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "Held()"
+
+
+def hold(_: int) -> Any:
+    return {"a": [1, Held()]}
+
+
+def test_what_cannot_travel_is_named_with_the_path_to_the_culprit() -> None:
+    """As the user knows it: the item, the result, the function; nothing of what potok sends it in."""
+    (bad,) = potok.map(str, [Held()], on="processes", on_error="return")
+    assert str(bad.error).startswith("the item Held() can't go to another address space: at .lock (TypeError")
+    (bad,) = potok.map(hold, [1], on="processes", on_error="return")
+    told = "the result {'a': [1, Held()]} can't go to another address space: at ['a'][1].lock (TypeError"
+    assert str(bad.error).startswith(told)
+    lock = threading.Lock()
+
+    def guarded(_: int) -> bool:
+        return lock.locked()
+
+    with pytest.raises(potok.RemoteError, match=r"^the function guarded can't go .*: at \.<lock> \(TypeError"):
+        list(potok.map(guarded, [1], on="processes"))
+
+
 def test_function_that_cannot_travel_is_refused() -> None:
     """At the first result, with the name of what is in the way."""
     lock = threading.Lock()

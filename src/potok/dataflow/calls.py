@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import potok
 from potok.dataflow.plan import without_our_frames
 
-__all__ = ["Answer", "answer", "answer_all", "noted", "ordinary", "portable", "serve"]
+__all__ = ["Answer", "answer", "answer_all", "noted", "ordinary", "portable", "retold", "serve"]
 
 Answer: TypeAlias = tuple[Any, BaseException | None]
 """What became of a call: its value, or its error."""
@@ -104,4 +104,16 @@ def ordinary(error: BaseException) -> BaseException:
         return error
     told = potok.TaskCancelled(f"the function was cancelled: {error}", reason=getattr(error, "reason", ""))
     told.__cause__ = error
+    return told
+
+
+def retold(error: potok.PotokError, what: str, path: str) -> potok.PotokError:
+    """The refusal of a message that has `what` at `path`, told as one of that alone: the message is our business."""
+    _, found, rest = str(error).partition(f"address space: at {path}")
+    if not found:
+        return error
+    where, _, why = rest.partition(" (")
+    place = f": at {where}" if where else ""
+    told = potok.RemoteError(f"{what} can't go to another address space{place} ({why}")
+    told.__cause__ = error.__cause__
     return told

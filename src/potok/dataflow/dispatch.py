@@ -24,9 +24,10 @@ from time import monotonic, perf_counter
 from typing import Any, Final
 
 import potok
+from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
-from potok.dataflow.plan import Lot, Piece, Plan
+from potok.dataflow.plan import Lot, Piece, Plan, shown
 from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, TARGET, aserve, serve
 
 __all__ = ["Board", "lead"]
@@ -329,7 +330,8 @@ class _Dispatcher:
             return
         except potok.RemoteError as error:
             if len(items) == 1:
-                self._tell([(first, items[0], error, tried + 1)])
+                told = retold(error, f"the item {shown(items[0])}", "[1][0]")
+                self._tell([(first, items[0], told, tried + 1)])
             else:
                 for at, item in enumerate(items):
                     self._send(hand, (first + at, [item], tried))
@@ -352,7 +354,7 @@ class _Dispatcher:
             tx.close()
             rx.close()
             if isinstance(error, potok.RemoteError) or not self._hands:
-                self._lose(error)
+                self._lose(retold(error, f"the function {self._plan.name}", "[1][0][0]"))
             self._most = len(self._hands)
             return None
         rx.close()

@@ -106,6 +106,9 @@ def starmap(
     return _results(plan, items, (iterable,), options, progress)
 
 
+EXECUTORS = ("auto", "inline", "coroutines", "threads", "interpreters", "processes")
+
+
 class Options(NamedTuple):
     """What `map` and `starmap` take besides the function and its input, as it was given."""
 
@@ -158,7 +161,7 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     if not callable(fn):
         raise TypeError(f"potok.{called} takes a function first, not {fn!r:.200} (was it called already?)")
     coroutine = is_async(fn)
-    on = _executor(options.on, coroutine)
+    on = _executor(options.on, coroutine, called)
     check = Checked(called)
     workers = default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
     stretches = options.window == "auto"
@@ -190,7 +193,7 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     )
 
 
-def _executor(on: Any, coroutine: bool) -> Any:
+def _executor(on: Any, coroutine: bool, called: str) -> Any:
     if on is None:
         return "coroutines" if coroutine else "threads"
     from potok.dataflow.plan import Auto
@@ -199,7 +202,11 @@ def _executor(on: Any, coroutine: bool) -> Any:
         return Auto()
     if isinstance(on, Auto):
         return on
-    potok.scope(on=on)  # raises for what names no executor
+    try:
+        potok.scope(on=on)
+    except ValueError:
+        names = ", ".join(repr(name) for name in EXECUTORS)
+        raise ValueError(f"potok.{called}: on={on!r} names no executor; choose one of {names}") from None
     return on
 
 

@@ -19,8 +19,8 @@ from time import perf_counter
 from typing import Any, Final
 
 import potok
-from potok.dataflow.calls import noted
-from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, without_our_frames
+from potok.dataflow.calls import noted, retold
+from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, shown, without_our_frames
 
 __all__ = ["BEGUN", "DONE", "FACTS", "HERE", "TARGET", "aserve", "serve"]
 
@@ -103,7 +103,7 @@ class _Server:
         try:
             self._mail.send_nowait((self._number, None, value))
         except potok.RemoteError as error:
-            return error
+            return retold(error, f"the result {shown(value)}", "[2]")
         return None
 
     @property
