@@ -56,6 +56,15 @@ def test_item_that_never_succeeds(on: str, tmp_path: Path) -> None:
     assert caught.value.__notes__[-1] == "in potok.map: item 0 (7), tried 4 times"
 
 
+def test_every_retry_has_its_pause(on_near: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one as well, wherever the first try was."""
+    before: list[int] = []
+    monkeypatch.setattr(plan_module, "pause_before", lambda attempt: before.append(attempt) or 0.0)
+    with pytest.raises(ValueError, match="not yet"):
+        list(potok.map(refuse, [7], on=on_near, retries=2))
+    assert before == [2, 3]
+
+
 def refuse(item: int) -> None:
     raise ValueError("not yet: 1.2")
 

@@ -160,7 +160,7 @@ class Plan(NamedTuple):
             attempts += 1
             values: list[Any] = []
             try:
-                if attempts > tried + 1:
+                if attempts > 1:
                     potok.sleep(pause_before(attempts))
                 if self.pace is not None:
                     potok.sleep(self.pace.atomic(Pace.delay))
@@ -188,7 +188,7 @@ class Plan(NamedTuple):
         while True:
             attempts += 1
             try:
-                if attempts > tried + 1:
+                if attempts > 1:
                     await potok.asleep(pause_before(attempts))
                 if self.pace is not None:
                     await potok.asleep(await self.pace.aatomic(Pace.delay))
