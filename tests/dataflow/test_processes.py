@@ -63,17 +63,26 @@ class PickyError(Exception):
         super().__init__(f"{item}: {why}")
 
 
+class OtherError(Exception):
+    """One that pickle takes for something else."""
+
+    def __reduce__(self) -> Any:
+        return str, ("no error",)
+
+
 def picky(x: int) -> Any:
     if x == 3:
         raise PickyError(x, "odd")
+    if x == 4:
+        raise OtherError("even")
     return threading.Lock() if x == 5 else x
 
 
 def test_what_cannot_travel_is_an_error_of_its_item() -> None:
     """A result that can't be pickled, an exception that can't be unpickled: the other items of the batch are fine."""
     got = list(potok.map(picky, range(40), on="processes", workers=1, on_error="return"))
-    assert [item for item in got if isinstance(item, int)] == [x for x in range(40) if x not in (3, 5)]
-    for at, told in ((3, "3: odd"), (5, "lock")):
+    assert [item for item in got if isinstance(item, int)] == [x for x in range(40) if x not in (3, 4, 5)]
+    for at, told in ((3, "3: odd"), (4, "even"), (5, "lock")):
         assert isinstance(got[at], potok.BadItem)
         assert (got[at].index, got[at].item) == (at, at)
         assert told in str(got[at].error)

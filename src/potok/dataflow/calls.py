@@ -88,14 +88,17 @@ def portable(error: BaseException) -> BaseException:
     import cloudpickle
 
     try:
-        cloudpickle.loads(cloudpickle.dumps(error))
+        made = cloudpickle.loads(cloudpickle.dumps(error))
+        if isinstance(made, BaseException):
+            return error
+        why = f"it would arrive as a {type(made).__qualname__}"
     except Exception as failure:  # noqa: BLE001 - whatever its class does
-        told = potok.RemoteError(
-            f"{type(error).__qualname__}: {error} (itself it can't go to another address space: {failure})"
-        )
-        told.__cause__ = error.__cause__
-        return told
-    return error
+        why = str(failure)
+    told = potok.RemoteError(
+        f"{type(error).__qualname__}: {error} (itself it can't go to another address space: {why})"
+    )
+    told.__cause__ = error.__cause__
+    return told
 
 
 def ordinary(error: BaseException) -> BaseException:
