@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
@@ -272,3 +273,9 @@ def test_async_iterable_is_refused() -> None:
 
     with pytest.raises(TypeError, match="async iterable"):
         potok.map(picky, Async())  # type: ignore[arg-type]
+
+
+def test_item_that_cannot_be_copied_to_an_isolated_thread() -> None:
+    """What is raised says so."""
+    with pytest.raises(potok.PotokError, match="isolate=True"):
+        list(potok.map(picky, [1, threading.Lock()], on=potok.threads(isolate=True)))

@@ -242,7 +242,7 @@ def _own(
     try:
         with watch:
             lead(plan, name, lots, outcomes, watch, *caller)
-    except* (potok.WorkerDied, potok.RemoteError) as lost:
+    except* potok.PotokError as lost:  # workers that died, or could not take an item in
         tell_of(lost.exceptions[0], outcomes)
 
 
