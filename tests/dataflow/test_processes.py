@@ -135,6 +135,20 @@ def test_what_cannot_travel_is_named_with_the_path_to_the_culprit() -> None:
         list(potok.map(guarded, [1], on="processes"))
 
 
+def unread_then_stuck(x: int) -> Any:
+    if x == 1:
+        threading.Event().wait()
+    return PickyError(x, "odd")
+
+
+def test_time_out_after_a_result_that_cannot_be_read_here() -> None:
+    """The time-out is that of the item that takes too long, though the answer before it was lost."""
+    results = potok.map(
+        unread_then_stuck, range(3), on="processes", workers=1, batch=1, timeout=0.2, on_error="return"
+    )
+    assert [type(bad.error) for bad in results] == [potok.RemoteError, TimeoutError, potok.RemoteError]
+
+
 def test_function_that_cannot_travel_is_refused() -> None:
     """At the first result, with the name of what is in the way."""
     lock = threading.Lock()

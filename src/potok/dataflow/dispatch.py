@@ -195,11 +195,16 @@ class _Dispatcher:
         if kind == DONE:
             self._answered(hand, *told)
         elif kind == BEGUN:
-            hand.index, hand.since = told[0], monotonic()
+            self._has_begun(hand, *told)
         elif kind == FACTS:
             self._board.facts = told[0]
         elif kind == HERE:
             hand.greeted, self._fruitless = True, 0
+
+    def _has_begun(self, hand: _Hand, index: int | None) -> None:
+        while index is not None and not 0 <= index - hand.lots[0][0] < len(hand.lots[0][1]):
+            self._unread(hand.lots.popleft())
+        hand.index, hand.since = index, monotonic()
 
     def _ask_around(self, error: potok.RemoteError) -> None:
         """What a worker said can't be unpickled here, and nobody knows which one: each is given an empty lot.
