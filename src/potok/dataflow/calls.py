@@ -79,7 +79,7 @@ def _tell(outcomes: potok.Sender[Answer], told: Answer) -> None:
 def noted(error: BaseException) -> BaseException:
     """The error as it travels: with the traceback, which does not, as a note."""
     told = "".join(traceback.format_exception(error)).rstrip()
-    error.add_note(f"\nin worker process {os.getpid()}:\n{told}")
+    error.add_note(f"\nin {potok.current_task().name} (process {os.getpid()}):\n{told}")
     return portable(error)
 
 
