@@ -452,6 +452,45 @@ def test_broken_pipe_ends_quietly() -> None:
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize("on", ["threads", "processes", "inline", "auto"])
+def test_what_the_function_prints_is_not_among_the_records(here: Path, on: str) -> None:
+    """By any way there is, from the import on; it goes to stderr, and the summary of `--json` is as safe."""
+    noisy = """
+import os, sys
+print("imported")
+kept = sys.stdout
+
+def f(x):
+    print("printed")
+    kept.write("kept\\\\n")
+    kept.flush()
+    os.write(1, b"written\\\\n")
+    os.system("echo from a child")
+    return x
+"""
+    (here / "noisy.py").write_text(noisy.replace("\\\\", "\\"), encoding="utf-8")
+    done = potok_map("noisy.py:f", lines("a", "b"), "--on", on)
+    assert done.returncode == 0
+    assert [record["result"] for record in records(done.stdout.decode())] == ["a", "b"]
+    for told in (b"imported\n", b"printed\n", b"kept\n", b"written\n", b"from a child\n"):
+        assert told in done.stderr
+    done = potok_map("noisy.py:f", lines("a", "b"), "--on", on, "--json", "-o", "out.jsonl")
+    assert json.loads(done.stdout)["items"] == 2
+
+
+def test_stdout_is_as_it_was_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
+    """What others print before and after goes where it always went, buffered or not."""
+    sys.stdout.write("before\n")
+    assert run("tools_of_mine:double", lines("a"), "--on", "threads") == 0
+    sys.stdout.write("after\n")
+    os.write(1, b"unbuffered\n")
+    sys.stdout.flush()
+    out = capfd.readouterr().out
+    assert sorted(out.splitlines()) == sorted(
+        ["before", '{"index": 0, "input": "a", "result": "aa"}', "after", "unbuffered"]
+    )
+
+
 # ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

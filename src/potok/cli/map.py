@@ -3,8 +3,8 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from typing import Any
+from contextlib import ExitStack, closing, nullcontext
+from typing import Any, BinaryIO
 
 import potok
 from potok.cli import UsageError
@@ -13,7 +13,7 @@ from potok.cli.halting import read_halt
 from potok.cli.inputs import Inputs, find_inputs
 from potok.cli.journals import RunJournal, open_journal
 from potok.cli.preview import show_plan
-from potok.cli.records import Records
+from potok.cli.records import Records, stdout_apart
 from potok.cli.tally import Tally
 from potok.cli.view import choose_view
 from potok.dataflow.colour import is_async
@@ -41,7 +41,8 @@ INPUT, one or more:
 
 Each record is one line: {"index": 0, "input": ..., "result": ...}, or "error": {"type": ..., "message": ...} in
 place of the result. They are written as they are completed, each whole and at once, so that what was done before
-an interruption is there. What can't be JSON is written as its repr, which is said once.
+an interruption is there. What can't be JSON is written as its repr, which is said once. While records go to stdout,
+what the function prints there goes to stderr.
 
 A journal makes a run that can be killed at any moment and gone on with:
   --journal F                  begin one; refuses a file that has records of an earlier run
@@ -131,13 +132,31 @@ def run(args: argparse.Namespace) -> int:
             potok.scope(on=on)
     except potok.PotokError as error:  # an executor that this Python can't have
         raise UsageError(f"--on {args.on}: {error}") from None
-    fn = find_function(args.function)
-    inputs = find_inputs(args.inputs, args.paths)
-    if args.dry_run:
-        show_plan(args, fn, inputs)
-        return FINE
     path = None if args.output == "-" else args.output
     view = choose_view("potok map", args.progress, path is None and sys.stdout.isatty())
+    with stdout_apart() if path is None or args.json else nullcontext(sys.stdout.buffer) as stdout:
+        fn = find_function(args.function)
+        inputs = find_inputs(args.inputs, args.paths)
+        job, failure = (None, None) if args.dry_run else _work(args, fn, on, inputs, path, stdout, view)
+    if job is None:
+        show_plan(args, fn, inputs)
+        return FINE
+    job.tally.show(args, path)
+    if failure is not None:
+        raise failure
+    return job.code
+
+
+def _work(
+    args: argparse.Namespace,
+    fn: Callable[..., Any],
+    on: Any,
+    inputs: Inputs,
+    path: str | None,
+    stdout: BinaryIO,
+    view: Display,
+) -> tuple["Job", UsageError | None]:
+    """Do it all but for the summary. Returns also what made it end early, if that is an error."""
     with ExitStack() as stack:
         stack.enter_context(closing(view))
         journal = open_journal(args, fn, view.note)
@@ -145,15 +164,8 @@ def run(args: argparse.Namespace) -> int:
             stack.enter_context(journal)
         job = Job(args, Feed(inputs), view, journal)
         job.prepare(fn, on)
-        records = stack.enter_context(Records(path, inputs, view.note))
-        try:
-            failure = job.work(records)
-        finally:
-            view.close()
-        job.tally.show(args, path)
-    if failure is not None:
-        raise failure
-    return job.code
+        records = stack.enter_context(Records(path, stdout, inputs, view.note))
+        return job, job.work(records)
 
 
 class Feed:

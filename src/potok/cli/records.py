@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -12,19 +12,57 @@ from typing import Any, BinaryIO, Self
 from potok.cli import UsageError
 from potok.cli.inputs import Inputs
 
-__all__ = ["Records"]
+__all__ = ["Records", "stdout_apart"]
+
+STDOUT, STDERR = 1, 2
+
+
+@contextmanager
+def stdout_apart() -> Iterator[BinaryIO]:
+    """Keep stdout for what is written to the stream that this gives out; what anybody else prints goes to stderr.
+
+    That is so for this process and those that it starts meanwhile. Where stdout is not the process's own descriptor,
+    but what somebody has put in its place, nothing is changed.
+    """
+    stdout = sys.stdout
+    try:
+        is_own = stdout.fileno() == STDOUT
+    except (OSError, ValueError):
+        is_own = False
+    if not is_own:
+        yield stdout.buffer
+        return
+    stdout.flush()
+    stream = open(os.dup(STDOUT), "wb")  # noqa: PTH123, SIM115 - a descriptor, closed below
+    try:
+        try:
+            os.dup2(STDERR, STDOUT)
+        except OSError:  # nobody hears what is printed where stderr is closed
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, STDOUT)
+            os.close(nowhere)
+        with redirect_stdout(sys.stderr):
+            yield stream
+    finally:
+        with suppress(OSError):  # what was printed past `sys.stdout` above
+            stdout.flush()
+        os.dup2(stream.fileno(), STDOUT)
+        with suppress(OSError):  # whoever wrote a record has flushed it, and knows already
+            stream.close()
 
 
 class Records:
-    """Where records go: a file, or stdout. `warn` is told, once, that something could not be written as JSON.
+    """Where records go: a file, or `stdout`. `warn` is told, once, that something could not be written as JSON.
 
     Records are in UTF-8 whatever the locale, as JSON has to be.
     """
 
-    def __init__(self, path: str | None, inputs: Inputs, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: str | None, stdout: BinaryIO, inputs: Inputs, warn: Callable[[str], None]
+    ) -> None:
         self._stack = ExitStack()
         self._warn: Callable[[str], None] | None = warn
-        self._stream: BinaryIO = sys.stdout.buffer
+        self._stream = stdout
         if path is not None:
             self._stream = self._stack.enter_context(_created(path, inputs))
 
