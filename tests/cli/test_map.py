@@ -255,6 +255,7 @@ def test_json_summary(to_file: bool, capsys: pytest.CaptureFixture[str]) -> None
         "from_journal": 0,
         "interrupted": False,
         "halted": False,
+        "broken": False,
         "output": "out.jsonl" if to_file else None,
         "journal": None,
         "go_on": None,
@@ -450,6 +451,21 @@ def test_broken_pipe_ends_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("to_file", [True, False])
+def test_full_disk_is_named(to_file: bool) -> None:
+    """No traceback; the summary says that the run was broken off, and that a result is missing."""
+    command = [sys.executable, "-m", "potok", "map", "tools_of_mine:double", lines("a", "b")]
+    command += ["--on", "inline", *(["-o", "/dev/full"] if to_file else [])]
+    with Path("/dev/full" if not to_file else os.devnull).open("wb") as stdout:
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    summary, error = done.stderr.splitlines()
+    assert re.match(r"potok map: broken off after 1 item, .*; the last is not in the results$", summary)
+    called = "'/dev/full'" if to_file else "the results"
+    assert error == f"potok map: error: {called} can't be written: No space left on device"
 
 
 @pytest.mark.parametrize("on", ["threads", "processes", "inline", "auto"])

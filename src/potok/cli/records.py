@@ -35,9 +35,9 @@ def stdout_apart() -> Iterator[BinaryIO]:
     stdout.flush()
     stream = open(os.dup(STDOUT), "wb")  # noqa: PTH123, SIM115 - a descriptor, closed below
     try:
-        try:
+        if sys.stderr is not None:
             os.dup2(STDERR, STDOUT)
-        except OSError:  # nobody hears what is printed where stderr is closed
+        else:  # it is closed: nobody hears what is printed
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, STDOUT)
             os.close(nowhere)
@@ -62,6 +62,8 @@ class Records:
     ) -> None:
         self._stack = ExitStack()
         self._warn: Callable[[str], None] | None = warn
+        self._called = "the results" if path is None else repr(path)
+        self._is_broken = False
         self._stream = stdout
         if path is not None:
             self._stream = self._stack.enter_context(_created(path, inputs))
@@ -84,7 +86,8 @@ class Records:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise UsageError(f"the results can't be written: {error.strerror}") from None
+            self._is_broken = True
+            raise UsageError(f"{self._called} can't be written: {error.strerror}") from None
 
     def _encoded(self, value: Any, index: int) -> str:
         def instead(part: Any) -> str:
@@ -113,7 +116,11 @@ class Records:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.close()
+        try:
+            self._stack.close()
+        except OSError as late:  # some file systems tell it only now
+            if not self._is_broken:
+                raise UsageError(f"{self._called} can't be written: {late.strerror}") from None
 
 
 def _repr(value: Any) -> str:

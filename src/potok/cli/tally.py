@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import potok
+from potok.cli import UsageError
 from potok.cli.journals import RunJournal
 from potok.cli.records import Records
 from potok.dataflow.progress import Display
@@ -28,6 +29,7 @@ class Tally:
         self.done = self.failed = 0
         self.recalled = self.recalled_failed = 0
         self.interrupted = self.halted = self.broken = False
+        self.unwritten = False  # the last of those that are counted has no record: that could not be written
         self.explained = ""  # why the items were worked on where they were
         self._journal = journal
         self._begin = time.monotonic()
@@ -50,9 +52,14 @@ class Tally:
             self.recalled_failed += is_bad
         if is_bad:
             self._note_failure(view, index, item, outcome.error)
-            records.error(index, item, outcome.error)
-        else:
-            records.result(*outcome)
+        try:
+            if is_bad:
+                records.error(index, item, outcome.error)
+            else:
+                records.result(*outcome)
+        except UsageError:  # a disk is full
+            self.unwritten = True
+            raise
 
     def _note_failure(self, view: Display, index: int, item: Any, error: BaseException) -> None:
         if self.failed <= SHOWN_FAILURES:
@@ -76,6 +83,7 @@ class Tally:
                 "items_per_second": round(rate, 3),
                 "interrupted": self.interrupted,
                 "halted": self.halted,
+                "broken": self.broken,
                 "output": path,
                 "journal": args.journal,
                 "explained": self.explained,
@@ -84,8 +92,10 @@ class Tally:
             print(json.dumps(summary), file=sys.stderr if path is None else sys.stdout, flush=True)
             return
         state = "interrupted after " if self.interrupted else "halted after " if self.halted else ""
+        state = "broken off after " if self.broken else state
         known = f" ({self.recalled} from the journal)" if self.recalled else ""
         where = "" if path is None else f"; results in {path}"
+        where = "; the last is not in the results" if self.unwritten else where
         items = "1 item" if self.done == 1 else f"{self.done} items"
         failures = f"{self.failed} failed" if self.failed else "none failed"
         _say(f"{state}{items}{known}, {failures}, {seconds:.2f} s, {rate:.0f} items/s{where}")
