@@ -134,6 +134,7 @@ def test_output_is_utf8_whatever_the_locale() -> None:
         (["no-such.txt"], "no such file: 'no-such.txt'"),
         (["no-such/*.txt"], "no file matches 'no-such/*.txt'"),
         (["."], "'.' is a folder"),
+        (["-", "-"], "- is standard input, which can be read once only"),
         (["--paths", "no-such"], "no such file: 'no-such'"),
         (["tools_of_mine.py", "-o", "no/such/folder"], "'no/such/folder' can't be written"),
         (["tools_of_mine.py", "-o", "./tools_of_mine.py"], "is one of the inputs"),

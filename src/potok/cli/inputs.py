@@ -68,6 +68,8 @@ class Inputs:
 
 def find_inputs(names: Sequence[str], paths: bool) -> Inputs:
     """Understand every INPUT. Raises UsageError for what is not there, cannot be read, or matches nothing."""
+    if names.count("-") > 1:
+        raise UsageError("- is standard input, which can be read once only: name it once")
     return Inputs([_source(name, paths) for name in names])
 
 
