@@ -109,6 +109,12 @@ def test_async_function_runs_on_coroutines(capsys: pytest.CaptureFixture[str]) -
     assert [record["result"] for record in records(capsys.readouterr().out)] == ["aa", "bb"]
 
 
+def test_timeout_of_async_function_is_taken_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends where it awaits, on threads, too."""
+    assert run("tools_of_mine:adouble", lines("a"), "--timeout", "30", "--on", "threads") == 0
+    assert [record["result"] for record in records(capsys.readouterr().out)] == ["aa"]
+
+
 # ── inputs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -144,6 +150,11 @@ def test_output_is_utf8_whatever_the_locale() -> None:
         (["tools_of_mine.py", "--on", "clouds"], "invalid choice: 'clouds'"),
         (["tools_of_mine.py", "--retries", "-1"], "N must be a whole number >= 0, not '-1'"),
         (["tools_of_mine.py", "--timeout", "soon"], "must be a number > 0, not 'soon'"),
+        (
+            ["tools_of_mine.py", "--timeout", "1", "--on", "threads"],
+            "with --on threads: a thread can't be stopped; take --on processes",
+        ),
+        (["tools_of_mine.py", "--timeout", "1", "--on", "inline"], "the plain loop can't be stopped"),
         (["tools_of_mine.py", "--rate", "0"], "must be a number > 0, not '0'"),
         (["tools_of_mine.py", "--rate", "inf"], "must be a number > 0, not 'inf'"),
         (["tools_of_mine.py", "--halt", "later,3"], "with soon, or now, before it (now,3%), not 'later,3'"),

@@ -24,6 +24,9 @@ FINE, SOME_FAILED, WORKER_LOST, INTERRUPTED = 0, 1, 4, 130
 
 EXECUTORS = ("auto", "threads", "coroutines", "interpreters", "processes", "inline")
 
+UNSTOPPABLE = {"threads": "a thread", "interpreters": "an interpreter", "inline": "the plain loop"}
+"""Where a function goes on for as long as it likes, unless it awaits."""
+
 EPILOG = """\
 FUNCTION takes one argument, the item, and may be def or async def. A module is looked for in the current folder
 first. Functions of the standard library will do if they take what INPUT gives: os.path:getsize of paths, json:loads
@@ -137,6 +140,7 @@ def run(args: argparse.Namespace) -> int:
     with stdout_apart() if path is None or args.json else nullcontext(sys.stdout.buffer) as stdout:
         fn = find_function(args.function)
         inputs = find_inputs(args.inputs, args.paths)
+        _check_timeout(args, fn)
         job, failure = (None, None) if args.dry_run else _work(args, fn, on, inputs, path, stdout, view)
     if job is None:
         show_plan(args, fn, inputs)
@@ -145,6 +149,15 @@ def run(args: argparse.Namespace) -> int:
     if failure is not None:
         raise failure
     return job.code
+
+
+def _check_timeout(args: argparse.Namespace, fn: Callable[..., Any]) -> None:
+    """Refuse a time-out that a function which hangs would never notice."""
+    if args.timeout is not None and args.on in UNSTOPPABLE and not is_async(fn):
+        raise UsageError(
+            f"--timeout can't end what a def function does with --on {args.on}: {UNSTOPPABLE[args.on]} can't be "
+            f"stopped; take --on processes, where a worker that goes on all the same is killed, or --on auto"
+        )
 
 
 def _work(
