@@ -30,6 +30,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "wants": "import no_such_thing",
         "exits": "raise SystemExit(3)",
         "wrong": "def f(:",
+        "several": "from os.path import join\ndef one(x): ...\nasync def two(x): ...\ndef _three(x): ...\nclass T: ...",
+        "none": "from os.path import join",
     }.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -82,6 +84,9 @@ def test_file_named_like_a_module_displaces_nothing(here: Path) -> None:
         ("no_such_module:f", "no module named 'no_such_module'"),
         ("mine.sub:f", "no module named 'mine.sub'"),
         ("str:upper", "builtins:str"),
+        ("./several.py:", "name the function: ./several.py:NAME; it has one, two"),
+        ("none.py", "name the function: none.py:NAME; but none.py has no function of its own"),
+        ("no_such_file.py", "no such file: 'no_such_file.py'"),
         ("no_such_file.py:f", "no such file: 'no_such_file.py'"),
         ("mine:doubel", "no function 'doubel' in mine; it has double"),
         ("mine:Tools.factor", "is no function but an object of type int"),
@@ -98,3 +103,9 @@ def test_wrong_ones_are_named(function: str, told: str) -> None:
         find_function(function)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_file_without_a_function_names_those_it_has() -> None:
+    """Its own and public ones: neither what it imports nor its classes."""
+    with pytest.raises(UsageError, match=r"^name the function: several\.py:NAME; it has one, two$"):
+        find_function("several.py")

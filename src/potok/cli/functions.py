@@ -15,6 +15,8 @@ from potok.cli import UsageError
 
 __all__ = ["find_function"]
 
+SHOWN = 8  # names of functions, at most
+
 
 def find_function(spec: str) -> Callable[..., Any]:
     """Import what stands before the last colon and get what stands behind it, dots included (`module:Class.method`).
@@ -25,6 +27,9 @@ def find_function(spec: str) -> Callable[..., Any]:
     Raises: UsageError that says which part was not found, and what there is instead.
     """
     module_name, colon, path = spec.rpartition(":")
+    file = spec.removesuffix(":")
+    if file.endswith(".py") and (not colon or not path):
+        raise _unnamed(file)
     if not colon or not module_name or not path:
         raise UsageError(
             f"FUNCTION is written package.module:function or path/to/file.py:function, not {spec!r}"
@@ -40,6 +45,23 @@ def find_function(spec: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"{spec} is no function but an object of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
+
+
+def _unnamed(file: str) -> UsageError:
+    """A file, and no word on which of its functions is meant: say which there are."""
+    module = _import_file(Path(file))
+    own = [
+        name
+        for name, found in vars(module).items()
+        if not name.startswith("_")
+        and callable(found)
+        and not isinstance(found, type)
+        and getattr(found, "__module__", None) == module.__name__
+    ]
+    if not own:
+        return UsageError(f"name the function: {file}:NAME; but {file} has no function of its own")
+    shown = ", ".join(own[:SHOWN]) + (", ..." if len(own) > SHOWN else "")
+    return UsageError(f"name the function: {file}:NAME; it has {shown}")
 
 
 def _import_module(name: str) -> ModuleType:
@@ -92,7 +114,7 @@ def _get(module: ModuleType, module_name: str, path: str) -> Any:
             public = [
                 known for known in dir(found) if not known.startswith("_") and callable(getattr(found, known))
             ]
-            near = difflib.get_close_matches(name, public, n=3) or public[:8]
+            near = difflib.get_close_matches(name, public, n=3) or public[:SHOWN]
             hint = f"; it has {', '.join(near)}" if near else ""
             raise UsageError(f"no function {path!r} in {module_name}{hint}") from None
     return found
