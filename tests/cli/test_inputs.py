@@ -83,8 +83,14 @@ def test_line_that_is_no_json_is_named() -> None:
     Path("bad.jsonl").write_text("1\n\noops\n", encoding="utf-8")
     items = iter(find_inputs(["bad.jsonl"], paths=False))
     assert next(items) == 1
-    with pytest.raises(UsageError, match=r"bad\.jsonl, line 3, is not JSON"):
+    with pytest.raises(UsageError, match=r"^bad\.jsonl, line 3, is not JSON: Expecting value, column 1$"):
         next(items)
+
+
+def test_line_that_is_json_but_too_much_is_named() -> None:
+    Path("long.jsonl").write_text("1\n" + "9" * 5000 + "\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"^long\.jsonl, line 2, can't be read as JSON: Exceeds the limit"):
+        list(find_inputs(["long.jsonl"], paths=False))
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,11 @@ def _values(file: BinaryIO, name: str) -> Iterator[Any]:
         if line.strip():
             try:
                 yield json.loads(line)
-            except ValueError as error:
-                raise UsageError(f"{name}, line {number}, is not JSON: {error}") from None
+            except json.JSONDecodeError as error:  # whose own words name a line, too: the first of this one
+                told = f"{error.msg}, column {error.colno}"
+                raise UsageError(f"{name}, line {number}, is not JSON: {told}") from None
+            except (ValueError, RecursionError) as error:  # more digits, or brackets, than Python takes
+                raise UsageError(f"{name}, line {number}, can't be read as JSON: {error}") from None
 
 
 def _rows(file: BinaryIO, name: str) -> Iterator[dict[str, str]]:
