@@ -282,7 +282,9 @@ def test_help_explains_inputs_and_exit_codes(capsys: pytest.CaptureFixture[str])
         for part in (
             "'dir/**/*.py'",
             ".jsonl",
-            "exit codes: 0 fine",
+            "1    some items failed; an item that kills its worker is one",
+            "4    workers were lost for good: they can't be started",
+            "what the function prints there goes to stderr",
             "os.path:getsize",
             "hashlib:sha256",
             ".csv",

@@ -20,7 +20,7 @@ VERBS = {
 }
 """Each verb with its line in `potok --help`, which is shown without importing any verb's module."""
 
-EXIT_CODES = "exit codes: 0 fine, 1 some items failed, 2 usage, 4 a worker was lost for good, 130 interrupted"
+EXIT_CODES = "exit codes: 0 fine, 1 some items failed, 2 usage, 4 workers were lost for good, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -57,8 +57,12 @@ Items are known by what they are, not by their place. It holds pickles: resume f
 them. 3% is a share of the items worked on, once they are so many that one failure is no more than it (34).
 Failures out of the journal don't count.
 
-exit codes: 0 fine, 1 some items failed, 2 usage, or an input or a journal that can't be read or written, 4 a worker was
-lost for good, 130 interrupted
+exit codes:
+  0    fine
+  1    some items failed; an item that kills its worker is one of them, and the worker is replaced
+  2    usage, or an input, the results or a journal that can't be read or written
+  4    workers were lost for good: they can't be started, or die before they have begun an item
+  130  interrupted
 """
 
 
