@@ -51,6 +51,11 @@ def folder(tmp_path: Path) -> Path:
             ["auto", "threads", "coroutines", "interpreters", "processes", "inline"],
         ),
         (["potok", "map", "--on", "p"], ["processes"]),
+        (
+            ["potok", "compare", "--on", ""],
+            ["inline", "threads", "coroutines", "interpreters", "processes"],
+        ),
+        (["potok", "compare", "--on", "i"], ["inline", "interpreters"]),
         (["potok", "map", "to"], ["tools.py"]),
         (["potok", "map", "tools.py:f", "it"], ["items one.txt", "items.csv"]),
         (["potok", "map", "--journal", "da"], ["data"]),

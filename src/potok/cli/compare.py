@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         metavar="NAME[,NAME]",
-        type=_executors,
+        type=Names(EXECUTORS),
         action="extend",
         help=f"the executors: {', '.join(EXECUTORS)}; by default all that can run the function",
     )
@@ -76,12 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, for programs")
 
 
-def _executors(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in EXECUTORS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(EXECUTORS)}")
-    return names
+class Names:
+    """Reads some of several names, with commas between them."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self.choices = choices  # read by completion, too
+
+    def __call__(self, text: str) -> list[str]:
+        """Raises: ArgumentTypeError that names the one that is none of them."""
+        names = [name.strip() for name in text.split(",")]
+        for name in names:
+            if name not in self.choices:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(self.choices)}")
+        return names
 
 
 def _count(text: str) -> int:

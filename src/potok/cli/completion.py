@@ -65,7 +65,8 @@ def _verbs() -> dict[str, Verb]:
 def _option(action: argparse.Action) -> Option:
     value = None if action.nargs == 0 else "file" if action.metavar == "FILE" else "word"
     told = " ".join((action.help or "").replace("%%", "%").split())
-    return Option(action.option_strings, told, value, [str(choice) for choice in action.choices or ()])
+    several = getattr(action.type, "choices", ())  # of an argument that is a list of them
+    return Option(action.option_strings, told, value, [str(choice) for choice in action.choices or several])
 
 
 def _bash(verbs: Mapping[str, Verb]) -> Iterator[str]:
