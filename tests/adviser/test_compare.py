@@ -264,8 +264,10 @@ def test_inputs_are_pulled_here_and_once() -> None:
 
 
 def test_no_items() -> None:
-    made = compare(double, [])
+    told: list[str] = []
+    made = compare(double, [], progress=told.append)
     assert made.items == 0
+    assert told == []
     assert all(row.reason == "there were no items" for row in made.rows)
     assert "There were no items to measure." in str(made)
 

@@ -118,7 +118,9 @@ def test_usage(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureF
     lines("a", "b")
     Path("empty.txt").touch()
     assert run(*arguments) == 2
-    assert message in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert message in err
+    assert "the plain loop\n" not in err
     assert Path("items.txt").read_text(encoding="utf-8") == "a\nb\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
@@ -174,6 +175,10 @@ class Bench:
 
     def _gather(self, inputs: Iterator[Any]) -> bool:
         """Find the sample; whether the input has no more."""
+        first = list(itertools.islice(inputs, 1))
+        if not first:
+            return True
+        inputs = itertools.chain(first, inputs)
         self._tell("the plain loop")
         until = time.perf_counter() + self._budget / 4
         limits = Limits(self._least, MOST_ITEMS, self._share, self._budget / 20, self._cores, until)
