@@ -81,6 +81,9 @@ def test_every_executor_that_can_run_it() -> None:
         "plain loop",
         *(r.label for r in made.rows),
     ]
+    (note,) = [note for note in made.notes if note.startswith("not measured: ")]
+    assert note.startswith("not measured: coroutines (for async def)")
+    assert ("interpreters (needs Python 3.14 or newer" in note) == (sys.version_info < (3, 14))
     assert made.to_dict()["version"] == 1
     assert made.function.endswith("double")
 
@@ -182,6 +185,7 @@ def test_executor_that_this_python_can_not_have() -> None:
     """Said where it was asked for, left out where it was not."""
     (row,) = compare(double, on="interpreters").rows
     assert "3.14" in str(row.reason)
+    assert not [note for note in compare(double, on="threads").notes if "interpreters" in note]
 
 
 def test_other_results_are_found() -> None:

@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -110,6 +110,7 @@ class Bench:
         reps: int,
         budget: float,
         tell: Callable[[str], object],
+        left_out: Sequence[str] = (),
     ) -> None:
         self._fn = fn
         self._loop = Candidate(fn, LOOP, None, 1, take="inline")
@@ -127,7 +128,7 @@ class Bench:
         self._values: list[Any] = []  # what the plain loop gave
         self._steady: bool | None = None
         self._parcel: Parcel | None = None
-        self._notes: list[str] = []
+        self._notes = [f"not measured: {', '.join(left_out)}"] if left_out else []
 
     def measure(self, inputs: Iterator[Any], total: int | None, function: str, python: str) -> Comparison:
         """Do all of it."""

@@ -82,8 +82,8 @@ def compare(
     from potok.adviser.bench import Bench
     from potok.dataflow.arguments import usable_cores
 
-    candidates = _candidates(fn, on, workers)
-    bench = Bench(fn, candidates, usable_cores(), repetitions, seconds, tell)
+    candidates, left_out = _candidates(fn, on, workers)
+    bench = Bench(fn, candidates, usable_cores(), repetitions, seconds, tell, left_out)
     measure = functools.partial(bench.measure, stream, _length(inputs), _called(fn), _python_version())
     if _in_event_loop():  # of a notebook, say, where asyncio.run is refused
         in_thread: Comparison = potok.start(measure, on="threads").result()
@@ -103,18 +103,29 @@ def _length(inputs: Any) -> int | None:
     return None if length < 0 else length
 
 
-def _candidates(fn: Any, on: Any, workers: int | None) -> list[Candidate]:
-    """Whom to measure. Raises TypeError, ValueError for what names no executor."""
+def _candidates(fn: Any, on: Any, workers: int | None) -> tuple[list[Candidate], list[str]]:
+    """Whom to measure, and whom not that nobody asked for, with the reason.
+
+    Raises: TypeError, ValueError for what names no executor.
+    """
     from potok.dataflow.colour import is_async
 
     if on is None:
         names = ["threads", "coroutines", "interpreters", "processes"]
+        left_out = []
         if not is_async(fn):
             names.remove("coroutines")
+            left_out.append("coroutines (for async def)")
         found = [_candidate(fn, name, workers) for name in names]
-        return [candidate for candidate in found if not candidate.reason]
+        left_out += [f"{one.name} ({_briefly(one)})" for one in found if one.reason]
+        return [candidate for candidate in found if not candidate.reason], left_out
     wanted = [on] if isinstance(on, str) or not isinstance(on, Iterable) else list(on)
-    return [_candidate(fn, each, workers) for each in wanted if each != "inline"]
+    return [_candidate(fn, each, workers) for each in wanted if each != "inline"], []
+
+
+def _briefly(candidate: Candidate) -> str:
+    """Its reason without what to do about it."""
+    return str(candidate.reason).partition(":")[0].removeprefix(f"the executor {candidate.name} ")
 
 
 def _candidate(fn: Any, on: Any, workers: int | None) -> Candidate:
