@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 from made_up import LOOP, PROCESSES, THREADS, comparison, curve, rich
 
 from potok.adviser.chart import Plane, bars, curves
-from potok.adviser.comparison import Comparison, Row
+from potok.adviser.comparison import Comparison, Gil, Parcel, Row
 
 if TYPE_CHECKING:
     from conftest import Browser
@@ -187,16 +188,18 @@ LOOK = """
     const style = getComputedStyle(e);
     return contrast(colour(style.fill !== 'none' ? style.fill : style.stroke), behind(e.closest('svg')));
   });
-  const root = document.documentElement;
+  const root = document.documentElement, table = document.querySelector('table');
   return {
     width: root.scrollWidth, view: root.clientWidth, texts, shapes,
     svgs: svgs.map(e => edges(e.getBoundingClientRect())),
+    table: table && edges(table.getBoundingClientRect()),
+    column: table && edges(table.parentElement.firstElementChild.getBoundingClientRect()),
     back: colour(getComputedStyle(document.body).backgroundColor),
   };
 })()
 """
 
-SIZES = [(360, "light"), (360, "dark"), (800, "light"), (1200, "light"), (1200, "dark")]
+SIZES = [(360, "light"), (360, "dark"), (800, "light"), (970, "light"), (1200, "light"), (1200, "dark")]
 
 
 def look(
@@ -231,7 +234,26 @@ def overlap(one: list[float], other: list[float]) -> bool:
     )
 
 
-@pytest.fixture(scope="module", params=["rich", "plain", "far"])
+def wide() -> Comparison:
+    """Every cell of its table as long as they get."""
+    row = replace(
+        PROCESSES,
+        name="interpreters",
+        workers=100,
+        runs=(0.611, 0.642, 0.664),
+        cpu_program=0.001,
+        cpu_workers=0.388,
+        gil=Gil(0.99, 0.000165, 90),
+        sending_seconds=0.000793,
+        start_seconds=0.179,
+        memory_bytes=201_000_000,
+    )
+    loop = replace(LOOP, runs=(0.322, 0.323, 0.347), gil=Gil(0.99, 0.000165, 90))
+    parcel = Parcel(123_456_789, 123_456_789, 0.00002, 0.000012)
+    return comparison(row, loop=loop, parcel=parcel, curves=(curve("interpreters", {1: 1.0, 2: 0.6}, 2),))
+
+
+@pytest.fixture(scope="module", params=["rich", "plain", "far", "wide"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Reports of different kinds: with everything, with little, with speed-ups that are far apart."""
     far = curve("coroutines", {1: 1000.0, 2: 10.0, 100: 0.01}, 2)
@@ -240,6 +262,7 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "plain": comparison(THREADS, PROCESSES, curves=(curve("processes", {1: 1.0, 2: 0.6}, 2),)),
         "far": comparison(THREADS, curves=(far, curve("threads", {1: 900.0, 2: 2000.0}, 2))),
     }
+    made["wide"] = wide()
     path = tmp_path_factory.mktemp("report") / f"{request.param}.html"
     made[request.param].save(path)
     return path
@@ -253,6 +276,8 @@ def test_page_is_readable(browser: "Browser", page: Path, width: int, scheme: st
     assert (tmp_path / "seen.png").stat().st_size > 5000
     assert seen["width"] <= seen["view"] == width
     assert (sum(seen["back"][:3]) > 600) == (scheme == "light")
+
+    assert seen["column"][0] - 1 <= seen["table"][0] < seen["table"][2] <= seen["column"][2] + 1
 
     assert len(seen["svgs"]) == 2
     assert all(right - left > 250 and bottom - top > 80 for left, top, right, bottom in seen["svgs"])

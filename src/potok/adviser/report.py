@@ -75,7 +75,7 @@ STYLE: Final = """
   text-align: right; background: none; color: inherit; }
 .potok-compare thead th { color: var(--soft); font-size: .875rem; font-weight: 600; vertical-align: bottom; }
 .potok-compare th:first-child { text-align: left; white-space: nowrap; }
-.potok-compare td small { display: block; white-space: nowrap; }
+.potok-compare td small { display: block; }
 .potok-compare tr.taken > * { background: var(--mark); }
 .potok-compare td.reason { text-align: left; color: var(--soft); overflow-wrap: anywhere; }
 .potok-compare summary { cursor: pointer; font-weight: 600; padding: .5rem 0; }
