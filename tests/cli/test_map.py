@@ -222,6 +222,18 @@ def test_failures_are_records_notes_and_exit_code_1(on: str, capsys: pytest.Capt
     assert "3 items, 1 failed" in streams.err
 
 
+def test_pattern_that_the_shell_has_expanded_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each item failed as no file: then the files may have been meant, and not their lines. Not if one did not."""
+    hint = "the items are the lines of 'items.txt' and 1 more INPUT. If the files themselves are meant, quote"
+    assert run("os.path:getsize", lines("absent", ""), "tools_of_mine.py", "--on", "processes") == 1
+    assert hint in capsys.readouterr().err
+    assert run("os.path:getsize", lines("absent", "items.txt"), "tools_of_mine.py", "--on", "threads") == 1
+    assert "the items are the lines" not in capsys.readouterr().err
+    Path("absent.jsonl").write_text('"absent"\n', encoding="utf-8")
+    assert run("os.path:getsize", "absent.jsonl", "--on", "threads") == 1
+    assert "the items are the lines" not in capsys.readouterr().err
+
+
 def test_many_failures_are_not_all_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tools_of_mine:picky", lines(*["bad"] * 50)) == 1
     streams = capsys.readouterr()

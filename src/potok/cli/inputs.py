@@ -54,6 +54,11 @@ class Inputs:
         """Whether some items come from standard input, which may never end."""
         return any(source.kind == "stdin" for source in self._sources)
 
+    @property
+    def lines_of(self) -> list[str]:
+        """The files whose lines are items."""
+        return [source.name for source in self._sources if source.kind == "lines"]
+
     def __iter__(self) -> Iterator[Any]:
         for source in self._sources:
             yield from _items(source)

@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
     if job is None:
         show_plan(args, fn, inputs)
         return FINE
-    job.tally.show(args, path)
+    job.tally.show(args, path, inputs)
     if failure is not None:
         raise failure
     return job.code

@@ -10,6 +10,7 @@ from typing import Any
 
 import potok
 from potok.cli import UsageError
+from potok.cli.inputs import Inputs
 from potok.cli.journals import RunJournal
 from potok.cli.records import Records
 from potok.dataflow.progress import Display
@@ -29,6 +30,7 @@ class Tally:
         self.done = self.failed = 0
         self.recalled = self.recalled_failed = 0
         self.interrupted = self.halted = self.broken = False
+        self.not_found = 0  # items that failed because a file is not there
         self.unwritten = False  # the last of those that are counted has no record: that could not be written
         self.explained = ""  # why the items were worked on where they were
         self._journal = journal
@@ -46,6 +48,7 @@ class Tally:
         # Before it is written: Ctrl-C may come as soon as somebody has read the record, and the summary be short of it.
         self.done += 1
         self.failed += is_bad
+        self.not_found += is_bad and isinstance(outcome.error, FileNotFoundError)
         if self._journal is not None and index in self._journal.recalled:
             self._journal.recalled.discard(index)
             self.recalled += 1
@@ -67,7 +70,7 @@ class Tally:
         elif self.failed == SHOWN_FAILURES + 1:
             view.note("more items failed; their errors are in the results only")
 
-    def show(self, args: argparse.Namespace, path: str | None) -> None:
+    def show(self, args: argparse.Namespace, path: str | None, inputs: Inputs) -> None:
         """Print the summary, and how to go on."""
         seconds = time.monotonic() - self._begin
         rate = self.done / seconds if seconds > 0 else 0.0
@@ -102,6 +105,13 @@ class Tally:
         if args.progress and args.on == "auto":
             _say(self.explained)
         self._advise(args, command)
+        files = inputs.lines_of
+        if files and self.done == self.not_found > 0:  # what a pattern comes to that the shell has expanded
+            whose = repr(files[0]) + (f" and {len(files) - 1} more INPUT" if len(files) > 1 else "")
+            _say(
+                f"every item failed with FileNotFoundError: the items are the lines of {whose}. If the files "
+                f"themselves are meant, quote the pattern ('data/*.txt'), or use --paths"
+            )
 
     def _command(self, args: argparse.Namespace) -> str | None:
         """The line that goes on from here; None where there is no journal, or nothing to do."""
