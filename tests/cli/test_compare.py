@@ -71,6 +71,17 @@ def test_json_is_versioned_and_alone_on_stdout(capsys: pytest.CaptureFixture[str
     assert told["verdict"]["take"] in {"inline", "threads"}
 
 
+def test_what_the_function_prints_is_not_on_stdout(here: Path) -> None:
+    """Neither here nor in a worker."""
+    Path("noisy.py").write_text("def f(x):\n    print('printed')\n    return x\n", encoding="utf-8")
+    options = ("--on", "threads,processes", "--reps", "1", "-j", "1", "--budget", "2", "--json")
+    command = [sys.executable, "-m", "potok", "compare", "noisy.py:f", lines("a"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["items"] == 1
+    assert "printed\n" in done.stderr
+
+
 def test_total_of_paths_is_known(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("os.path:getsize", "*.py", *QUICK, "--json") == 0
     assert json.loads(capsys.readouterr().out)["total"] == 1

@@ -13,13 +13,14 @@ import potok
 from potok.cli import UsageError
 from potok.cli.functions import find_function
 from potok.cli.inputs import Inputs, find_inputs
+from potok.cli.records import stdout_apart
 
 FINE, SOME_FAILED = 0, 1
 EXECUTORS = ("inline", "threads", "coroutines", "interpreters", "processes")
 
 EPILOG = """\
 FUNCTION and INPUT are as in `potok map` (see `potok map --help`). The function is called with each input many times
-over: don't compare one that must do what it does only once.
+over: don't compare one that must do what it does only once. What it prints goes to stderr.
 
 The same inputs go through the best plain loop, `for x in inputs: function(x)`, and through each executor, in turns. Of
 the inputs so many are taken as fit into the budget. The results must be those of the plain loop.
@@ -110,19 +111,20 @@ def _seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and return the exit code."""
-    fn = find_function(args.function)
-    inputs = find_inputs(args.inputs, args.paths)
-    if args.html:
-        _check_writable(args.html, inputs)
-    comparison = potok.compare(
-        fn,
-        _Counted(inputs),
-        on=args.on and list(dict.fromkeys(args.on)),
-        workers=args.workers,
-        reps=args.reps,
-        budget=args.budget,
-        progress=_tell,
-    )
+    with stdout_apart():  # the function may print, and is called many times over
+        fn = find_function(args.function)
+        inputs = find_inputs(args.inputs, args.paths)
+        if args.html:
+            _check_writable(args.html, inputs)
+        comparison = potok.compare(
+            fn,
+            _Counted(inputs),
+            on=args.on and list(dict.fromkeys(args.on)),
+            workers=args.workers,
+            reps=args.reps,
+            budget=args.budget,
+            progress=_tell,
+        )
     if not comparison.items:
         raise UsageError("there are no items in the INPUT")
     if args.html:
