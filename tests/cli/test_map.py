@@ -520,17 +520,20 @@ def f(x):
     assert json.loads(done.stdout)["items"] == 2
 
 
-def test_stdout_is_as_it_was_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
-    """What others print before and after goes where it always went, buffered or not."""
-    sys.stdout.write("before\n")
-    assert run("tools_of_mine:double", lines("a"), "--on", "threads") == 0
-    sys.stdout.write("after\n")
-    os.write(1, b"unbuffered\n")
-    sys.stdout.flush()
-    out = capfd.readouterr().out
-    assert sorted(out.splitlines()) == sorted(
-        ["before", '{"index": 0, "input": "a", "result": "aa"}', "after", "unbuffered"]
-    )
+def test_stdout_is_as_it_was_afterwards() -> None:
+    """What the program prints before and after goes where it always went, buffered or not."""
+    program = """
+import os, sys
+from potok.cli.main import main
+print("before")
+assert main(["map", "tools_of_mine:double", sys.argv[1], "--on", "threads"]) == 0
+print("after", flush=True)
+os.write(1, b"unbuffered\\n")
+"""
+    command = [sys.executable, "-c", program, lines("a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    record = '{"index": 0, "input": "a", "result": "aa"}'
+    assert done.stdout.splitlines() == ["before", record, "after", "unbuffered"], done.stderr
 
 
 # ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────
