@@ -403,3 +403,16 @@ def test_event_loop_gets_its_turn(on: str, fn: Callable[[int], Any]) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(read(inputs))
     assert next(inputs) < 999_999
+
+
+def test_closed_by_plain_code_after_async_for() -> None:
+    """The event loop that read has ended, and with it the workers that ran in it; while it runs, it must not wait."""
+    results = potok.map(aabs, itertools.count(), on="coroutines")
+
+    async def read() -> None:
+        assert await anext(results) == 0
+        with pytest.raises(potok.BlockingCallError, match="aclose"):
+            results.close()
+
+    asyncio.run(read())
+    results.close()

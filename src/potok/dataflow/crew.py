@@ -173,9 +173,15 @@ class Reins:
         self._collected()
 
     def join(self) -> None:
-        """Wait until all have ended, whatever happens to the consumer meanwhile."""
-        with potok.shield():
-            self.owner.join()
+        """Wait until all have ended, whatever happens to the consumer meanwhile.
+
+        Raises: BlockingCallError while they are in an event loop, outside of potok's sight.
+        """
+        if isinstance(self.owner, potok.Task):
+            with potok.shield():
+                self.owner.join()
+        elif not self.owner.done():
+            raise potok.BlockingCallError("join() of what runs in an event loop; write `await ajoin()` there")
 
     async def ajoin(self) -> None:
         """The awaitable spelling of `join`."""
