@@ -290,9 +290,15 @@ def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
         if trace is not None:
             error.add_note(f"raised in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}")
 
+    def left(leaving: SystemExit) -> Exception:
+        """It would end the run, and its worker, without a word."""
+        return RuntimeError(f"the function called sys.exit({leaving.code!r})")
+
     async def alabelled(index: int, item: Any) -> Any:
         try:
             return index, item, await fn(item)
+        except SystemExit as leaving:
+            raise left(leaving) from None
         except Exception as error:
             mark(error)
             raise
@@ -300,6 +306,8 @@ def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
     def labelled(index: int, item: Any) -> Any:
         try:
             return index, item, fn(item)
+        except SystemExit as leaving:
+            raise left(leaving) from None
         except Exception as error:
             mark(error)
             raise

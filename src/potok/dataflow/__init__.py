@@ -9,7 +9,8 @@ inline     the plain loop
 pooled     the window of items that are with the workers
 crew       the workers, and the task that owns them
 batched    the same for workers in other address spaces; they are led by a
-dispatch   dispatcher, which knows what each of them has in hand, and
+dispatch   dispatcher, which knows what each of them has in hand; the
+board      is what it shares with the caller; and they
 serving    work on what it gives them
 auto       the plain loop at first, then wherever a measurement shows that it pays off
 records    a map with a journal

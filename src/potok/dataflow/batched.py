@@ -6,8 +6,9 @@ import functools
 from time import perf_counter
 from typing import Any, Final
 
+from potok.dataflow.board import Board
 from potok.dataflow.crew import Crew, Reins, hire
-from potok.dataflow.dispatch import LARGEST, Board, lead
+from potok.dataflow.dispatch import LARGEST, lead
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Plan
 from potok.dataflow.pooled import Pooled

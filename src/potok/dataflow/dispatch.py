@@ -24,13 +24,14 @@ from time import monotonic, perf_counter
 from typing import Any, Final
 
 import potok
+from potok.dataflow.board import Board, Hand
 from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
 from potok.dataflow.plan import Lot, Piece, Plan, shown
 from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, TARGET, aserve, serve
 
-__all__ = ["Board", "lead"]
+__all__ = ["LARGEST", "lead"]
 
 LARGEST: Final = 16384
 """Items in a lot, at most."""
@@ -52,50 +53,6 @@ QUESTION: Final[Lot] = (-1, [], 0)
 
 FRUITLESS: Final = 3
 """Workers in a row that may die before they have come up."""
-
-
-class Board:
-    """What the consumer and the dispatcher share, in one address space.
-
-    The consumer appends to `pending`, the dispatcher alone takes away. Before it waits it says in `hungry` how many
-    items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
-    """
-
-    __slots__ = ("busy", "facts", "hands", "hungry", "input_ended", "pending", "size")
-
-    def __init__(self) -> None:
-        self.pending: deque[Lot] = deque()
-        self.hungry = 0
-        self.input_ended = False
-        self.size = 1  # items that make a lot
-        self.facts: Any = None  # what a worker has found out about the function, where that was asked for
-        self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
-        self.hands: dict[int, _Hand] = {}
-
-    def states(self) -> tuple[str, ...]:
-        """A line for each worker."""
-        return tuple(hand.describe() for hand in list(self.hands.values()))
-
-
-class _Hand:
-    """A worker, as the dispatcher sees it."""
-
-    __slots__ = ("done", "greeted", "index", "late", "lots", "number", "since", "task", "tx")
-
-    def __init__(self, number: int, task: potok.Task[None], tx: potok.Sender[Lot]) -> None:
-        self.number = number
-        self.task = task
-        self.tx = tx
-        self.lots: deque[Lot] = deque()  # given to it and not answered, in order
-        self.greeted = False
-        self.index: int | None = None  # the item that it has begun with, where there is a time-out
-        self.since = 0.0
-        self.late: int | None = None  # the item for whose sake it is being killed
-        self.done = 0
-
-    def describe(self) -> str:
-        busy = f"{sum(len(lot[1]) for lot in self.lots)} items in hand" if self.lots else "idle"
-        return f"{self.task.name} (pid {self.task.pid}): {self.done} done, {busy}"
 
 
 def lead(
@@ -141,7 +98,7 @@ class _Dispatcher:
         self._mail_tx, self._mail = potok.channel(potok.UNBOUNDED, name=f"{name}: mail")
         self._pending = board.pending
         self._alone: deque[Lot] = deque()
-        self._lonely: _Hand | None = None  # the worker for what is tried alone
+        self._lonely: Hand | None = None  # the worker for what is tried alone
         self._hands = board.hands
         self._numbers = 0
         self._most = plan.workers  # or as many as there were when the executor refused one more
@@ -201,7 +158,7 @@ class _Dispatcher:
         elif kind == HERE:
             hand.greeted, self._fruitless = True, 0
 
-    def _has_begun(self, hand: _Hand, index: int | None) -> None:
+    def _has_begun(self, hand: Hand, index: int | None) -> None:
         while index is not None and not 0 <= index - hand.lots[0][0] < len(hand.lots[0][1]):
             self._unread(hand.lots.popleft())
         hand.index, hand.since = index, monotonic()
@@ -226,7 +183,7 @@ class _Dispatcher:
         else:
             self._alone.extend((first + at, [item], tried) for at, item in enumerate(items))
 
-    def _answered(self, hand: _Hand, at: int, seconds: float, count: int, pieces: list[Piece]) -> None:
+    def _answered(self, hand: Hand, at: int, seconds: float, count: int, pieces: list[Piece]) -> None:
         while hand.lots[0][0] != at:
             self._unread(hand.lots.popleft())
         first, items, tried = hand.lots.popleft()
@@ -303,29 +260,16 @@ class _Dispatcher:
         least = int(SHORTEST / self._seconds) if self._seconds else 1
         return max(1, min(size, max(least, left // (2 * self._plan.workers))))
 
-    def _give(self, hand: _Hand) -> None:
+    def _give(self, hand: Hand) -> None:
         """Send it the next lot, if there is one and the worker is not kept for those that are tried alone."""
         if hand is self._lonely:
             if self._alone:
                 return
             self._lonely = None
         if self._pending:
-            self._send(hand, self._cut(self._cut_size()))
+            self._send(hand, self._board.cut(self._cut_size()))
 
-    def _cut(self, size: int) -> Lot:
-        """Take the next lot of so many items, or fewer: from a longer one, or from neighbours that are shorter."""
-        pending = self._pending
-        first, items, tried = pending.popleft()
-        if len(items) < size and pending:
-            items = items.copy()
-            while len(items) < size and pending and pending[0][0] == first + len(items) and pending[0][2] == tried:
-                items += pending.popleft()[1]
-        if len(items) > size:
-            pending.appendleft((first + size, items[size:], tried))
-            items = items[:size]
-        return first, items, tried
-
-    def _send(self, hand: _Hand, lot: Lot) -> None:
+    def _send(self, hand: Hand, lot: Lot) -> None:
         first, items, tried = lot
         began = perf_counter()
         try:
@@ -346,7 +290,7 @@ class _Dispatcher:
         if spent > self._seconds:
             self._resize(spent)
 
-    def _start(self) -> _Hand | None:
+    def _start(self) -> Hand | None:
         """One worker more; None if there can be none: then those that are there have to do, or it is over."""
         self._numbers += 1
         number = self._numbers
@@ -363,7 +307,7 @@ class _Dispatcher:
             self._most = len(self._hands)
             return None
         rx.close()
-        hand = self._hands[number] = _Hand(number, task, tx)
+        hand = self._hands[number] = Hand(number, task, tx)
         return hand
 
     # ── who is late, who has died ───────────────────────────────────────────────────────────────────────────
@@ -396,7 +340,7 @@ class _Dispatcher:
             self._take_in()  # what it said last comes before its end
             self._bury(hand)
 
-    def _bury(self, hand: _Hand) -> None:
+    def _bury(self, hand: Hand) -> None:
         """A worker has ended, or is given up: whatever it had in hand is taken up again, or reported."""
         del self._hands[hand.number]
         hand.tx.close()

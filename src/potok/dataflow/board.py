@@ -1,0 +1,69 @@
+"""What the caller of a map in other address spaces and its dispatcher share: the items that wait, and who has which."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import potok
+from potok.dataflow.plan import Lot
+
+__all__ = ["Board", "Hand"]
+
+
+class Board:
+    """What the consumer and the dispatcher share, in one address space.
+
+    The consumer appends to `pending`, the dispatcher alone takes away. Before it waits it says in `hungry` how many
+    items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
+    """
+
+    __slots__ = ("busy", "facts", "hands", "hungry", "input_ended", "pending", "size")
+
+    def __init__(self) -> None:
+        self.pending: deque[Lot] = deque()
+        self.hungry = 0
+        self.input_ended = False
+        self.size = 1  # items that make a lot
+        self.facts: Any = None  # what a worker has found out about the function, where that was asked for
+        self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
+        self.hands: dict[int, Hand] = {}
+
+    def cut(self, size: int) -> Lot:
+        """Take the next lot of so many items, or fewer: from a longer one, or from neighbours that are shorter."""
+        pending = self.pending
+        first, items, tried = pending.popleft()
+        if len(items) < size and pending:
+            items = items.copy()
+            while len(items) < size and pending and pending[0][0] == first + len(items) and pending[0][2] == tried:
+                items += pending.popleft()[1]
+        if len(items) > size:
+            pending.appendleft((first + size, items[size:], tried))
+            items = items[:size]
+        return first, items, tried
+
+    def states(self) -> tuple[str, ...]:
+        """A line for each worker."""
+        return tuple(hand.describe() for hand in list(self.hands.values()))
+
+
+class Hand:
+    """A worker, as the dispatcher sees it."""
+
+    __slots__ = ("done", "greeted", "index", "late", "lots", "number", "since", "task", "tx")
+
+    def __init__(self, number: int, task: potok.Task[None], tx: potok.Sender[Lot]) -> None:
+        self.number = number
+        self.task = task
+        self.tx = tx
+        self.lots: deque[Lot] = deque()  # given to it and not answered, in order
+        self.greeted = False
+        self.index: int | None = None  # the item that it has begun with, where there is a time-out
+        self.since = 0.0
+        self.late: int | None = None  # the item for whose sake it is being killed
+        self.done = 0
+
+    def describe(self) -> str:
+        """It and what it does, in a line."""
+        busy = f"{sum(len(lot[1]) for lot in self.lots)} items in hand" if self.lots else "idle"
+        return f"{self.task.name} (pid {self.task.pid}): {self.done} done, {busy}"
