@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 import potok
+from potok.dataflow.board import Hand
 from potok.remote import crew
 
 
@@ -291,3 +292,19 @@ def test_no_more_workers_than_asked_for_where_results_cannot_be_read() -> None:
 
 def pid_unless_odd(x: int) -> Any:
     return PickyError(x, "odd") if x == 3 else os.getpid()
+
+
+def test_a_worker_is_described_while_it_is_given_more() -> None:
+    """The dispatcher is another thread, which does not wait until the caller has looked."""
+
+    class Items(list[int]):
+        def __len__(self) -> int:
+            hand.lots.append((2, [2], 0))  # between any two steps of whoever looks
+            return 1
+
+    task = potok.start(os.getpid)
+    task.result()
+    hand = Hand(1, task, potok.channel()[0])
+    hand.lots.extend([(0, Items(), 0), (1, [1], 0)])
+    assert "2 items in hand" in hand.describe()
+    hand.tx.close()

@@ -64,6 +64,7 @@ class Hand:
         self.done = 0
 
     def describe(self) -> str:
-        """It and what it does, in a line."""
-        busy = f"{sum(len(lot[1]) for lot in self.lots)} items in hand" if self.lots else "idle"
+        """It and what it does, in a line. Called by the consumer, while the dispatcher gives out."""
+        count = sum(len(lot[1]) for lot in self.lots.copy())
+        busy = f"{count} items in hand" if count else "idle"
         return f"{self.task.name} (pid {self.task.pid}): {self.done} done, {busy}"
