@@ -331,3 +331,16 @@ def test_killed_run_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(again) < 20_000
     written = outcomes(capsys.readouterr().out)
     assert written == {str(n): str(n) for n in range(20_000)}
+
+
+@pytest.mark.parametrize("on", ["threads", "processes", "auto"])
+def test_function_that_calls_sys_exit(on: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its item fails: neither the run nor a worker ends without a word."""
+    Path(f"leaving_{on}.py").write_text(
+        "import sys\ndef f(x):\n    return sys.exit(5) if x == 'b' else x\n", encoding="utf-8"
+    )
+    Path("three.txt").write_text("a\nb\nc\n", encoding="utf-8")
+    assert main(["map", f"leaving_{on}.py:f", "three.txt", "--on", on, "--keep-order"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record.get("result") for record in told] == ["a", None, "c"]
+    assert "sys.exit(5)" in told[1]["error"]["message"]

@@ -276,7 +276,7 @@ class Job:
         return tally.halted
 
 
-def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:
+def _labelled(fn: Callable[..., Any]) -> Callable[[int, Any], Any]:  # noqa: C901 - it is one value that travels
     """The function of the same colour that gives its item back with the result: they come in any order.
 
     It goes to workers by value, and with it only what it refers to: so that these need not import us, nothing global.
