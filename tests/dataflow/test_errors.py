@@ -279,3 +279,28 @@ def test_item_that_cannot_be_copied_to_an_isolated_thread() -> None:
     """What is raised says so."""
     with pytest.raises(potok.PotokError, match="isolate=True"):
         list(potok.map(picky, [1, threading.Lock()], on=potok.threads(isolate=True)))
+
+
+def raise_it(error: BaseException) -> None:
+    raise error
+
+
+async def araise_it(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("fn", [raise_it, araise_it])
+@pytest.mark.parametrize("error", [potok.Cancelled("of old"), asyncio.CancelledError("of old")])
+def test_cancellation_that_a_function_raises_is_an_ordinary_error(
+    on: str, fn: Callable[[Any], Any], error: BaseException
+) -> None:
+    """It is not taken for the reader's own, in either colour."""
+
+    async def read() -> list[Any]:
+        return [got async for got in potok.map(fn, [error], on=on, on_error="return")]
+
+    for (bad,) in (
+        list(potok.map(fn, [error], on=on, on_error="return")), potok.run(read), asyncio.run(read())
+    ):
+        assert isinstance(bad.error, potok.TaskCancelled)
+        assert "of old" in str(bad.error)

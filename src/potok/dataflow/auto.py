@@ -30,7 +30,7 @@ from potok.adviser.probe import Probe
 from potok.dataflow.arguments import default_workers
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import ENOUGH, Piece, Plan, without_our_frames
-from potok.dataflow.pooled import Pooled
+from potok.dataflow.pooled import Pooled, ordinary
 
 __all__ = ["Adaptive"]
 
@@ -389,7 +389,8 @@ class Adaptive:
 
     def _give(self, piece: Piece) -> Piece:
         self._given += _count(piece)
-        return piece
+        index, value, error, attempts = piece
+        return piece if error is None else (index, value, ordinary(error), attempts)
 
     def _say(self, what: str, once: str = "") -> None:
         line = f"  after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {what}"

@@ -7,6 +7,7 @@ from typing import Any
 import potok
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
+from potok.dataflow.pooled import ordinary
 
 __all__ = ["Inline"]
 
@@ -65,7 +66,8 @@ class Inline:
     def _note(self, piece: Piece) -> Piece:
         if self._intake.records is not None:
             self._intake.records.note([piece])
-        return piece
+        index, value, error, attempts = piece
+        return piece if error is None else (index, value, ordinary(error), attempts)
 
     def states(self) -> tuple[str, ...]:
         """There are no workers."""

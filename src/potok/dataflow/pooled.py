@@ -10,6 +10,7 @@ Invariants
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import Any, Final
 
@@ -254,8 +255,20 @@ class Pooled:
 
 
 def ordinary(error: BaseException) -> BaseException:
-    """An item's cancellation is an ordinary error here. Raises Cancelled if it is the consumer's as well."""
+    """An item's cancellation is an ordinary error here. Raises it if the consumer is cancelled as well."""
     told = calls.ordinary(error)
     if told is not error:
         potok.checkpoint()
+        if not isinstance(error, potok.Cancelled) and _is_being_cancelled():
+            raise error
     return told
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody has asked asyncio to cancel the current task."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = asyncio.current_task() if asyncio is not None else None
+    except RuntimeError:  # there is no event loop here
+        return False
+    return task is not None and bool(task.cancelling())
