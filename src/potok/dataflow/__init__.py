@@ -12,7 +12,7 @@ batched    the same for workers in other address spaces; they are led by a
 dispatch   dispatcher, which knows what each of them has in hand; the
 board      is what it shares with the caller; and they
 serving    work on what it gives them
-auto       the plain loop at first, then wherever a measurement shows that it pays off
+auto       the plain loop (`loop`) at first, then wherever a measurement shows that it pays off
 records    a map with a journal
 journal    the file in which the outcomes are
 progress   how far it is, on a terminal (`bars`), in a notebook, in plain lines

@@ -22,38 +22,20 @@ from time import perf_counter
 from typing import Any, Final
 
 import potok
-from potok.adviser.costs import DEFAULT_COSTS, Machine
+from potok.adviser.costs import Machine
 from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
 from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told, workers_for
-from potok.adviser.probe import Probe
 from potok.dataflow.arguments import default_workers
 from potok.dataflow.intake import Intake
-from potok.dataflow.plan import ENOUGH, Piece, Plan, without_our_frames
+from potok.dataflow.loop import Loop
+from potok.dataflow.plan import Piece, Plan, unheard, without_our_frames
 from potok.dataflow.pooled import Pooled, ordinary
 
 __all__ = ["Adaptive"]
 
-STRETCH: Final = 0.0004
-"""Seconds that the loop goes on without looking up: the results of tiny items still fit into a cache."""
-
-LOOKED_ON: Final = 0.006
-"""The same while the probe looks on: it has to see the GIL for some milliseconds at a stretch."""
-
-TRIFLE: Final = 1e-6
-"""Seconds below which nothing has to be found out: an item that takes no longer is at home in the loop."""
-
-FIRST_LOOK: Final = 0.002
-"""Seconds of items after which it is first considered to move."""
-
-CHANGED: Final = 2.0
-"""By what factor items have to take longer, or shorter, for the function to be looked at anew."""
-
 HIDDEN: Final = 0.5
 """What is left of a start-up while which the loop goes on: the gain of so long, about."""
-
-ODD: Final = 3
-"""Samples in a row that have to be so, where one item stands for many."""
 
 SETTLED: Final = 0.03
 """Seconds, at least, between two looks at how it goes elsewhere."""
@@ -81,7 +63,7 @@ class Adaptive:
         self._is_first = True
         self._machine: Machine | None = None
         self._barred: set[str] = set()  # where it was slower than the loop
-        self._here = _Here(plan)
+        self._here = Loop(plan)
         self._warming: list[potok.Task[Any]] = []
         self._decision: Decision | None = None
         self._there = _There()
@@ -175,8 +157,8 @@ class Adaptive:
         elif self._plan.on.in_worker and "processes" in self._known_machine().executors:
             self._say("processes: whatever an item does, it does it to a worker")
             self._move("processes", self._plan.workers or self._known_machine().cores)
-        elif awaiting and not self._plan.is_plain:
-            self._say("retries and a rate wait, for which the event loop of the caller must not: threads")
+        elif awaiting:
+            self._say("read by `async for`: threads, not to hold up the event loop; for what computes say processes")
             self._move("threads", self._plan.workers or default_workers("threads"))
 
     def _judge(self, facts: Facts) -> None:
@@ -297,7 +279,7 @@ class Adaptive:
         if self._next is not None:
             self._move(self._next.executor, self._workers(self._next))
             return True
-        self._here = _Here(self._plan)
+        self._here = Loop(self._plan)
         return True
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────
@@ -380,7 +362,7 @@ class Adaptive:
         at = len(values)
         piece: Piece = first + at, items[at], error, 1
         if self._plan.retries and isinstance(error, Exception):
-            piece = self._plan.attempt(first + at, items[at], 1, _ignore)
+            piece = self._plan.attempt(first + at, items[at], 1, unheard)
         self._queued.append(piece)
         if items[at + 1 :]:
             self._rest = first + at + 1, items[at + 1 :]
@@ -402,123 +384,6 @@ class Adaptive:
     def _now(self) -> Iterator[str]:
         told = self._here.told() if self._work is None else self._there.told(self._work.plan)
         yield f"  now, after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {told}"
-
-
-class _Here:
-    """The loop in the caller's task, and what it knows of the function."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._probe = Probe(plan.fn, plan.star)
-        self._facts: Facts | None = None
-        self._seconds = 0.0  # in the function, since it is looked at
-        self._items = 0
-        self._due = FIRST_LOOK
-        self._recent = 0.0  # seconds an item, of the last stretch
-        self._looks_on = True
-        self._odd = 0  # samples in a row that were not as before
-
-    def run(self, items: list[Any], values: list[Any]) -> BaseException | None:
-        """Work on items in order until one fails: its error. The values of those before it are in `values`."""
-        if self._plan.pace is not None:
-            from potok.dataflow.plan import Pace
-
-            potok.sleep(self._plan.pace.atomic(Pace.delay))
-        began = perf_counter()
-        error: BaseException | None = None
-        if self._looks_on:
-            try:
-                self._probe.run(items, into=values)
-            except BaseException as raised:  # noqa: BLE001 - data from here on: the consumer decides
-                error = without_our_frames(raised)
-            else:
-                error = self._plan.refuse_coroutines(values)
-        else:
-            error = self._plan.apply(items, values)
-        count = len(values) + (error is not None)
-        seconds = perf_counter() - began
-        self._recent = seconds / count
-        self._seconds += seconds
-        self._items += count
-        if self._looks_on:
-            trifling = self._recent < TRIFLE and self._items >= LOWEST
-            self._looks_on = self._seconds < ENOUGH and not trifling
-        elif not self._is_as_before():
-            self._begin_anew()
-        return error
-
-    def _is_as_before(self) -> bool:
-        before = self._facts.wall if self._facts is not None else min(self._recent, TRIFLE)
-        return not before or 1 / CHANGED < self._recent / before < CHANGED or self._recent < 1e-6 > before
-
-    def _begin_anew(self) -> None:
-        self._probe = Probe(self._plan.fn, self._plan.star)
-        self._facts = None
-        self._seconds, self._items, self._due, self._looks_on, self._odd = 0.0, 0, FIRST_LOOK, True, 0
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the probe has seen enough."""
-        return not self._looks_on
-
-    def sampled(self, seconds: float, count: int) -> None:
-        """So many items were worked on; one of them took so many seconds."""
-        self._recent = min(seconds, 2 * self._recent) if self._odd < ODD else seconds
-        self._items += count
-        self._seconds += count * self._recent
-        self._odd = 0 if self._is_as_before() else self._odd + 1
-        if self._odd > ODD:
-            self._begin_anew()
-
-    def next_count(self) -> int:
-        """How many items take about a stretch; at first few, for nothing is known of them."""
-        if self._plan.pace is not None or not self._items:
-            return 1
-        stretch = LOOKED_ON if self._looks_on else STRETCH
-        fitting = int(stretch / self._recent) if self._recent > 0 else 1024
-        return max(1, min(fitting, 8 * self._items, 65536))
-
-    def is_trifling(self) -> bool:
-        """Whether items are too short for anything but the loop; then the probe need not look on."""
-        if self._recent >= TRIFLE or self._items < LOWEST:
-            return False
-        self._looks_on = False
-        return True
-
-    def why_trifling(self) -> str:
-        """In words."""
-        there = seconds_told(DEFAULT_COSTS.processes.item)
-        return f"the plain loop: each item takes {seconds_told(self._recent)}; sending it to a worker costs {there}"
-
-    def is_due(self) -> bool:
-        """Whether it is time to consider a move."""
-        return self._items > 0 and self._seconds >= self._due
-
-    def considered(self) -> None:
-        """It was: next time after twice the time."""
-        self._due = 2 * self._seconds
-
-    def facts(self, sure: bool = False) -> Facts:
-        """What is known of the function: by the probe, and since then by the clock."""
-        facts = self._probe.facts(sure=sure)
-        if not self._looks_on and self._items > facts.items:
-            facts = facts._replace(items=self._items)
-        self._facts = facts
-        return facts
-
-    def let_go(self) -> None:
-        """Keep no item: an error that is kept leads to this."""
-        self._probe.let_go()
-
-    def is_slow(self, decision: Decision) -> bool:
-        """Whether an item takes so long that workers are up before the next one is done."""
-        return self._recent > decision.expected.startup / 4
-
-    def told(self) -> str:
-        """In words."""
-        if not self._items:
-            return "nothing had to be worked on"
-        return f"the plain loop, {seconds_told(self._recent)} an item"
 
 
 class _There:
@@ -571,7 +436,3 @@ def _is_nested() -> bool:
     """Whether this is a worker's task already: of another map, or in another process."""
     task = potok.current_task()
     return task.executor in ("processes", "interpreters") or task.name.startswith("map(")
-
-
-def _ignore(_: int | None) -> None:
-    """Nobody here has to know when an item begins."""

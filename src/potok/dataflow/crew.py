@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 import potok
-from potok.dataflow.plan import Lot, Piece, Plan
+from potok.dataflow.plan import Lot, Piece, Plan, unheard
 
 __all__ = ["LOST", "Crew", "Reins", "hire", "tell_of", "wait_for_any"]
 
@@ -84,7 +84,7 @@ class Crew:
     def _work_on(self, lot: Lot) -> None:
         piece: Any = None
         try:
-            for piece in self._plan.work(lot, _ignore):
+            for piece in self._plan.work(lot, unheard):
                 try:
                     self._outcomes.send([piece])
                 except (potok.Cancelled, potok.PotokError) as error:
@@ -108,7 +108,7 @@ class Crew:
         piece: Any = None
         try:
             for at, item in enumerate(items):
-                piece = await self._plan.aattempt(first + at, item, tried, _ignore)
+                piece = await self._plan.aattempt(first + at, item, tried, unheard)
                 try:
                     await self._outcomes.asend([piece])
                 except (potok.Cancelled, potok.PotokError) as error:
@@ -136,10 +136,6 @@ class Crew:
             ):  # this worker alone was, by its function for one: another takes its place
                 self.start(self._plan.workers)
             raise error
-
-
-def _ignore(_: int | None) -> None:
-    """Nobody here has to know when an item begins."""
 
 
 def _close_all(*ends: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import potok
 from potok.dataflow.intake import Intake
-from potok.dataflow.plan import Piece, Plan
+from potok.dataflow.plan import Piece, Plan, unheard
 from potok.dataflow.pooled import ordinary
 
 __all__ = ["Inline"]
@@ -39,8 +39,8 @@ class Inline:
         if known is not None:
             return known
         if self._plan.is_async:
-            return self._note(potok.run(self._plan.aattempt, index, items[0], 0, _ignore, on="inline"))
-        return self._note(next(self._plan.work((index, items, 0), _ignore)))
+            return self._note(potok.run(self._plan.aattempt, index, items[0], 0, unheard, on="inline"))
+        return self._note(next(self._plan.work((index, items, 0), unheard)))
 
     async def atake(self) -> Piece | None:
         """The awaitable spelling of `take`. The event loop gets its turn before each item."""
@@ -54,8 +54,8 @@ class Inline:
         if known is not None:
             return known
         if self._plan.is_async or not self._plan.is_plain:
-            return self._note(await self._plan.aattempt(index, items[0], 0, _ignore))
-        return self._note(next(self._plan.work((index, items, 0), _ignore)))
+            return self._note(await self._plan.aattempt(index, items[0], 0, unheard))
+        return self._note(next(self._plan.work((index, items, 0), unheard)))
 
     def _recorded(self, index: int, items: list[Any]) -> Piece | None:
         """What the journal has of it."""
@@ -82,7 +82,3 @@ class Inline:
 
     async def ajoin(self) -> None:
         """Nothing runs on its own."""
-
-
-def _ignore(_: int | None) -> None:
-    """Nobody here has to know when an item begins."""

@@ -43,9 +43,9 @@ def map(  # noqa: A001 - the name everybody knows it by
         fn: `def` or `async def`.
         *iterables: one, or several of which `fn` takes an argument each, until the shortest ends.
         on: "auto": begin with the plain loop, in the caller's own task, and move to what a measurement shows to be
-            faster, and back (`results.explain()` says why); "threads", "coroutines" (for `async def`), "processes" or
-            "interpreters" (for what computes), "inline" (the plain loop), or an executor. None is threads for `def`
-            and coroutines for `async def`.
+            faster, and back (`results.explain()` says why); read by `async for`, a `def` function goes to threads.
+            "threads", "coroutines" (for `async def`), "processes" or "interpreters" (for what computes), "inline" (the
+            plain loop), or an executor. None is threads for `def` and coroutines for `async def`.
         workers: how many items are worked on at a time, at most. By default on threads the usable cores and 4 more
             (for those that wait), at most 32; on coroutines 100; on processes and interpreters the usable cores,
             or what `potok.processes(workers=...)` says. Inline works on one.

@@ -17,7 +17,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 import potok
 
-__all__ = ["BACK_OFF", "ENOUGH", "Auto", "Lot", "Pace", "Piece", "Plan", "pause_before", "shown", "without_our_frames"]
+__all__ = [
+    "BACK_OFF",
+    "ENOUGH",
+    "Auto",
+    "Lot",
+    "Pace",
+    "Piece",
+    "Plan",
+    "pause_before",
+    "shown",
+    "unheard",
+    "without_our_frames",
+]
 
 
 Lot: TypeAlias = tuple[int, list[Any], int]
@@ -242,6 +254,10 @@ def without_our_frames(error: BaseException) -> BaseException:
         trace = trace.tb_next
     error.__traceback__ = trace
     return error
+
+
+def unheard(_: int | None) -> None:
+    """What `begin` is where nobody has to know when an item begins."""
 
 
 def shown(item: Any) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import potok
 from potok.dataflow.calls import noted, retold
-from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, shown, without_our_frames
+from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, shown, unheard, without_our_frames
 
 __all__ = ["BEGUN", "DONE", "FACTS", "HERE", "TARGET", "aserve", "serve"]
 
@@ -47,7 +47,7 @@ class _Server:
         self._begun = 0.0
         self._done = 0
         self._pieces: list[Piece] = []
-        self.begin: Callable[[int | None], None] = _ignore if plan.timeout is None else self._tell_begun
+        self.begin: Callable[[int | None], None] = unheard if plan.timeout is None else self._tell_begun
         self._probe: Any = None
         self._looked = 0
         if plan.probes and plan.is_plain and not plan.is_async:
@@ -172,7 +172,3 @@ async def _awork_on(lot: Lot, plan: Plan, server: _Server) -> None:
                 return
     finally:
         del lot, items
-
-
-def _ignore(_: int | None) -> None:
-    """Without a time-out nobody has to know when an item begins."""
