@@ -157,6 +157,26 @@ def test_worker_that_died_by_chance_costs_nothing(tmp_path: Path) -> None:
     assert list(potok.map(die_once, items, on="processes", workers=2)) == list(range(20))
 
 
+def die_then_take_long(item: tuple[int, str]) -> int:
+    number, folder = item
+    if number == 5000:
+        if Path(folder, "was here").exists():
+            time.sleep(1)
+        else:
+            Path(folder, "was here").touch()
+            os._exit(3)
+    return number
+
+
+def test_nobody_spins_while_a_suspect_is_tried(tmp_path: Path) -> None:
+    """The dispatcher waits for the worker that tries it, though there is plenty to give out to the others."""
+    began = time.process_time()
+    items = [(n, str(tmp_path)) for n in range(60_000)]
+    results = potok.map(die_then_take_long, items, on="processes", workers=1, window=60_000)
+    assert list(results) == list(range(60_000))
+    assert time.process_time() - began < 0.9  # of this process: the sleep is a worker's
+
+
 class Unsendable:
     def __reduce__(self) -> Any:
         raise TypeError("not me")

@@ -50,13 +50,17 @@ class Board:
 class Hand:
     """A worker, as the dispatcher sees it."""
 
-    __slots__ = ("done", "greeted", "index", "late", "lots", "number", "since", "task", "tx")
+    __slots__ = ("done", "greeted", "index", "is_careful", "late", "lots", "number", "part", "since", "task", "tx")
 
-    def __init__(self, number: int, task: potok.Task[None], tx: potok.Sender[Lot]) -> None:
+    def __init__(
+        self, number: int, task: potok.Task[None], tx: potok.Sender[Lot], is_careful: bool = False
+    ) -> None:
+        self.is_careful = is_careful  # it tells of each item at once
         self.number = number
         self.task = task
         self.tx = tx
         self.lots: deque[Lot] = deque()  # given to it and not answered, in order
+        self.part = 0  # how many items of the first of them were answered: it is careful
         self.greeted = False
         self.index: int | None = None  # the item that it has begun with, where there is a time-out
         self.since = 0.0

@@ -10,8 +10,9 @@ them waits for us; long ones are not, so that no item waits behind a long one wh
 Invariants
     Every item is in one place: `pending`, `alone`, the hand of one worker, or told to the consumer.
     A worker works on its lots in order: what it had begun, as it died, is in the first that is not answered.
-    So of a worker's death are suspect the items of that lot only. They are tried again one by one, alone in a worker;
-    an item that is alone as its worker dies is the one that kills: tried once more, then reported with WorkerDied.
+    So of a worker's death are suspect the items of that lot only. They are tried again by a careful worker, which tells
+    of each at once. The one that it does not tell of, as it dies, is the one that kills: it is tried once more, before
+    any other, in a fresh worker, then reported with WorkerDied.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
 from potok.dataflow.plan import Lot, Piece, Plan, shown
-from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, TARGET, aserve, serve
+from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, PART, TARGET, aserve, serve
 
 __all__ = ["LARGEST", "lead"]
 
@@ -153,6 +154,8 @@ class _Dispatcher:
             self._answered(hand, *told)
         elif kind == BEGUN:
             self._has_begun(hand, *told)
+        elif kind == PART:
+            self._answered_in_part(hand, *told)
         elif kind == FACTS:
             self._board.facts = told[0]
         elif kind == HERE:
@@ -176,14 +179,33 @@ class _Dispatcher:
                     hand.lots.append(QUESTION)
 
     def _unread(self, lot: Lot) -> None:
-        """Some value in the answer can't be unpickled here. So each item is worked on once more, by itself."""
+        """Some value in the answer can't be unpickled here. So each item is worked on once more, carefully."""
         first, items, tried = lot
         if len(items) == 1:
             self._tell([(first, items[0], self._unreadable, tried + 1)])
-        else:
-            self._alone.extend((first + at, [item], tried) for at, item in enumerate(items))
+        elif items:
+            self._alone.append(lot)
+
+    def _answered_in_part(self, hand: Hand, at: int, count: int, pieces: list[Piece]) -> None:
+        """A careful worker has gone on. What it has told of before, and was not heard, can't be unpickled here."""
+        while hand.lots[0][0] != at:
+            self._unread(hand.lots.popleft())
+        first, items, tried = hand.lots[0]
+        for place in range(hand.part, count - len(pieces)):
+            self._unread((first + place, [items[place]], tried))
+        hand.part = count
+        self._tell_with_items(pieces, first, items)
+
+    def _tell_with_items(self, pieces: list[Piece], first: int, items: list[Any]) -> None:
+        for place, piece in enumerate(pieces):
+            if piece[2] is not None:  # failures travel without their items
+                pieces[place] = piece[0], items[piece[0] - first], piece[2], piece[3]
+        self._tell(pieces)
 
     def _answered(self, hand: Hand, at: int, seconds: float, count: int, pieces: list[Piece]) -> None:
+        if hand.is_careful and hand.lots[0][0] == at:
+            self._answered_in_part(hand, at, count, pieces)
+            hand.part, pieces = 0, []
         while hand.lots[0][0] != at:
             self._unread(hand.lots.popleft())
         first, items, tried = hand.lots.popleft()
@@ -194,10 +216,7 @@ class _Dispatcher:
         if count and seconds > 0:
             self._board.busy = seconds / count
             self._resize(seconds / count)
-        for place, piece in enumerate(pieces):
-            if piece[2] is not None:  # failures travel without their items
-                pieces[place] = piece[0], items[piece[0] - first], piece[2], piece[3]
-        self._tell(pieces)
+        self._tell_with_items(pieces, first, items)
 
     def _resize(self, seconds: float) -> None:
         """An item takes so many seconds, by the last that was heard."""
@@ -228,9 +247,14 @@ class _Dispatcher:
                     self._give(hand)
 
     def _give_alone(self) -> None:
-        if self._lonely is None:
-            idle = (hand for hand in self._hands.values() if not hand.lots)
-            self._lonely = self._start() if len(self._hands) < self._most else next(idle, None)
+        """To a careful worker; where there can be none more, one that has nothing to do makes room for it."""
+        if self._lonely is None and len(self._hands) < self._most:
+            self._lonely = self._start(careful=True)
+        elif self._lonely is None and not any(hand.tx.closed for hand in self._hands.values()):
+            for hand in self._hands.values():
+                if not hand.lots:
+                    hand.tx.close()
+                    return
         if self._lonely is not None and not self._lonely.lots:
             self._send(self._lonely, self._alone.popleft())
 
@@ -238,10 +262,12 @@ class _Dispatcher:
         """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
         if len(self._hands) < self._most:
             return 1
-        idle = [hand for hand in self._hands.values() if not hand.lots]
-        if any(hand is not self._lonely or not self._alone for hand in idle):
-            return 1
-        ahead = self._sends_ahead() and any(len(hand.lots) == 1 for hand in self._hands.values())
+        idle = [hand for hand in self._hands.values() if not hand.lots and not hand.tx.closed]
+        if any(hand is not self._lonely for hand in idle):
+            return 0 if self._alone and self._lonely is None else 1
+        ahead = self._sends_ahead() and any(
+            len(hand.lots) == 1 and hand is not self._lonely for hand in self._hands.values()
+        )
         return self._board.size if ahead else 0
 
     def _sends_ahead(self) -> bool:
@@ -261,12 +287,12 @@ class _Dispatcher:
         return max(1, min(size, max(least, left // (2 * self._plan.workers))))
 
     def _give(self, hand: Hand) -> None:
-        """Send it the next lot, if there is one and the worker is not kept for those that are tried alone."""
+        """Send it the next lot, if there is one. A careful worker ends when nothing is left to be tried."""
         if hand is self._lonely:
-            if self._alone:
-                return
-            self._lonely = None
-        if self._pending:
+            if not self._alone and not hand.lots:
+                self._lonely = None
+                hand.tx.close()
+        elif self._pending and not hand.tx.closed:
             self._send(hand, self._board.cut(self._cut_size()))
 
     def _send(self, hand: Hand, lot: Lot) -> None:
@@ -290,14 +316,14 @@ class _Dispatcher:
         if spent > self._seconds:
             self._resize(spent)
 
-    def _start(self) -> Hand | None:
+    def _start(self, careful: bool = False) -> Hand | None:
         """One worker more; None if there can be none: then those that are there have to do, or it is over."""
         self._numbers += 1
         number = self._numbers
         tx, rx = potok.channel(potok.UNBOUNDED, name=f"{self._name}.{number}: lots")
         work = aserve if self._plan.is_async else serve
         try:
-            plan = self._plan._replace(on="elsewhere")
+            plan = self._plan._replace(on="elsewhere", careful=careful, probes=self._plan.probes and not careful)
             task = self._scope.start(work, plan, number, rx, self._mail_tx.clone(), name=f"{self._name}.{number}")
         except potok.PotokError as error:  # the function can't be pickled; no more workers are allowed
             tx.close()
@@ -307,7 +333,7 @@ class _Dispatcher:
             self._most = len(self._hands)
             return None
         rx.close()
-        hand = self._hands[number] = Hand(number, task, tx)
+        hand = self._hands[number] = Hand(number, task, tx, careful)
         return hand
 
     # ── who is late, who has died ───────────────────────────────────────────────────────────────────────────
@@ -349,6 +375,9 @@ class _Dispatcher:
         error = hand.task.exception() if hand.task.done() else None
         lots = [lot for lot in hand.lots if lot is not QUESTION]
         begun = lots.pop(0) if lots else None
+        if begun is not None and hand.part:
+            left = begun[1][hand.part :]
+            begun = (begun[0] + hand.part, left, begun[2]) if left else None
         self._pending.extendleft(reversed(lots))
         if begun is None:
             if not hand.greeted and error is not None and not isinstance(error, potok.TaskCancelled):
@@ -361,20 +390,22 @@ class _Dispatcher:
             self._pending.appendleft(begun)
             self._count_fruitless(error)
         else:
-            self._suspect(begun, error)
+            self._suspect(begun, error, careful=hand.is_careful)
 
     def _count_fruitless(self, error: BaseException) -> None:
         self._fruitless += 1
         if not isinstance(error, potok.WorkerDied) or self._fruitless >= FRUITLESS:
             self._lose(error)
 
-    def _suspect(self, lot: Lot, error: BaseException) -> None:
-        """One of these items has killed the worker, or can't be unpickled there."""
+    def _suspect(self, lot: Lot, error: BaseException, careful: bool) -> None:
+        """One of these items has killed the worker, or can't be unpickled there: if it was careful, the first."""
         first, items, tried = lot
-        if len(items) == 1:
-            self._try_again(first, items[0], tried + 1, max(2, self._plan.retries + 1), error)
-        else:
-            self._alone.extend((first + at, [item], tried) for at, item in enumerate(items))
+        if len(items) > 1 and not careful:
+            self._alone.append(lot)
+            return
+        if items[1:]:
+            self._alone.appendleft((first + 1, items[1:], tried))
+        self._try_again(first, items[0], tried + 1, max(2, self._plan.retries + 1), error)
 
     def _report_late(self, lot: Lot, index: int) -> None:
         first, items, tried = lot
@@ -386,7 +417,7 @@ class _Dispatcher:
 
     def _try_again(self, index: int, item: Any, attempts: int, most: int, error: BaseException) -> None:
         if attempts < most:
-            self._alone.append((index, [item], attempts))
+            self._alone.appendleft((index, [item], attempts))
         else:
             self._tell([(index, item, error, attempts)])
 

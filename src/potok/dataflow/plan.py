@@ -97,6 +97,7 @@ class Plan(NamedTuple):
     retries: int = 0
     timeout: float | None = None
     pace: Any = None  # a potok.Shared[Pace]
+    careful: bool = False  # a worker elsewhere is to tell of each item at once: the next may be its last
     probes: bool = False  # a worker elsewhere is to find out what the function is like
 
     @property

@@ -8,6 +8,7 @@ What a worker says
     (number, DONE, first, seconds, count, pieces)
                                              what became of the first `count` items of the lot that begins with `first`;
                                              the rest it gives back
+    (number, PART, first, count, pieces)     the same while it works on, where it is to be careful: one piece each time
     (number, FACTS, facts)                   what the function is like; once, where that was asked for
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from time import perf_counter
 from typing import Any, Final
 
@@ -22,9 +24,9 @@ import potok
 from potok.dataflow.calls import noted, retold
 from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, shown, unheard, without_our_frames
 
-__all__ = ["BEGUN", "DONE", "FACTS", "HERE", "TARGET", "aserve", "serve"]
+__all__ = ["BEGUN", "DONE", "FACTS", "HERE", "PART", "TARGET", "aserve", "serve"]
 
-HERE, BEGUN, DONE, FACTS = range(4)
+HERE, BEGUN, DONE, PART, FACTS = range(5)
 
 TARGET: Final = 0.005
 """Seconds that a lot should take."""
@@ -77,14 +79,20 @@ class _Server:
         except potok.Cancelled:
             self.close()
             raise
+        if self._plan.careful:
+            self._tell(PART)
+            return False
         return self._done < count and perf_counter() - self._begun > PATIENCE
 
     def close(self) -> None:
         """Tell what became of the lot, together, or, where something can't be pickled, one by one. Never waits."""
+        self._tell(DONE, perf_counter() - self._begun)
+
+    def _tell(self, kind: int, *seconds: float) -> None:
         pieces, self._pieces = self._pieces, []  # the tracebacks of items that failed would live on in them
-        seconds = perf_counter() - self._begun
+        head = (self._number, kind, self._first, *seconds, self._done)
         try:
-            self._mail.send_nowait((self._number, DONE, self._first, seconds, self._done, pieces))
+            self._mail.send_nowait((*head, pieces))
             return
         except potok.RemoteError:
             pass
@@ -96,7 +104,7 @@ class _Server:
             for at, value in enumerate(values):
                 error = self._refusal(value)
                 told.append((first + at, [value] if error is None else None, error, attempts))
-        self._mail.send_nowait((self._number, DONE, self._first, seconds, self._done, told))
+        self._mail.send_nowait((*head, told))
 
     def _refusal(self, value: Any) -> BaseException | None:
         """Why a value can't be sent."""
@@ -146,11 +154,22 @@ def _work_on(lot: Lot, plan: Plan, server: _Server) -> None:
     server.open(lot[0])
     piece = None
     try:
-        for piece in server.looked_on(lot) if server.looks_on else plan.work(lot, server.begin):
+        for piece in _pieces(lot, plan, server):
             if server.add(piece, len(lot[1])):
                 return
     finally:
         del piece, lot  # the tracebacks of items that failed refer to this frame
+
+
+def _pieces(lot: Lot, plan: Plan, server: _Server) -> Iterator[Piece]:
+    if server.looks_on:
+        return server.looked_on(lot)
+    if not plan.careful:
+        return plan.work(lot, server.begin)
+    first, items, tried = lot
+    return chain.from_iterable(
+        plan.work((first + at, [item], tried), server.begin) for at, item in enumerate(items)
+    )
 
 
 async def aserve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender[Any]) -> None:
