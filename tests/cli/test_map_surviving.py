@@ -288,7 +288,7 @@ def test_ctrl_c_of_a_terminal_reaches_everybody_and_ends_the_run_once(on: str) -
     assert process.returncode == 130, told
     summary = re.match(r"potok map: interrupted after (\d+) items?, none failed, .* items/s\n", told)
     assert summary is not None, told
-    assert int(summary[1]) == len(written)
+    assert int(summary[1]) - len(written) in (0, 1)  # a record is counted before it is written
     assert re.fullmatch(r"potok map: to go on: .*\n", told[summary.end() :])
     with Journal.open("j", "surviving_tools.endless") as journal:
         assert journal.count()[0] >= len(written)
