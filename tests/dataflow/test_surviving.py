@@ -161,7 +161,7 @@ def die_then_take_long(item: tuple[int, str]) -> int:
     number, folder = item
     if number == 5000:
         if Path(folder, "was here").exists():
-            time.sleep(1)
+            time.sleep(3)
         else:
             Path(folder, "was here").touch()
             os._exit(3)
@@ -174,7 +174,7 @@ def test_nobody_spins_while_a_suspect_is_tried(tmp_path: Path) -> None:
     items = [(n, str(tmp_path)) for n in range(60_000)]
     results = potok.map(die_then_take_long, items, on="processes", workers=1, window=60_000)
     assert list(results) == list(range(60_000))
-    assert time.process_time() - began < 0.9  # of this process: the sleep is a worker's
+    assert time.process_time() - began < 2  # of this process: the three that a worker sleeps are not
 
 
 class Unsendable:
