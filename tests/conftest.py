@@ -5,6 +5,7 @@ A leak is reported by the test that made it, not by the fiftieth test after it, 
 """
 
 import gc
+import itertools
 import os
 import sys
 import threading
@@ -57,6 +58,16 @@ def pytest_collection_finish() -> None:
     """Spare `_settle` the collected tests, which live to the end: a collection takes what the tests made, no more."""
     gc.collect()
     gc.freeze()
+
+
+_finished = itertools.count(1)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Spare it the reports of the tests that are done, too: at the end of all a collection would take a second."""
+    if next(_finished) % 500 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
