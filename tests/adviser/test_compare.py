@@ -14,7 +14,8 @@ import pytest
 
 import potok
 from potok.adviser.comparison import Comparison, Row
-from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_used, has_gil
+from potok.adviser.heartbeat import gil_is_on
+from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_used
 
 BUDGET = 30.0  # seconds: only a failing test takes them
 
@@ -353,14 +354,14 @@ def test_import_does_without_the_rest_of_the_adviser() -> None:
 # ── what the system tells ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.skipif(not has_gil(), reason="no GIL")
+@pytest.mark.skipif(not gil_is_on(), reason="no GIL")
 def test_heartbeat_says_nothing_of_too_short_a_run() -> None:
     with Heartbeat() as heartbeat:
         pass
     assert heartbeat.gil is None
 
 
-@pytest.mark.skipif(not has_gil(), reason="no GIL")
+@pytest.mark.skipif(not gil_is_on(), reason="no GIL")
 def test_heartbeat_sees_a_share() -> None:
     """Between nothing and all, of as many beats as there were."""
     with Heartbeat() as heartbeat:

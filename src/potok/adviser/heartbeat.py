@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-__all__ = ["Heartbeat", "Watch", "count_switches", "gil_is_on"]
+__all__ = ["Heartbeat", "Watch", "count_switches", "gil_is_on", "queued"]
 
 SHORTEST: Final = 0.001  # seconds from one beat to the next; at first, as what is short needs them most
 LONGEST: Final = 0.005
@@ -235,3 +235,12 @@ class Heartbeat:
 def gil_is_on() -> bool:
     """Whether there is a GIL to be held; a free-threaded build has one when an extension asked for it."""
     return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def queued() -> float:
+    """How long this thread has been waiting for a core; 0.0 where the system does not tell (not Linux). 12 µs."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:  # noqa: PTH123 - half the time
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0

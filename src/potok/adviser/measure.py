@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 import potok
 from potok.adviser.agreement import Failure
 from potok.adviser.comparison import Gil
-from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_of_program, cpu_used, queued
+from potok.adviser.heartbeat import queued
+from potok.adviser.watching import Heartbeat, Memory, cpu_clocks, cpu_of_program, cpu_used
 from potok.dataflow.colour import is_async
 
 __all__ = [

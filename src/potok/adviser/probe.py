@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from potok.adviser.facts import Facts
 from potok.adviser.freight import Load, cloudpickle_is_loaded, weigh_each, why_stuck, why_unloadable
-from potok.adviser.heartbeat import Heartbeat, Watch, gil_is_on
+from potok.adviser.heartbeat import Heartbeat, Watch, gil_is_on, queued
 from potok.adviser.state import Captured
 
 __all__ = ["Facts", "Probe"]
@@ -75,22 +75,13 @@ class Reading(NamedTuple):
         )
 
 
-def _queued() -> float:
-    """How long this thread has been waiting for a core; 0.0 where the system does not tell (not Linux). 12 µs."""
-    try:
-        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:  # noqa: PTH123 - half the time
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
-
-
 class Clocks(NamedTuple):
     """Where the probe takes its times from."""
 
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.thread_time
     process_cpu: Callable[[], float] = time.process_time
-    queued: Callable[[], float] = _queued
+    queued: Callable[[], float] = queued
 
 
 class Probe:

@@ -20,12 +20,14 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
 from potok.adviser.comparison import Gil
+from potok.adviser.heartbeat import gil_is_on, queued
 
-__all__ = ["Heartbeat", "Memory", "cpu_clocks", "cpu_of_program", "cpu_used", "has_gil", "queued"]
+__all__ = ["Heartbeat", "Memory", "cpu_clocks", "cpu_of_program", "cpu_used"]
 
 EVERY: Final = 0.002  # seconds between two beats, on average, and after
 SETTLING: Final = 0.001  # seconds: what waking takes whom the last beat made wait
@@ -36,23 +38,10 @@ SAMPLE_EVERY: Final = 0.01  # seconds between two looks at the memory
 PROC: Final = Path("/proc")
 
 
-def has_gil() -> bool:
-    """Whether this interpreter runs with a GIL."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
 def cpu_of_program() -> float:
     """CPU seconds so far of this process, and of those that it started and that have ended."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
-
-
-def queued() -> float:
-    """Seconds so far that this thread was ready to run and had no core; 0 where nobody tells."""
-    try:
-        return int((PROC / "thread-self/schedstat").read_bytes().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
 
 
 def cpu_clocks() -> dict[int, float] | None:
@@ -102,16 +91,16 @@ def _parent(pid: str) -> int | None:
     return int(stat.rpartition(b")")[2].split()[1])  # the name, in brackets, may hold anything
 
 
-class Heartbeat:
-    """A context manager around a run; `gil` says afterwards what was seen."""
+class _Beside:
+    """A context manager around a run, with a thread beside it that watches, if there is anything to be seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[], None], name: str, *, sees: bool) -> None:
         self._over = threading.Event()
-        self._late: list[float] = []
-        self._thread = threading.Thread(target=self._beat, name="potok-heartbeat", daemon=True)
+        self._sees = sees
+        self._thread = threading.Thread(target=watch, name=name, daemon=True)
 
     def __enter__(self) -> Self:
-        if has_gil():
+        if self._sees:
             self._thread.start()
         return self
 
@@ -119,6 +108,14 @@ class Heartbeat:
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join()
+
+
+class Heartbeat(_Beside):
+    """A context manager around a run; `gil` says afterwards what was seen."""
+
+    def __init__(self) -> None:
+        super().__init__(self._beat, "potok-heartbeat", sees=gil_is_on())
+        self._late: list[float] = []
 
     @property
     def gil(self) -> Gil | None:
@@ -141,28 +138,17 @@ class Heartbeat:
             self._late.append(late)
 
 
-class Memory:
+class Memory(_Beside):
     """A context manager around a run: looks at the memory of this process and its descendants now and then.
 
     Shared pages count in parts (the proportional set size), so that nothing is counted twice.
     """
 
     def __init__(self) -> None:
-        self._over = threading.Event()
         self._own = _resident("self")
+        super().__init__(self._watch, "potok-memory", sees=self._own is not None)
         self._peak_own = self._own
         self._peaks: dict[int, int] = {}
-        self._thread = threading.Thread(target=self._watch, name="potok-memory", daemon=True)
-
-    def __enter__(self) -> Self:
-        if self._own is not None:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def peak(self, workers: set[int]) -> int | None:
         """Bytes that this process took beyond what it had, and those of the workers at their own peaks."""
