@@ -13,6 +13,7 @@ import potok
 from potok.cli import UsageError
 from potok.cli.functions import find_function
 from potok.cli.inputs import Inputs, find_inputs
+from potok.cli.numbers import count
 from potok.cli.records import stdout_apart
 
 FINE, SOME_FAILED = 0, 1
@@ -56,11 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-j",
         "--workers",
         metavar="N",
-        type=_count,
+        type=count,
         help="work on N items at a time; by default as `potok map`",
     )
     parser.add_argument(
-        "--reps", metavar="N", type=_count, help="timed runs of each; by default 5 if they fit"
+        "--reps", metavar="N", type=count, help="timed runs of each; by default 5 if they fit"
     )
     parser.add_argument(
         "--budget",
@@ -91,12 +92,6 @@ class Names:
             if name not in self.choices:
                 raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(self.choices)}")
         return names
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"N must be a whole number >= 1, not {text!r}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -12,6 +12,7 @@ from potok.cli.functions import find_function
 from potok.cli.halting import read_halt
 from potok.cli.inputs import Inputs, find_inputs
 from potok.cli.journals import RunJournal, open_journal
+from potok.cli.numbers import count
 from potok.cli.preview import show_plan
 from potok.cli.records import Records, stdout_apart
 from potok.cli.tally import Tally
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("function", metavar="FUNCTION", help="package.module:function or path/to/file.py:function")
     add("inputs", metavar="INPUT", nargs="+", help="where the items come from: see below")
     add("-o", "--output", metavar="FILE", help="write the results there instead of stdout")
-    add("-j", "--jobs", metavar="N", type=_count, help="work on N items at a time, at most")
+    add("-j", "--jobs", metavar="N", type=count, help="work on N items at a time, at most")
     add(
         "--on",
         choices=EXECUTORS,
@@ -106,12 +107,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the summary as JSON: on stdout if the results go to a FILE, else on stderr",
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"N must be a whole number >= 1, not {text!r}")
-    return int(text)
 
 
 def _retries(text: str) -> int:
