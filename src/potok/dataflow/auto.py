@@ -25,7 +25,7 @@ import potok
 from potok.adviser.costs import Machine
 from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
-from potok.adviser.model import Decision, choose, observed, predict, relearned, seconds_told, workers_for
+from potok.adviser.model import Decision, choose, observed, predict, seconds_told, workers_for
 from potok.dataflow.arguments import default_workers
 from potok.dataflow.intake import Intake
 from potok.dataflow.loop import Loop
@@ -149,7 +149,7 @@ class Adaptive:
         self._begun = perf_counter()
         if self._plan.is_async:
             self._say("an async def function: coroutines, and nothing to measure")
-            self._move("coroutines", self._plan.workers or 100)
+            self._move("coroutines", self._plan.workers or default_workers("coroutines"))
         elif self._plan.timeout is not None:
             executor = "processes" if "processes" in self._known_machine().executors else "threads"
             self._say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
@@ -266,7 +266,6 @@ class Adaptive:
         if verdict.moves_back:
             self._say(verdict.why)
             self._barred.add(self._decision.executor)
-            self._facts_there = relearned(self._here.facts(), self._decision, measured)
             self._leaving = True
             self._work.stop()
 

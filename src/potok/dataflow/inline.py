@@ -17,8 +17,6 @@ class Inline:
 
     __slots__ = ("_begun", "_intake", "_plan")
 
-    held = 0
-
     def __init__(self, plan: Plan, intake: Intake) -> None:
         self._plan = plan
         self._intake = intake
