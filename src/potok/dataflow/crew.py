@@ -23,8 +23,9 @@ from typing import Any, TypeAlias
 
 import potok
 from potok.dataflow.plan import Lot, Piece, Plan, unheard
+from potok.dataflow.progress import worker_states
 
-__all__ = ["LOST", "Crew", "Reins", "hire", "tell_of", "wait_for_any"]
+__all__ = ["LOST", "Crew", "Led", "Reins", "hire", "tell_of", "wait_for_any"]
 
 DONE = "its map has ended"
 LOST = -1
@@ -183,6 +184,28 @@ class Reins:
         """The awaitable spelling of `join`."""
         with potok.shield(), suppress(potok.TaskCancelled):
             await self.owner
+
+
+class Led:
+    """What stands for tasks that a supervisor owns: there are none before something is asked of it."""
+
+    __slots__ = ("_reins",)
+
+    _reins: Reins | None
+
+    def states(self) -> tuple[str, ...]:
+        """What each of the tasks does, in a line."""
+        return () if self._reins is None else worker_states(self._reins.name)
+
+    def join(self) -> None:
+        """Wait until all of them have ended."""
+        if self._reins is not None:
+            self._reins.join()
+
+    async def ajoin(self) -> None:
+        """The awaitable spelling of `join`."""
+        if self._reins is not None:
+            await self._reins.ajoin()
 
 
 def hire(

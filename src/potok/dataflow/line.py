@@ -18,9 +18,9 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import potok
-from potok.dataflow.crew import LOST, Crew, Reins, hire
+from potok.dataflow.crew import LOST, Crew, Led, Reins, hire
 from potok.dataflow.plan import Piece
-from potok.dataflow.progress import Meter, worker_states
+from potok.dataflow.progress import Meter
 from potok.dataflow.results import Results, raisable
 from potok.dataflow.stages import Stage, Step, stages_of
 from potok.dataflow.stream import CANCELLED, LAST
@@ -122,10 +122,10 @@ def _is_async(source: Any) -> bool:
     return hasattr(source, "__aiter__") and not hasattr(source, "__iter__")
 
 
-class Outlet:
+class Outlet(Led):
     """The consumer's side: takes what comes out at the end."""
 
-    __slots__ = ("_order", "_reins", "_source")
+    __slots__ = ("_order", "_source")
 
     def __init__(self, order: Order, source: Any) -> None:
         self._order = order
@@ -159,25 +159,11 @@ class Outlet:
         self._reins = hire(order, awaiting, Line, ahead=AHEAD)
         return self._reins
 
-    def states(self) -> tuple[str, ...]:
-        """What its tasks do."""
-        return () if self._reins is None else worker_states(self._reins.name)
-
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
         self._source = None
         if self._reins is not None:
             self._reins.let_go()
-
-    def join(self) -> None:
-        """Wait until all tasks have ended."""
-        if self._reins is not None:
-            self._reins.join()
-
-    async def ajoin(self) -> None:
-        """The awaitable spelling of `join`."""
-        if self._reins is not None:
-            await self._reins.ajoin()
 
     def _abandoned(self) -> BaseException:
         """The supervisor ended before we did. Raises Cancelled if that is because we shall, too."""

@@ -16,20 +16,19 @@ from typing import Any, Final
 
 import potok
 from potok.dataflow import calls
-from potok.dataflow.crew import LOST, Crew, Reins, hire
+from potok.dataflow.crew import LOST, Crew, Led, Reins, hire
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Piece, Plan
-from potok.dataflow.progress import worker_states
 
 __all__ = ["Pooled", "ordinary"]
 
 WAIT: Final[Any] = object()
 
 
-class Pooled:
+class Pooled(Led):
     """The caller's side of a map on *threads* or *coroutines*; with batches (`batched`) on *processes*."""
 
-    __slots__ = ("_held", "_intake", "_left", "_lost", "_next", "_ready", "_reins", "_stopped", "plan")
+    __slots__ = ("_held", "_intake", "_left", "_lost", "_next", "_ready", "_stopped", "plan")
 
     def __init__(self, plan: Plan, intake: Intake) -> None:
         self.plan = plan
@@ -92,10 +91,6 @@ class Pooled:
         """What a worker has found out about the function: None, as nobody here was asked to."""
         return None
 
-    def states(self) -> tuple[str, ...]:
-        """A line for each worker."""
-        return () if self._reins is None else worker_states(self._reins.name)
-
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
         self._intake.close()
@@ -103,16 +98,6 @@ class Pooled:
         self._salvage()
         if self._reins is not None:
             self._reins.let_go()
-
-    def join(self) -> None:
-        """Wait until the workers have ended."""
-        if self._reins is not None:
-            self._reins.join()
-
-    async def ajoin(self) -> None:
-        """The awaitable spelling of `join`."""
-        if self._reins is not None:
-            await self._reins.ajoin()
 
     def _poll(self, awaiting: bool) -> Any:
         """Fill the window, then give out the next piece if it is there; WAIT if it is still to come."""
