@@ -66,6 +66,7 @@ _finished = itertools.count(1)
 def pytest_runtest_logfinish() -> None:
     """Spare it the reports of the tests that are done, too: at the end of all a collection would take a second."""
     if next(_finished) % 500 == 0:
+        gc.unfreeze()  # what has become garbage since
         gc.collect()
         gc.freeze()
 

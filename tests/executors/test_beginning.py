@@ -1,5 +1,6 @@
 """*processes*: a worker that dies before it has begun its task, and one that dies after."""
 
+import gc
 import itertools
 import os
 import signal
@@ -212,6 +213,8 @@ def test_a_home_forgets_who_has_used_its_locks() -> None:
     """Tasks elsewhere are known while they hold one."""
     from potok.remote.home import home
 
+    gc.unfreeze()
+    gc.collect()  # those of other tests, that are in cycles
     lock = potok.RLock()
     with potok.scope(on=fresh()) as s:
         for _ in range(5):
