@@ -40,7 +40,13 @@ forkserver = multiprocessing.get_context("forkserver")
 # ---------------------------------------------------------------- items
 
 
-RECORD = {"id": 123456, "name": "sensor-7", "value": 3.14159, "tags": ["a", "b", "c"], "ok": True}  # ~100 bytes
+RECORD = {
+    "id": 123456,
+    "name": "sensor-7",
+    "value": 3.14159,
+    "tags": ["a", "b", "c"],
+    "ok": True,
+}  # ~100 bytes
 
 
 def produce(tx: Any, count: int, item: Any) -> None:

@@ -76,7 +76,9 @@ async def main(pages: int) -> None:
                 .afor_each(store, on="threads", workers=1)
             )
             with sqlite3.connect(path) as database:
-                count, titles = database.execute("SELECT count(*), count(DISTINCT title) FROM pages").fetchone()
+                count, titles = database.execute(
+                    "SELECT count(*), count(DISTINCT title) FROM pages"
+                ).fetchone()
             database.close()
     print(f"{count} pages stored, with {titles} titles")
 

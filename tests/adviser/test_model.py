@@ -308,10 +308,7 @@ def test_costs_are_corrected_half_way():
     assert costs.processes.item == pytest.approx(2.9 * US)
     assert costs.processes.warm == COSTS.processes.warm
     assert costs.threads == COSTS.threads
-    assert (
-        COSTS.corrected("threads", warm=True, startup=0.0).threads.warm
-        == COSTS.threads.warm / 2
-    )
+    assert COSTS.corrected("threads", warm=True, startup=0.0).threads.warm == COSTS.threads.warm / 2
 
 
 @pytest.mark.parametrize("wrong", [{"item": -1.0}, {"item": float("nan")}, {"price": 1.0}])

@@ -300,7 +300,9 @@ def test_cancellation_that_a_function_raises_is_an_ordinary_error(
         return [got async for got in potok.map(fn, [error], on=on, on_error="return")]
 
     for (bad,) in (
-        list(potok.map(fn, [error], on=on, on_error="return")), potok.run(read), asyncio.run(read())
+        list(potok.map(fn, [error], on=on, on_error="return")),
+        potok.run(read),
+        asyncio.run(read()),
     ):
         assert isinstance(bad.error, potok.TaskCancelled)
         assert "of old" in str(bad.error)

@@ -182,5 +182,7 @@ def test_cross_validation_of_scikit_learn(on: str, tmp_path: Path) -> None:
     """The scores of the plain loop. (A program of its own: what it imports would slow down every collection here.)"""
     script = tmp_path / "validate.py"
     script.write_text(CROSS_VALIDATION, encoding="utf-8")
-    done = subprocess.run([sys.executable, script, on], capture_output=True, text=True, check=False, timeout=55)
+    done = subprocess.run(
+        [sys.executable, script, on], capture_output=True, text=True, check=False, timeout=55
+    )
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

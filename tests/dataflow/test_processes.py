@@ -132,7 +132,9 @@ def test_what_cannot_travel_is_named_with_the_path_to_the_culprit() -> None:
     def guarded(_: int) -> bool:
         return lock.locked()
 
-    with pytest.raises(potok.RemoteError, match=r"^the function guarded can't go .*: at \.<lock> \(TypeError"):
+    with pytest.raises(
+        potok.RemoteError, match=r"^the function guarded can't go .*: at \.<lock> \(TypeError"
+    ):
         list(potok.map(guarded, [1], on="processes"))
 
 

@@ -119,7 +119,12 @@ for result in potok.map(note, items, on={on!r}, workers=2, journal={journal!r}):
 @pytest.mark.parametrize("kill_at", [0, 7, 30])
 def test_killed_run_goes_on_where_it_was(on: str, kill_at: int, folder: Path, tmp_path: Path) -> None:
     """SIGKILL at any moment: what it had given out is not worked on again, the rest is."""
-    told = {"here": str(Path(__file__).parent), "folder": str(folder), "on": on, "journal": str(tmp_path / "j")}
+    told = {
+        "here": str(Path(__file__).parent),
+        "folder": str(folder),
+        "on": on,
+        "journal": str(tmp_path / "j"),
+    }
     command = [sys.executable, "-c", PROGRAM.format(**told)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None

@@ -115,7 +115,9 @@ def hang_once(item: tuple[int, str]) -> int:
 
 def test_item_that_hung_is_tried_again(tmp_path: Path) -> None:
     items = [(n, str(tmp_path)) for n in range(5)]
-    assert list(potok.map(hang_once, items, on="processes", workers=2, timeout=0.5, retries=1)) == list(range(5))
+    assert list(potok.map(hang_once, items, on="processes", workers=2, timeout=0.5, retries=1)) == list(
+        range(5)
+    )
 
 
 def die_often(item: int) -> int:
@@ -229,7 +231,9 @@ def test_rate_holds_for_async_functions() -> None:
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_batch_is_as_large_as_was_said(batch: int) -> None:
-    assert list(potok.map(str, range(50), on="processes", workers=2, batch=batch)) == [str(x) for x in range(50)]
+    assert list(potok.map(str, range(50), on="processes", workers=2, batch=batch)) == [
+        str(x) for x in range(50)
+    ]
 
 
 def cancel_myself(item: int) -> int:

@@ -14,7 +14,9 @@ FOLDER = Path(__file__).parents[2] / "examples"
 HERE = Path(json.__file__).parent
 """A folder of the standard library."""
 
-needs_aiohttp = pytest.mark.skipif(importlib.util.find_spec("aiohttp") is None, reason="aiohttp is not installed")
+needs_aiohttp = pytest.mark.skipif(
+    importlib.util.find_spec("aiohttp") is None, reason="aiohttp is not installed"
+)
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -175,7 +175,9 @@ def texts(count: int) -> list[str]:
     return [f"{n:3000}" for n in range(count)]
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 and newer: it has several threads
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # 3.12 and newer: it has several threads
 def test_fork_takes_nothing_from_its_parent() -> None:
     there, here = potok.channel(100), potok.channel(100)
     with potok.scope(on=ON) as s:

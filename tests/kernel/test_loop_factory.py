@@ -30,7 +30,9 @@ def coroutines_without_a_loop() -> Any:
 
 
 @pytest.mark.parametrize("needs", [double, awaits], ids=["async-def", "await_"])
-def test_task_fails_that_needs_the_loop(on: Any, needs: Callable[[int], Coroutine[Any, Any, int] | int]) -> None:
+def test_task_fails_that_needs_the_loop(
+    on: Any, needs: Callable[[int], Coroutine[Any, Any, int] | int]
+) -> None:
     with pytest.raises(OSError, match="no more descriptors"):
         potok.run(needs, 1, on=on)
     with pytest.raises(ExceptionGroup) as caught, potok.scope(on=on) as s:

@@ -49,7 +49,9 @@ class Space:
         self.grants = [0, 0]
         self.outbox = Outbox(self, lambda: self.speak(self.outbox), self.grants, test.sees)
         # The lanes to this space and from it, of which both sides have an end; no box has those that are free.
-        self.lanes = {sends: [lane(test.lanes) for _ in range(2 if test.lanes else 0)] for sends in (True, False)}
+        self.lanes = {
+            sends: [lane(test.lanes) for _ in range(2 if test.lanes else 0)] for sends in (True, False)
+        }
         self.free = {sends: list(range(len(lanes))) for sends, lanes in self.lanes.items()}
         self.begin(self.inbox)
         self.begin(self.outbox)
@@ -170,7 +172,12 @@ class FlowsTest(RuleBasedStateMachine):
     @rule(told=st.booleans())
     def send_the_short_way(self, told):
         machine, flows = self.machine, self.flows
-        if self.tx.closed or not machine.open_receivers or machine.receivers.entries or machine.senders.entries:
+        if (
+            self.tx.closed
+            or not machine.open_receivers
+            or machine.receivers.entries
+            or machine.senders.entries
+        ):
             return
         if not machine.take_place():
             return
@@ -371,7 +378,9 @@ class FlowsTest(RuleBasedStateMachine):
                 if waiter.error is None:
                     self.received.append(waiter.value)
                 else:
-                    assert (self.rx if where == 0 else self.spaces[where].rx).closed or not self._someone_sends()
+                    assert (
+                        self.rx if where == 0 else self.spaces[where].rx
+                    ).closed or not self._someone_sends()
         self.lost += self.machine.take_lost()
 
     def _someone_sends(self):
@@ -428,9 +437,11 @@ class FlowsTest(RuleBasedStateMachine):
         for space in self.spaces.values():
             if not space.dead:
                 left += space.inbox.buffer
-        assert sorted([*left, *self.received, *self.lost]) == sorted(
-            item for item in self.sent if item not in self.maybe
-        ) or self.maybe
+        assert (
+            sorted([*left, *self.received, *self.lost])
+            == sorted(item for item in self.sent if item not in self.maybe)
+            or self.maybe
+        )
         if self.receiving:
             assert not left, f"{left} lie there while somebody waits"
             assert self._someone_sends(), "receivers wait, and nobody can send"

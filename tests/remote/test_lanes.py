@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from potok.links.packing import Packed, pack
 from potok.remote.lanes import LANE_WORDS, Lane
 
-PLAIN = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=40), st.binary(max_size=40), st.none())
+PLAIN = st.one_of(
+    st.integers(), st.floats(allow_nan=False), st.text(max_size=40), st.binary(max_size=40), st.none()
+)
 
 
 def both_ends(size: int) -> tuple[Lane, Lane]:

@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(verb: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
     """Build the parser; only `verb`'s own arguments are known, the others are names with a line of help."""
     parser = argparse.ArgumentParser(
-        prog="potok", description="Run concurrent Python on coroutines, threads or processes.", epilog=EXIT_CODES
+        prog="potok",
+        description="Run concurrent Python on coroutines, threads or processes.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"potok {_version()}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")

@@ -152,13 +152,17 @@ class Adaptive:
             self._move("coroutines", self._plan.workers or default_workers("coroutines"))
         elif self._plan.timeout is not None:
             executor = "processes" if "processes" in self._known_machine().executors else "threads"
-            self._say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
+            self._say(
+                f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept"
+            )
             self._move(executor, self._plan.workers or self._known_machine().cores)
         elif self._plan.on.in_worker and "processes" in self._known_machine().executors:
             self._say("processes: whatever an item does, it does it to a worker")
             self._move("processes", self._plan.workers or self._known_machine().cores)
         elif awaiting:
-            self._say("read by `async for`: threads, not to hold up the event loop; for what computes say processes")
+            self._say(
+                "read by `async for`: threads, not to hold up the event loop; for what computes say processes"
+            )
             self._move("threads", self._plan.workers or default_workers("threads"))
 
     def _judge(self, facts: Facts) -> None:
@@ -210,7 +214,11 @@ class Adaptive:
             return
         self._say(f"{decision.executor}: {decision.why}")
         self._decision = decision
-        if decision.executor in _warm or decision.executor in ("threads", "coroutines") or self._here.is_slow(decision):
+        if (
+            decision.executor in _warm
+            or decision.executor in ("threads", "coroutines")
+            or self._here.is_slow(decision)
+        ):
             self._settle_elsewhere()
         else:  # the loop goes on while they come up
             self._warming = [

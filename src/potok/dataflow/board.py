@@ -35,7 +35,12 @@ class Board:
         first, items, tried = pending.popleft()
         if len(items) < size and pending:
             items = items.copy()
-            while len(items) < size and pending and pending[0][0] == first + len(items) and pending[0][2] == tried:
+            while (
+                len(items) < size
+                and pending
+                and pending[0][0] == first + len(items)
+                and pending[0][2] == tried
+            ):
                 items += pending.popleft()[1]
         if len(items) > size:
             pending.appendleft((first + size, items[size:], tried))
@@ -50,7 +55,19 @@ class Board:
 class Hand:
     """A worker, as the dispatcher sees it."""
 
-    __slots__ = ("done", "greeted", "index", "is_careful", "late", "lots", "number", "part", "since", "task", "tx")
+    __slots__ = (
+        "done",
+        "greeted",
+        "index",
+        "is_careful",
+        "late",
+        "lots",
+        "number",
+        "part",
+        "since",
+        "task",
+        "tx",
+    )
 
     def __init__(
         self, number: int, task: potok.Task[None], tx: potok.Sender[Lot], is_careful: bool = False

@@ -43,7 +43,12 @@ class Crew:
     __slots__ = ("_lots", "_name", "_outcomes", "_plan", "_scope")
 
     def __init__(
-        self, plan: Plan, name: str, scope: Any, lots: potok.Receiver[Lot], outcomes: potok.Sender[list[Piece]]
+        self,
+        plan: Plan,
+        name: str,
+        scope: Any,
+        lots: potok.Receiver[Lot],
+        outcomes: potok.Sender[list[Piece]],
     ) -> None:
         self._plan = plan
         self._name = name

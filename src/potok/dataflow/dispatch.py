@@ -323,8 +323,12 @@ class _Dispatcher:
         tx, rx = potok.channel(potok.UNBOUNDED, name=f"{self._name}.{number}: lots")
         work = aserve if self._plan.is_async else serve
         try:
-            plan = self._plan._replace(on="elsewhere", careful=careful, probes=self._plan.probes and not careful)
-            task = self._scope.start(work, plan, number, rx, self._mail_tx.clone(), name=f"{self._name}.{number}")
+            plan = self._plan._replace(
+                on="elsewhere", careful=careful, probes=self._plan.probes and not careful
+            )
+            task = self._scope.start(
+                work, plan, number, rx, self._mail_tx.clone(), name=f"{self._name}.{number}"
+            )
         except potok.PotokError as error:  # the function can't be pickled; no more workers are allowed
             tx.close()
             rx.close()

@@ -45,7 +45,9 @@ class FuturesExecutor(futures.Executor):
 
     def __init__(self, on: Any = "processes", workers: int | None = None) -> None:
         if isinstance(on, int):
-            raise TypeError(f"FuturesExecutor takes the executor first; write FuturesExecutor(workers={on!r})")
+            raise TypeError(
+                f"FuturesExecutor takes the executor first; write FuturesExecutor(workers={on!r})"
+            )
         potok.scope(on=on)  # raises for what names no executor
         check = Checked("FuturesExecutor")
         count = default_workers(on) if workers is None else check.count("workers", workers, "None")

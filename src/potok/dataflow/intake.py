@@ -11,7 +11,18 @@ from potok.dataflow.records import Records
 
 __all__ = ["Feed", "Intake", "is_at_hand"]
 
-AT_HAND: Final[tuple[type, ...]] = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, type({}.keys()))
+AT_HAND: Final[tuple[type, ...]] = (
+    list,
+    tuple,
+    range,
+    str,
+    bytes,
+    bytearray,
+    dict,
+    set,
+    frozenset,
+    type({}.keys()),
+)
 """Inputs whose next item never takes its time, and which nobody can be waiting for: pulled in one go."""
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the rest of this package is imported by those who map: `imp
 
 __all__ = ["map", "starmap"]
 
+
 def map(  # noqa: A001 - the name everybody knows it by
     fn: Callable[..., Any],
     *iterables: Iterable[Any],
@@ -163,7 +164,9 @@ def _plan(fn: Any, star: bool, options: Options, called: str) -> Plan:
     coroutine = is_async(fn)
     on = _executor(options.on, coroutine, called)
     check = Checked(called)
-    workers = default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
+    workers = (
+        default_workers(on) if options.workers is None else check.count("workers", options.workers, "None")
+    )
     stretches = options.window == "auto"
     window = 4 * workers if stretches else check.count("window", options.window, '"auto"')
     batch = None if options.batch == "auto" else check.count("batch", options.batch, '"auto"')

@@ -14,6 +14,7 @@ from typing import Any
 
 from potok.kernel.current import at_thread_end, carrier, getcurrent, running_loop
 from potok.kernel.hub import GreenletWaiter, Hub
+from potok.kernel.services import service_thread
 from potok.kernel.task import Task
 
 __all__ = ["Coroutines"]
@@ -109,7 +110,7 @@ class LoopThread:
         self.hub: Hub
         self._factory = loop_factory
         self._made = threading.Event()
-        threading.Thread(target=self._run, name="potok-loop", daemon=True).start()
+        service_thread(self._run, "potok-loop").start()
         self._made.wait()
 
     def _run(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from potok.kernel.current import running_loop
 from potok.kernel.exiting import endings
 from potok.kernel.natives import Natives, natives_of
+from potok.kernel.services import service_thread
 from potok.kernel.task import Task
 
 __all__ = ["NativeCoroutines"]
@@ -66,7 +67,7 @@ class LoopThread:
         self._factory = loop_factory
         self._failure: BaseException | None = None
         self._made = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="potok-loop", daemon=True)
+        self._thread = service_thread(self._run, "potok-loop")
         self._thread.start()
         self._made.wait()
         if self._failure is not None:

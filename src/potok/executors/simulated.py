@@ -108,6 +108,8 @@ class _Unwinding:
 class SimulatedHub(Hub):
     """A hub that asks a strategy instead of taking turns."""
 
+    in_real_time = False
+
     def __init__(self, carrier: Carrier, strategy: Strategy) -> None:
         super().__init__(carrier)
         self.strategy = strategy

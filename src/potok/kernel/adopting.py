@@ -71,7 +71,9 @@ async def await_future(task: Task[Any], deadline: float | None) -> Any:
         if due is None
         else kernel.loop.call_later(max(0.0, due - time.monotonic()), revoke, task.carrier, waiter, TIMED_OUT)
     )
+    waiter.due = due
     waiter.since = time.monotonic()
+    kernel.keep_watch()
     try:
         _raise_again(kernel, task.value)
         await _until_woken(kernel, waiter)

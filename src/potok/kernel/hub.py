@@ -23,6 +23,7 @@ Invariants
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -38,6 +39,7 @@ from potok.kernel.choices import choose
 from potok.kernel.current import getcurrent
 from potok.kernel.finishing import run_task
 from potok.kernel.parking import TIMED_OUT, revoke
+from potok.kernel.pulse import Pulse
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
@@ -79,6 +81,7 @@ class Hub:
     """The kernel of *coroutines* in one thread."""
 
     waiter_type: type[Waiter] = GreenletWaiter
+    in_real_time = True
 
     def __init__(self, carrier: Carrier) -> None:
         self.carrier = carrier
@@ -97,6 +100,7 @@ class Hub:
         self.users = 0  # scopes that are open on this hub
         self.lent: Any = None  # to whom, while plain code's scope is open on it
         self.loop_factory: Any = None
+        self.pulse = Pulse()
         self._serial = count()
         self._bell = threading.Lock()
         self._bell.acquire()
@@ -278,8 +282,12 @@ class Hub:
     def _sleep(self) -> None:
         self.sleeping = True
         if not (self.ready or self.fresh):
-            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else threading.TIMEOUT_MAX
-            self._bell.acquire(timeout=min(wait, self.carrier.patience))
+            rest = self.pulse.rest()
+            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else rest
+            if self._bell.acquire(timeout=min(wait, rest, self.carrier.patience)):
+                self.pulse.quicken()
+            else:
+                self.pulse.beat(sys._getframe())
         self.sleeping = False
 
     def rouse(self) -> None:
@@ -313,6 +321,7 @@ class Hub:
             waiter = heappop(timers)[2]
             if not waiter.claimed:
                 revoke(self.carrier, waiter, TIMED_OUT)
+                self.pulse.quicken()
         self._look_after()
 
     # ── an event loop behind it ─────────────────────────────────────────────────────────────────────────────

@@ -22,9 +22,11 @@ from potok.machines.scope import ScopeMachine
 
 __all__ = [
     "REASON",
+    "getsignal",
     "guard_main",
     "harmless",
     "may_raise",
+    "numbers",
     "raise_pending",
     "release_main",
     "was_interrupted",
@@ -74,11 +76,11 @@ def _on_interrupt(number: int, frame: FrameType | None) -> Any:
 
 
 harmless: list[Any] = [_on_interrupt]
-"""Handlers that raise nothing while their thread leads (see `potok.remote.board`)."""
+"""Handlers that raise nothing while their thread leads (see `potok.remote.board`), and that are not the user's."""
 
 _pending: KeyboardInterrupt | None = None
-_getsignal = getattr(signal, "_signal", signal).getsignal  # without making an enum of each
-_numbers = [int(number) for number in signal.valid_signals()]
+getsignal = getattr(signal, "_signal", signal).getsignal  # without making an enum of each
+numbers = [int(number) for number in signal.valid_signals()]
 
 
 def _is_main_interpreter() -> bool:
@@ -95,7 +97,7 @@ def may_raise() -> bool:
     """Whether there is a signal handler that may raise in the main thread, at any of its steps. Asked by that one."""
     if not _signals_come:
         return False
-    for handler in filter(callable, map(_getsignal, _numbers)):
+    for handler in filter(callable, map(getsignal, numbers)):
         for known in harmless:
             if handler is known:
                 break

@@ -8,6 +8,7 @@ that thread or for asyncio tasks that wait in potok (`potok.kernel.adopting`).
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from asyncio import events as aio_events
@@ -21,6 +22,7 @@ from potok.kernel.carrier import in_main_thread
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, getcurrent
 from potok.kernel.parking import INTERRUPTED, revoke
+from potok.kernel.pulse import Pulse
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
@@ -51,6 +53,7 @@ class LoopKernel:
     """The seam for the asyncio tasks of one loop, and the way in for wakes from outside."""
 
     waiter_type: type[Waiter] = FutureWaiter
+    in_real_time = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -60,8 +63,11 @@ class LoopKernel:
         self.woken: deque[FutureWaiter] = deque()
         self.sleeping = True  # the next wake has to call into the loop
         self.adopted: dict[Any, Task[Any]] = {}  # asyncio tasks that use potok, until they are done
-        self.again: dict[Any, BaseException] = {}  # those of them whose cancellation is still to come, as it was
+        self.again: dict[
+            Any, BaseException
+        ] = {}  # those of them whose cancellation is still to come, as it was
         self.runner: Any = None  # when the loop is ours
+        self.pulse = Pulse()
         self._alarm: Any = None
         self._alarm_at = 0.0
         self._in_main = in_main_thread()
@@ -149,6 +155,7 @@ class LoopKernel:
                 self.alarm(hub.timers[0][0])
             elif self.runner is not None and self._in_main and self._alarm is None:
                 self.alarm(time.monotonic() + self.carrier.patience)  # a signal may have come unseen
+        self.keep_watch()
         if self.woken or (hub is not None and (hub.ready or hub.fresh)):
             self.sleeping = False
             if hub is not None:
@@ -164,8 +171,18 @@ class LoopKernel:
         self._alarm_at = when
         self._alarm = self.loop.call_later(max(0.0, when - time.monotonic()), self._ring)
 
+    def keep_watch(self) -> None:
+        """See that this loop looks for deadlocks from time to time, while tasks are parked in it."""
+        if self._alarm is None and ((self.hub is not None and self.hub.users) or self.adopted):
+            self.alarm(time.monotonic() + self.pulse.rest())
+
+    def own_handles(self) -> list[Any]:
+        """What of the loop's timers wakes nobody by itself."""
+        return [] if self._alarm is None else [self._alarm]
+
     def _ring(self) -> None:
         self._alarm = None
+        self.pulse.beat(sys._getframe())
         self.drain()
 
     # ── a hub on this loop ──────────────────────────────────────────────────────────────────────────────────

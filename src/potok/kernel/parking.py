@@ -200,6 +200,8 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
         withdrawn = (task.trap == ATTEND or FREE_THREADED) and _recheck(task, waiter)
         if task.deadline is not None and not task.masked:
             due = task.deadline if due is None else min(due, task.deadline)
+        if due is not None:
+            waiter.due = due
         if events.sinks:
             events.emit("Parked", task, waiter)
         if not withdrawn:

@@ -14,6 +14,7 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.exiting import endings
 from potok.kernel.running import run_here
+from potok.kernel.services import service_thread
 from potok.kernel.task import Task
 from potok.kernel.threadkernel import ThreadKernel, wait_for
 
@@ -35,7 +36,7 @@ class Worker:
         self.carrier: Carrier | None = None  # until it runs
         self.bell = threading.Lock()
         self.bell.acquire()
-        self.thread = threading.Thread(target=self._work, name="potok-idle", daemon=True)
+        self.thread = service_thread(self._work, "potok-idle")
 
     def give(self, task: Task[Any] | None) -> None:
         self.task = task

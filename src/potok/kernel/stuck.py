@@ -14,7 +14,7 @@ from potok.kernel.task import Task
 from potok.machines.scope import ScopeMachine
 from potok.machines.select import Group
 
-__all__ = ["TaskInfo", "dump", "live_tasks", "place", "report_survivors"]
+__all__ = ["TaskInfo", "dump", "frame_of", "live_tasks", "living", "place", "report_survivors"]
 
 
 class TaskInfo(NamedTuple):
@@ -39,10 +39,15 @@ def live_tasks(ask_holders: bool = False) -> list[TaskInfo]:
 
     `ask_holders`: also of what has its home in another address space, which takes a round trip.
     """
+    return [_info(task, ask_holders) for task in sorted(living(), key=lambda task: task.id)]
+
+
+def living() -> set[Task[Any]]:
+    """Every live task of this process, adopted ones that wait included."""
     adopted = (known() for known in implicit.valuerefs())
     found = {task for task in adopted if task is not None and task.waiter is not None}
     found.update(task for task in _below(root) if not task.finished)
-    return [_info(task, ask_holders) for task in sorted(found, key=lambda task: task.id)]
+    return found
 
 
 def _below(scope: ScopeMachine) -> Iterator[Task[Any]]:

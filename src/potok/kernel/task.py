@@ -85,6 +85,7 @@ class Task(Member, Generic[T]):
         "kernel",
         "masked",
         "number",
+        "origin",
         "parker",
         "pending",
         "reason",
@@ -138,6 +139,7 @@ class Task(Member, Generic[T]):
         self.foreign_told = False  # a cancellation was delivered at a foreign await
         self.told = 0  # cancellations that potok asked of asyncio for it, and has not taken back
         self.started = False
+        self.origin: Any = None  # the code that started it, and where in it
         self.kernel = None  # until it is given to one
         self.executor = ""
         self.greenlet = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from potok.kernel.carrier import Carrier
 from potok.kernel.choices import choose
 from potok.kernel.current import carrier, running_loop
 from potok.kernel.parking import ABANDONED, TIMED_OUT, take_own
+from potok.kernel.pulse import FIRST, Pulse
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
@@ -75,6 +77,7 @@ class ThreadKernel:
     """The seam for code that has an OS thread to itself; `start` is left to the pool (`potok.kernel.pool`)."""
 
     waiter_type: type[Waiter] = ThreadWaiter
+    in_real_time = True
 
     def start(self, task: Task[Any]) -> None:
         raise RuntimeError("the kernel of a foreign thread starts no tasks")
@@ -85,8 +88,8 @@ class ThreadKernel:
             _refuse_if_needed(task, waiter)
         parker, patience = task.parker, task.carrier.patience
         if deadline is None:
-            while not _wait(task.carrier, parker, patience):
-                pass
+            if not _wait(task.carrier, parker, min(patience, FIRST)):
+                _wait_long(task.carrier, parker)
             return
         while (rest := deadline - time.monotonic()) > 0:
             if _wait(task.carrier, parker, min(rest, patience)):
@@ -106,6 +109,14 @@ class ThreadKernel:
 
     def choose(self, n: int) -> int:
         return choose(n)
+
+
+def _wait_long(me: Carrier, parker: threading.Lock) -> None:
+    """Wait for the lock, and look for deadlocks from time to time."""
+    pulse = Pulse()
+    pulse.beat(sys._getframe(1))
+    while not _wait(me, parker, min(me.patience, pulse.rest())):
+        pulse.beat(sys._getframe(1))
 
 
 def _refuse_if_needed(task: Task[Any], waiter: Waiter) -> None:

@@ -62,7 +62,11 @@ MISSING: Final = object()
 PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
 # Values of these never change, and may go with others as they are; so may str and bytes of less than BIG.
 ATOMS: Final = frozenset({int, float, bool, type(None)})
-SHALLOW, FEW, SHORT = 2, 64, 1024  # containers in it, one in another; items of one; bytes or characters of an item
+SHALLOW, FEW, SHORT = (
+    2,
+    64,
+    1024,
+)  # containers in it, one in another; items of one; bytes or characters of an item
 
 _local = threading.local()
 

@@ -199,7 +199,9 @@ class Grants(Saying):
 
     def _set_mark(self) -> None:
         """All that somebody wishes, or a quarter of the capacity, is worth a word."""
-        wishes = [g.want - g.granted for g in self.grantings.values() if g.want > g.granted and not g.recalling]
+        wishes = [
+            g.want - g.granted for g in self.grantings.values() if g.want > g.granted and not g.recalling
+        ]
         self.mark = min(*wishes, max(1, (self.machine.capacity or NEVER) // 4)) if wishes else NEVER
 
     def _queue(self, space: int, granting: Granting) -> None:

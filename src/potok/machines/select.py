@@ -35,7 +35,7 @@ OPEN = _OpenGuard()
 class Group:
     """The arms of one select call; stands for a machine in the eyes of the waiter that parks for all of them."""
 
-    __slots__ = ("guard", "token", "waiter", "winner")
+    __slots__ = ("arms", "guard", "token", "waiter", "winner")
 
     away = tells = False  # as a machine's
 
@@ -43,6 +43,7 @@ class Group:
         self.guard = guard
         self.token = [True]
         self.waiter: Any = None
+        self.arms: list[Arm] = []  # while the party is parked, for reports
         self.winner: Any = None
 
     @property
@@ -92,6 +93,7 @@ def try_or_queue(
     if party is None:
         return PARKED
     group.waiter = park(party, group, "select")
+    group.arms = list(arms)
     for arm in arms:
         arm.machine.enqueue(arm)
     return PARKED

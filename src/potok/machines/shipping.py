@@ -226,7 +226,9 @@ class Shipments(Saying):
         gone = 0
         while gone < len(items) and put_by_lane(shipping, items[gone]) is not False:
             gone += 1
-        if gone < len(items):  # also where there is no lane as yet: what goes by the one that comes goes after these
+        if gone < len(
+            items
+        ):  # also where there is no lane as yet: what goes by the one that comes goes after these
             shipping.behind = shipping.shipped
         return items[gone:]
 

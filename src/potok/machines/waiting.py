@@ -25,7 +25,19 @@ from typing import Any, Final, Protocol
 
 from potok.errors import BlockingCallError
 
-__all__ = ["AGAIN", "NOT_YET", "PARKED", "PLACE", "Arm", "Machine", "Party", "WaitQueue", "Waiter", "new_arm", "park"]
+__all__ = [
+    "AGAIN",
+    "NOT_YET",
+    "PARKED",
+    "PLACE",
+    "Arm",
+    "Machine",
+    "Party",
+    "WaitQueue",
+    "Waiter",
+    "new_arm",
+    "park",
+]
 
 
 class _Parked:
@@ -76,6 +88,7 @@ class Waiter:
 
     __slots__ = (
         "claimed",
+        "due",
         "end",
         "error",
         "group",
@@ -94,6 +107,7 @@ class Waiter:
     item: Any  # what it brings (the item of a send, the permits of an acquire)
     end: Any  # the channel end it came through
     claimed: bool
+    due: Any  # when its kernel will revoke it; None if never
     group: Any  # the select it is an arm of; None for a plain waiter
     value: Any  # the outcome ...
     error: Any  # ... or the exception to raise
@@ -174,7 +188,7 @@ def park(party: Party | None, machine: Any, op: str, item: Any = None, end: Any 
     if waiter is None:
         waiter = party.waiter_type()
         waiter.task = party
-        waiter.group = waiter.value = waiter.error = None
+        waiter.group = waiter.value = waiter.error = waiter.due = None
         waiter.since = NOT_YET
     else:
         party.spare = None

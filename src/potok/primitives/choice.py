@@ -158,6 +158,7 @@ class _Choice:
         if self.group is None or self.group.waiter is None:
             return
         self.group.token.clear()
+        self.group.arms = []
         me, winner = self.task.carrier, self.group.winner
         for arm in self.arms:
             if arm is not winner and not arm.claimed:
@@ -189,7 +190,10 @@ class _Choice:
                 del error  # see `raise_once`
         if arm.end is not None and arm.machine.lost:
             report_lost(self.task.carrier, arm.machine)
-        value, arm.value = arm.value, None  # arms that lost may stay in their queues for a while, and lead to this one
+        value, arm.value = (
+            arm.value,
+            None,
+        )  # arms that lost may stay in their queues for a while, and lead to this one
         if isinstance(arm.arm, Task):
             value = arm.arm.outcome()
         elif arm.op == "recv":

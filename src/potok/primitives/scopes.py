@@ -120,7 +120,10 @@ class Scope:
             raise ScopeError("start: this scope was not entered yet; write `with potok.scope() as s:`")
         if self._machine.ended:
             raise ScopeError("start: this scope has ended; start tasks before its `with` block is left")
-        return self.start_for(self._starter(), fn, args, on, name, carry)
+        task = self.start_for(self._starter(), fn, args, on, name, carry)
+        caller = sys._getframe(1)
+        task.origin = (caller.f_code, caller.f_lasti)
+        return task
 
     def start_for(
         self,

@@ -77,7 +77,10 @@ def start(
     """
     executor = resolve(on)
     watch_exit()
-    return launch(root, current(), executor, executor.open_root(), fn, args, name, carry)
+    task = launch(root, current(), executor, executor.open_root(), fn, args, name, carry)
+    caller = sys._getframe(1)
+    task.origin = (caller.f_code, caller.f_lasti)
+    return task
 
 
 class RootScope:

@@ -32,6 +32,7 @@ from potok.kernel.build import FREE_THREADED, fence
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.interrupts import may_raise, raise_pending
+from potok.kernel.services import service_thread
 from potok.kernel.threadkernel import wait_by
 from potok.remote.polls import Polls
 from potok.remote.spinning import Spinner
@@ -244,7 +245,7 @@ class Board:
         if self._standby is not None:
             return
         wait_by(self.wait)
-        self._standby = threading.Thread(target=self._stand_by, name="potok-links", daemon=True)
+        self._standby = service_thread(self._stand_by, "potok-links")
         self._standby.start()
 
     def _stand_by(self) -> None:

@@ -55,7 +55,9 @@ def _try(var: ContextVar[Any], value: Any) -> None:
         raise RemoteError(f"carry: the value of context variable {var.name!r}: {error}") from error
 
 
-def open_work(work: Packed) -> tuple[Callable[..., Any], tuple[Any, ...], Context, tuple[ContextVar[Any], ...]]:
+def open_work(
+    work: Packed,
+) -> tuple[Callable[..., Any], tuple[Any, ...], Context, tuple[ContextVar[Any], ...]]:
     """The call, a context with nothing in it but what was carried along, and which variables that were."""
     fn, args, pairs = work.open()
     context = Context()

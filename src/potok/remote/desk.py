@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from potok.kernel.services import service_thread
 from potok.remote.calling import Round, Slot, ask, block_for
 from potok.remote.home import Home, home
 from potok.remote.link import Link
@@ -63,7 +64,7 @@ class Desk:
 
     def _begin(self) -> None:
         self._arrived = queue.SimpleQueue()
-        self._thread = threading.Thread(target=_run, args=(self._arrived,), name="potok-logs", daemon=True)
+        self._thread = service_thread(_run, "potok-logs", (self._arrived,))
         self._thread.start()
         atexit.register(self.finish)
 

@@ -58,7 +58,9 @@ class Home(References):
         self.space_ops: dict[
             str, Callable[[Home, Link, int, tuple[Any, ...]], object]
         ] = {}  # of the space as such
-        self.note_ops: dict[str, Callable[..., object]] = {  # and what is done with notes of other rooms' kinds
+        self.note_ops: dict[
+            str, Callable[..., object]
+        ] = {  # and what is done with notes of other rooms' kinds
             "release": self._released,
             "hold": self._held,
             "tell": self._told,
@@ -66,7 +68,9 @@ class Home(References):
         }
         self.serves: dict[type, Serve] = {}  # how objects of this class are served
         self.page = Page()  # where this space counts what its tasks take
-        self.settle: Callable[[Link, BaseException], object] = _nobody_cares  # what was under way, see `flows`
+        self.settle: Callable[[Link, BaseException], object] = (
+            _nobody_cares  # what was under way, see `flows`
+        )
         self.on_cut_off: Callable[[PotokError], object] = lambda error: None  # told in a forked child
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
         self.locks: WeakSet[Any] = WeakSet()  # that others know

@@ -33,7 +33,9 @@ __all__ = ["LANES", "LANE_SIZE", "LANE_WORDS", "Lane"]
 LANES: Final = 2 if platform.machine() in ("x86_64", "AMD64", "i686") else 0  # in each direction
 LANE_SIZE: Final = 1 << 15  # bytes
 LANE_WORDS: Final = 4
-WRITTEN, READ, WATCHED, HEARD = range(LANE_WORDS)  # bytes in all, twice; the epoch that is watched; see `tell_heard`
+WRITTEN, READ, WATCHED, HEARD = range(
+    LANE_WORDS
+)  # bytes in all, twice; the epoch that is watched; see `tell_heard`
 
 HEADER: Final = Struct("=II")  # the size, with `SIMPLE` where it is no pickle; the epoch
 HEAD_SIZE: Final = HEADER.size

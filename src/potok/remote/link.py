@@ -61,7 +61,9 @@ REMEMBERED = 8  # things that the other side said last
 TOO_MANY_OPEN = "memory came over it that this process can't take: it has too many open files (RLIMIT_NOFILE)"
 PASSED = socket.CMSG_SPACE(253 * 4)  # for all descriptors that the kernel passes at once
 CLOSED_ON_EXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-CUT_SHORT = int(socket.MSG_CTRUNC)  # a number: what the flags of `socket` do takes longer than the system call
+CUT_SHORT = int(
+    socket.MSG_CTRUNC
+)  # a number: what the flags of `socket` do takes longer than the system call
 
 
 class Asker(Protocol):

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from potok.kernel.current import getcurrent
+from potok.kernel.services import service_thread
 from potok.links.packing import PLAIN, all_plain
 from potok.remote.home import Home, home
 from potok.remote.link import Link
@@ -225,7 +226,7 @@ def _want(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
         link.answer(number, None)
 
     try:
-        threading.Thread(target=obey, name="potok-logs", daemon=True).start()
+        service_thread(obey, "potok-logs").start()
     except RuntimeError:  # no more threads, or no daemons here: sub-interpreters may have none
         obey()
 

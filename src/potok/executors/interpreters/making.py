@@ -18,13 +18,13 @@ import logging
 import os
 import socket
 import sys
-import threading
 import time
 from functools import partial
 from typing import Any
 
 from potok.errors import PotokError
 from potok.executors.interpreters.exiting import watch_exit
+from potok.kernel.services import service_thread
 from potok.remote import crew
 from potok.remote.board import board
 from potok.remote.calling import block_for
@@ -46,7 +46,7 @@ class InterpreterThread:
         self.worker = worker
         self._fd = fd
         self._maker = maker
-        self.thread = threading.Thread(target=self._run, name="potok-interpreter", daemon=True)
+        self.thread = service_thread(self._run, "potok-interpreter")
 
     def _run(self) -> None:
         try:

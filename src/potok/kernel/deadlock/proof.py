@@ -1,0 +1,276 @@
+"""Deadlocks, found while the program runs: who waits is gathered, who can't go on is proven, and those are told.
+
+    gather   every task that is parked without a deadline, and its ways out; nobody knows of most ways who takes them
+    holders  who could use the channels that they wait at: only where that decides something
+    prove    the dead (`graph`), and their knots
+    raise    DeadlockError at the park points of each knot
+
+Called by whoever has been parked for a while (`watch`), never by an operation.
+
+Invariants
+    What is raised was proven of one moment, at which all of the dead were parked: each is seen at the same waiter
+    before and after. None of them could have been woken in between, so none was.
+    In doubt nobody is told: a task that runs, a lock that anybody may release, a reference that nobody accounts for,
+    a stored `cancel` are ways out.
+
+Source: Saioc et al., "Dynamic partial deadlock detection and recovery via garbage collection" (2025), for asking the
+collector who can still reach a channel.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from types import FrameType
+from typing import Any, NamedTuple
+
+from potok.errors import DeadlockError
+from potok.kernel.current import carrier
+from potok.kernel.deadlock.graph import Way, dead, knots
+from potok.kernel.deadlock.holders import ANYBODY, Holders, handles_of
+from potok.kernel.deadlock.outside import may_be_timed, someone_outside, threads_outside
+from potok.kernel.deadlock.words import sentence
+from potok.kernel.parking import revoke
+from potok.kernel.stuck import frame_of, living, place
+from potok.kernel.task import Task
+from potok.machines.channel import ChannelMachine
+from potok.machines.lock import LockMachine, RLockMachine
+from potok.machines.scope import ScopeMachine
+from potok.machines.select import Group, TimerMachine
+from potok.machines.waiting import NOT_YET, Waiter
+
+__all__ = ["looks_stuck", "resolve"]
+
+_NOBODY = Way(frozenset())
+_ANYBODY = Way(None)
+
+
+class _At(NamedTuple):
+    """A way out at a channel: whoever holds an end of it. By its id, since a reference would be one more to explain."""
+
+    channel: int
+
+
+Places = Mapping[Task[Any], Waiter]
+Ways = dict[Task[Any], list[Any]]  # of Way and _At
+
+
+class Parked(NamedTuple):
+    """The tasks that wait without a deadline, and where; and those that may run."""
+
+    places: dict[Task[Any], Waiter]
+    running: list[Task[Any]]
+
+
+def resolve(here: FrameType) -> bool:
+    """Look, and raise DeadlockError in the tasks of every knot that is found. Whether there was one.
+
+    `here` is the frame of the current thread from which the frames of the task that is parked in it begin.
+    """
+    parked = _gather()
+    total = bool(parked.places) and not parked.running and not someone_outside(parked.places)
+    ways = _in_total(parked.places) if total else _provable(parked.places)
+    suspects = dead({task: [_optimistic(way) for way in its] for task, its in ways.items()})
+    if not suspects:
+        return False
+    gc.collect()  # what nobody can reach any more may close an end as it goes
+    if not total:
+        _ask_for_holders(ways, suspects, parked, here)
+    stuck = dead(ways)
+    found = [knot for knot in knots(ways, stuck) if all(parked.places[task].op != "await" for task in knot)]
+    if not total:
+        found = [knot for knot in found if not _may_be_cancelled(knot, parked, here)]
+    if not found or any(_wait_without_end(task) is not parked.places[task] for task in stuck):
+        return False
+    for knot in found:
+        told = sentence({task: ways[task] for task in knot}, parked.places, total)
+        for task in _first_to_go(knot, parked.places):
+            revoke(carrier(), parked.places[task], DeadlockError(told))
+    return True
+
+
+def _first_to_go(knot: list[Task[Any]], places: Places) -> list[Task[Any]]:
+    """Whom to tell: who waits for the end of a scope will hear of it from its members."""
+    return [task for task in knot if places[task].op != "finish"] or knot
+
+
+def looks_stuck() -> list[Task[Any]]:
+    """The tasks that wait for one another, as far as it is known who holds what; none of it is proven.
+
+    Where no task of the process runs, these are all that wait.
+    """
+    parked = _gather()
+    ways = _guessed(parked.places) if parked.running else _in_total(parked.places)
+    return sorted(dead(ways), key=lambda task: task.id)
+
+
+# ── who waits ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _gather() -> Parked:
+    places, running = {}, []
+    for task in living():
+        waiter = _wait_without_end(task)
+        if waiter is not None:
+            places[task] = waiter
+        else:
+            running.append(task)
+    return Parked(places, running)
+
+
+def _wait_without_end(task: Task[Any]) -> Waiter | None:
+    """The waiter that it is parked at for good, unless somebody wakes it."""
+    waiter = place(task)
+    if not isinstance(waiter, Waiter) or not getattr(task.kernel, "in_real_time", False):
+        return None
+    if waiter.since == NOT_YET or waiter.due is not None or task.pending is not None:
+        return None
+    return waiter
+
+
+# ── their ways out ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _provable(places: Places) -> Ways:
+    """What is certain whatever else goes on in the process."""
+    return {
+        task: [_certain(arm) for arm in _arms(waiter)] + ([_ANYBODY] if may_be_timed(task) else [])
+        for task, waiter in places.items()
+    }
+
+
+def _in_total(places: Places) -> Ways:
+    """Nobody but these tasks can do anything: who is known to hold something is who would have to give it."""
+    owners = _owners(places)
+    found: Ways = {}
+    for task, waiter in places.items():
+        ways = [_likely(arm, owners) for arm in _arms(waiter)]
+        found[task] = [_NOBODY if way.rescuers is None else way for way in ways]
+    return found
+
+
+def _guessed(places: Places) -> Ways:
+    """The same, where others may do something: of what nobody is known to hold, anybody may."""
+    owners = _owners(places)
+    return {
+        task: [_likely(arm, owners) if _is_owned(arm) else _certain(arm, False) for arm in _arms(waiter)]
+        for task, waiter in places.items()
+    }
+
+
+def _arms(waiter: Waiter) -> list[Waiter]:
+    machine = waiter.machine
+    return list(machine.arms) if isinstance(machine, Group) else [waiter]
+
+
+def _certain(arm: Waiter, ask: bool = True) -> Any:
+    machine = arm.machine
+    if machine.away or isinstance(machine, TimerMachine):
+        return _ANYBODY
+    if type(machine) is RLockMachine:
+        return _held_by(machine.holder)
+    if isinstance(machine, ScopeMachine):
+        if arm.op == "finish":
+            return Way(frozenset(machine.members), all=True)
+        return _NOBODY if arm.item.finished else Way(frozenset((arm.item,)))
+    if type(machine) is ChannelMachine and not machine.shared and ask:
+        return _At(id(machine))
+    return _ANYBODY
+
+
+def _likely(arm: Waiter, owners: Mapping[int, set[Task[Any]]]) -> Way:
+    machine = arm.machine
+    if isinstance(machine, LockMachine):
+        return _held_by(machine.holder)
+    if isinstance(machine, ChannelMachine):
+        return Way(frozenset(owners.get(id(machine), set()) - {arm.task}))
+    return _certain(arm)  # type: ignore[no-any-return]
+
+
+def _held_by(holder: Any) -> Way:
+    """A lock: a task that has ended with it will never release it."""
+    if not isinstance(holder, Task):
+        return _ANYBODY
+    return _NOBODY if holder.finished else Way(frozenset((holder,)))
+
+
+def _owners(places: Places) -> dict[int, set[Task[Any]]]:
+    """By channel: the tasks that have an end of it of their own."""
+    found: dict[int, set[Task[Any]]] = {}
+    for task in places:
+        for end in task.ends or ():
+            if not end.closed:
+                found.setdefault(id(end.machine), set()).add(task)
+    return found
+
+
+def _is_owned(arm: Waiter) -> bool:
+    machine = arm.machine
+    if isinstance(machine, ChannelMachine):
+        return all(end.owned for end in list(machine.ends))
+    return isinstance(machine, LockMachine)
+
+
+def _optimistic(way: Any) -> Way:
+    return _NOBODY if isinstance(way, _At) else way
+
+
+# ── who holds the channels ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _ask_for_holders(ways: Ways, suspects: set[Any], parked: Parked, here: FrameType) -> None:
+    """Put in, for each channel that may be decisive, who could use it."""
+    wanted = {way.channel for task in suspects for way in ways[task] if isinstance(way, _At)}
+    holders = Holders(_channels(parked.places, wanted), *_frames(parked, here)) if wanted else None
+    for its in ways.values():
+        for number, way in enumerate(its):
+            if isinstance(way, _At):
+                known = holders is not None and way.channel in wanted
+                its[number] = Way(holders.of(way.channel) if known else None)  # type: ignore[union-attr]
+
+
+def _channels(places: Places, wanted: set[int]) -> dict[int, Any]:
+    return {
+        id(arm.machine): arm.machine
+        for waiter in places.values()
+        for arm in _arms(waiter)
+        if id(arm.machine) in wanted
+    }
+
+
+def _frames(parked: Parked, here: FrameType) -> tuple[dict[Task[Any], list[FrameType]], list[FrameType]]:
+    """Those of the tasks that are parked, and of what runs."""
+    stacks = {task: list(_stack(task, here)) for task in parked.places}
+    current = sys._current_frames()
+    running = [current[ident] for ident in threads_outside(parked.places) if ident in current]
+    running += [frame for task in parked.running if (frame := frame_of(task)) is not None]
+    return stacks, running
+
+
+def _stack(task: Task[Any], here: FrameType) -> Iterator[FrameType]:
+    strand = task.greenlet
+    frame = here if strand is None and task.carrier is carrier() else frame_of(task)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _may_be_cancelled(knot: Iterable[Any], parked: Parked, here: FrameType) -> bool:
+    """Whether somebody keeps a way to cancel one of them: then they only look stuck."""
+    handles = handles_of([*knot, *_scopes(knot)])
+    if not handles:
+        return False
+    numbers = list(handles)
+    holders = Holders(handles, *_frames(parked, here))
+    return any(holders.of(number) is ANYBODY for number in numbers)
+
+
+def _scopes(knot: Iterable[Any]) -> Iterator[Any]:
+    """What users know as the scopes around these tasks."""
+    for task in knot:
+        scope = task.scope
+        while scope is not None:
+            if scope.facade is not None:
+                yield scope.facade
+            scope = scope.parent

@@ -1,0 +1,140 @@
+"""What a suspended frame holds on its evaluation stack, as far as its code tells.
+
+A `for` loop holds its iterator, a `with` block the way out of it. Python shows a frame's variables, not this stack, so
+it is read off the instructions.
+
+    for item in rx:      LOAD rx · GET_ITER · FOR_ITER ┄ the body ┄ END
+    with tx:             LOAD tx · BEFORE_WITH ┄ the body, covered by the exception table ┄ WITH_EXCEPT_START
+
+Only what is named is found: of `for item in make()` nobody can tell what it is.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+__all__ = ["held_by_blocks"]
+
+_NOTHING = object()
+_IN_BETWEEN = {"COPY", "SWAP", "PUSH_NULL", "NOP", "LOAD_SPECIAL"}
+_PLAIN = {"FAST", "DEREF", "NAME", "GLOBAL"}
+_OPENINGS = {"BEFORE_WITH", "BEFORE_ASYNC_WITH", "LOAD_SPECIAL"}
+NEAR = 16  # instructions between the opening of an `async with` and its body, at most
+
+
+def held_by_blocks(frame: FrameType, variables: Mapping[str, Any]) -> Iterator[Any]:
+    """What the `for` loops go over and the `with` blocks will leave that the frame is in the middle of."""
+    for name in _names_at(frame.f_code, frame.f_lasti):
+        value = variables.get(name, _NOTHING)
+        if value is _NOTHING:
+            value = frame.f_globals.get(name, _NOTHING)
+        if value is not _NOTHING:
+            yield value
+
+
+class _Range(NamedTuple):
+    """Offsets of instructions, in bytes."""
+
+    start: int
+    end: int
+    target: int  # where its errors are handled
+
+
+class _Blocks(NamedTuple):
+    loops: tuple[tuple[int, int, str], ...]  # from, to, over which variable
+    ranges: tuple[_Range, ...]
+    opened: dict[int, str]  # by handler: of which variable the block is that it ends
+
+
+@lru_cache(maxsize=1024)
+def _names_at(code: CodeType, place: int) -> tuple[str, ...]:
+    blocks = _blocks(code)
+    names = [name for start, end, name in blocks.loops if start <= place < end]
+    seen: set[int] = set()
+    around = _around(blocks.ranges, place)
+    while around is not None and around.target not in seen:
+        seen.add(around.target)
+        if around.target in blocks.opened:
+            names.append(blocks.opened[around.target])
+        around = _around(blocks.ranges, around.target)  # a handler is inside of the block around its own
+    return tuple(names)
+
+
+def _around(ranges: tuple[_Range, ...], place: int) -> _Range | None:
+    return next((r for r in ranges if r.start <= place < r.end), None)
+
+
+@lru_cache(maxsize=256)
+def _blocks(code: CodeType) -> _Blocks:
+    steps = list(dis.get_instructions(code))
+    at = {step.offset: number for number, step in enumerate(steps)}
+    ranges = tuple(_ranges(code))
+    opened = {}
+    for target in {r.target for r in ranges}:
+        start = min(r.start for r in ranges if r.target == target)
+        name = _opened_by(steps, at.get(start), at.get(target))
+        if name is not None:
+            opened[target] = name
+    return _Blocks(tuple(_loops(steps)), ranges, opened)
+
+
+def _loops(steps: list[dis.Instruction]) -> Iterator[tuple[int, int, str]]:
+    for number, step in enumerate(steps):
+        if step.opname == "FOR_ITER" and isinstance(step.argval, int) and number > 1:
+            begins = next((n for n in (number - 1, number - 2) if steps[n].opname == "GET_ITER"), None)
+            name = None if begins is None else _loaded_before(steps, begins)
+            if name is not None:
+                yield step.offset, step.argval, name
+
+
+def _opened_by(steps: list[dis.Instruction], start: int | None, target: int | None) -> str | None:
+    """The variable of the `with` or `async for` whose body begins at `start` and whose errors go to `target`."""
+    if start is None or target is None:
+        return None
+    if "WITH_EXCEPT_START" in (step.opname for step in steps[target : target + 2]):
+        opens = _OPENINGS
+    elif steps[target].opname == "END_ASYNC_FOR":
+        opens = {"GET_AITER"}
+    else:
+        return None
+    before = range(start - 1, max(start - NEAR, 0), -1)
+    number = next((number for number in before if steps[number].opname in opens), None)
+    return None if number is None else _loaded_before(steps, number)
+
+
+def _loaded_before(steps: list[dis.Instruction], number: int) -> str | None:
+    """The variable that was loaded just before this instruction, if that is what it works on."""
+    number -= 1
+    while number >= 0 and steps[number].opname in _IN_BETWEEN:
+        number -= 1
+    if number < 0:
+        return None
+    words = steps[number].opname.split("_")
+    if words[0] != "LOAD" or words[1] not in _PLAIN or "ATTR" in words:
+        return None
+    value = steps[number].argval
+    return str(value[-1]) if isinstance(value, tuple) else value  # a tuple: two loads in one instruction
+
+
+def _ranges(code: CodeType) -> Iterator[_Range]:
+    """The exception table.
+
+    Its format is told in CPython's `InternalDocs/exception_handling.md`: for each range start, length, target and depth
+    in code units, as numbers in base 64, the most significant digit first.
+    """
+    numbers = _numbers(code.co_exceptiontable)
+    for start, length, target, _ in zip(numbers, numbers, numbers, numbers, strict=False):
+        yield _Range(2 * start, 2 * (start + length), 2 * target)
+
+
+def _numbers(table: bytes) -> Iterator[int]:
+    value = 0
+    for byte in table:
+        value = (value << 6) | (byte & 0x3F)
+        if not byte & 0x40:
+            yield value
+            value = 0

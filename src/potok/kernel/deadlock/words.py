@@ -1,0 +1,84 @@
+"""A deadlock in words: who waits for what, held by whom, started where, since when."""
+
+from __future__ import annotations
+
+import dis
+import os
+import sys
+from collections.abc import Mapping
+from types import CodeType, FrameType
+from typing import Any
+
+from potok.kernel.stuck import frame_of
+from potok.kernel.task import Task
+from potok.machines.waiting import Waiter
+
+__all__ = ["sentence", "started_at"]
+
+_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def sentence(knot: Mapping[Task[Any], list[Any]], places: Mapping[Task[Any], Waiter], total: bool) -> str:
+    """The whole message, for tasks that are parked, each with its ways out."""
+    lines = [_line(task, ways, places[task]) for task, ways in knot.items()]
+    if len(lines) == 1:
+        head = "deadlock: this task waits for what can never come"
+    else:
+        head = f"deadlock: these {len(lines)} tasks wait for each other"
+    if total:
+        head += ", and nothing else is left in the program that could wake anybody"
+    return "\n".join([head, *lines])
+
+
+def _line(task: Task[Any], ways: list[Any], waiter: Waiter) -> str:
+    rescuers = sorted({other.name for way in ways for other in way.rescuers or ()} - {task.name})
+    held = f", which only {' or '.join(rescuers)} could end" if rescuers else ", which nobody is left to end"
+    since = max(0.0, task.kernel.now() - waiter.since)
+    where = _where(task)
+    return (
+        f"  {task.name} on {task.executor}{started_at(task)} has waited {since:.1f} s{where}: "
+        f"{waiter.op} on {_what(waiter)}{held}"
+    )
+
+
+def _what(waiter: Waiter) -> str:
+    arms = getattr(waiter.machine, "arms", None)
+    if arms:
+        return "any of " + ", ".join(f"{arm.op} on {arm.machine.describe()}" for arm in arms)
+    if waiter.op == "join":
+        return f"task {waiter.item.name}"
+    holder = getattr(getattr(waiter.machine, "holder", None), "name", "")
+    return f"{waiter.machine.describe()}{' held by ' + holder if holder else ''}"
+
+
+def started_at(task: Task[Any]) -> str:
+    """The place of the call that started it, if that is known."""
+    if task.origin is None:
+        return ""
+    code, offset = task.origin
+    return f", started at {_short(code)}:{_line_of(code, offset)}"
+
+
+def _line_of(code: CodeType, offset: int) -> int:
+    line = code.co_firstlineno
+    for start, number in dis.findlinestarts(code):
+        if start > offset:
+            break
+        line = number or line
+    return line
+
+
+def _where(task: Task[Any]) -> str:
+    """The user's code that waits."""
+    frame: FrameType | None = frame_of(task)
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    return "" if frame is None else f" at {_short(frame.f_code)}:{frame.f_lineno}"
+
+
+def _short(code: CodeType) -> str:
+    name = code.co_filename
+    for root in sorted(filter(None, sys.path), key=len, reverse=True):
+        if name.startswith(root + os.sep):
+            return name[len(root) + 1 :]
+    return name

@@ -1,0 +1,71 @@
+"""When to look for deadlocks: from time to time, by whoever has been parked for a while; more and more seldom.
+
+A look that somebody else has begun since one's own last one has seen all that one's own would have; and looking may
+take no more than a hundredth of the time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import FrameType
+
+__all__ = ["FIRST", "Pulse"]
+
+FIRST = 0.1  # seconds parked before the first look
+LONGEST = 10.0  # seconds between looks where nothing changes
+SHARE = 100  # times as long as a look took, until the next
+
+_looking = threading.Lock()
+_begun = 0.0  # when the last look began
+_not_before = 0.0
+
+
+class Pulse:
+    """How one thread or loop paces its looks."""
+
+    __slots__ = ("_due", "_pause")
+
+    def __init__(self) -> None:
+        self._pause = FIRST
+        self._due = time.monotonic() + FIRST
+
+    def rest(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, self._due - time.monotonic())
+
+    def quicken(self) -> None:
+        """Something has happened: look soon again."""
+        if self._pause > FIRST:
+            self._pause = FIRST
+            self._due = min(self._due, time.monotonic() + FIRST)
+
+    def beat(self, here: FrameType) -> None:
+        """Look, if it is time to. The caller is about to wait, or just did; `here` is its frame."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        if _begun > self._due - self._pause or _look(here):
+            self._pause = min(2 * self._pause, LONGEST)
+        self._due = now + self._pause
+
+
+def _look(here: FrameType) -> bool:
+    """False if it is too early for a look, or another looks just now."""
+    global _begun, _not_before
+    now = time.monotonic()
+    if now < _not_before or not _looking.acquire(blocking=False):
+        return False
+    try:
+        from potok.kernel.deadlock.proof import resolve
+
+        _begun = now = time.monotonic()
+        resolve(here)
+    except Exception:
+        import logging
+
+        logging.getLogger("potok").exception("the look for deadlocks failed")
+    finally:
+        _not_before = time.monotonic() + SHARE * (time.monotonic() - now)
+        _looking.release()
+    return True
