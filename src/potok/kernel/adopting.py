@@ -13,7 +13,7 @@ from potok.kernel.cancelling import effective
 from potok.kernel.current import current
 from potok.kernel.looping import FutureWaiter, LoopKernel, kernel_of
 from potok.kernel.parking import INTERRUPTED, RECALLED, TIMED_OUT, raise_once, revoke, unlucky
-from potok.kernel.root import implicit, root
+from potok.kernel.root import implicit, own_code, root
 from potok.kernel.task import ATTEND, Task
 
 __all__ = ["adopt_as", "adopted_task", "await_future", "current_in_loop", "drive_natively", "live_adopted"]
@@ -33,7 +33,7 @@ def adopted_task() -> Task[Any]:
         )
     if hasattr(aio_task, "potok_task"):  # a face: see `stepping`
         return aio_task.potok_task  # type: ignore[no-any-return]
-    return adopt_as(Task(_own_code, (), root, name=aio_task.get_name()), aio_task, kernel)
+    return adopt_as(Task(own_code, (), root, name=aio_task.get_name()), aio_task, kernel)
 
 
 def adopt_as(task: Task[Any], aio_task: Any, kernel: LoopKernel) -> Task[Any]:
@@ -51,10 +51,6 @@ def adopt_as(task: Task[Any], aio_task: Any, kernel: LoopKernel) -> Task[Any]:
     elif task.trap == ATTEND:
         kernel.interrupt(task)  # told before it had a loop to be told by
     return task
-
-
-def _own_code() -> None:
-    """What the implicit task of an asyncio task is said to run."""
 
 
 async def await_future(task: Task[Any], deadline: float | None) -> Any:

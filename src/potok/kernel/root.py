@@ -20,7 +20,7 @@ from potok.kernel.task import Task
 from potok.kernel.threadkernel import ThreadKernel, seat
 from potok.machines.scope import ScopeMachine
 
-__all__ = ["implicit", "implicit_task", "report_failure", "root"]
+__all__ = ["implicit", "implicit_task", "own_code", "report_failure", "root"]
 
 root = ScopeMachine(None, None, kind="root")
 root.guard = Guard(None)
@@ -33,7 +33,7 @@ _thread_kernel = ThreadKernel()
 
 def implicit_task(carrier: Carrier) -> Task[Any]:
     """A task that stands for a thread's own code, or for a greenlet of its that potok does not know."""
-    task: Task[Any] = Task(_own_code, (), root, name=carrier.name)
+    task: Task[Any] = Task(own_code, (), root, name=carrier.name)
     task.kernel = _thread_kernel
     task.executor = "threads"
     task.started = True
@@ -42,7 +42,7 @@ def implicit_task(carrier: Carrier) -> Task[Any]:
     return task
 
 
-def _own_code() -> None:
+def own_code() -> None:
     """What the implicit task of a thread is said to run."""
 
 

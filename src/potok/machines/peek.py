@@ -40,6 +40,7 @@ def look(party: Party | None, peek: Peek, arm: Arm) -> Any:
         return True
     if party is not None:
         peek.arm = arm
+        peek.arms = [arm]
         peek.waiter = park(party, peek, "poll", arm)
         arm.machine.enqueue(arm)
     return PARKED

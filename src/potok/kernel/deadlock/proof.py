@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from potok.kernel.current import carrier
 from potok.kernel.deadlock.graph import Way, dead, knots
 from potok.kernel.deadlock.holders import ANYBODY, Holders, handles_of
 from potok.kernel.deadlock.outside import may_be_timed, someone_outside, threads_outside
-from potok.kernel.deadlock.words import sentence
+from potok.kernel.deadlock.words import ended_by, sentence, waiting
 from potok.kernel.parking import revoke
 from potok.kernel.stuck import frame_of, living, place
 from potok.kernel.task import Task
@@ -40,7 +41,7 @@ from potok.machines.scope import ScopeMachine
 from potok.machines.select import Group, TimerMachine
 from potok.machines.waiting import NOT_YET, Waiter
 
-__all__ = ["looks_stuck", "resolve"]
+__all__ = ["Parked", "arms_of", "beyond", "gather", "looks_stuck", "resolve", "wait_without_end"]
 
 _NOBODY = Way(frozenset())
 _ANYBODY = Way(None)
@@ -63,12 +64,16 @@ class Parked(NamedTuple):
     running: list[Task[Any]]
 
 
+beyond: list[Callable[[Parked], object]] = []
+"""Called when a look has found nothing here: who may know of tasks in other address spaces."""
+
+
 def resolve(here: FrameType) -> bool:
     """Look, and raise DeadlockError in the tasks of every knot that is found. Whether there was one.
 
     `here` is the frame of the current thread from which the frames of the task that is parked in it begin.
     """
-    parked = _gather()
+    parked = gather()
     total = bool(parked.places) and not parked.running and not someone_outside(parked.places)
     ways = _in_total(parked.places) if total else _provable(parked.places)
     suspects = dead({task: [_optimistic(way) for way in its] for task, its in ways.items()})
@@ -80,14 +85,19 @@ def resolve(here: FrameType) -> bool:
     stuck = dead(ways)
     found = [knot for knot in knots(ways, stuck) if all(parked.places[task].op != "await" for task in knot)]
     if not total:
-        found = [knot for knot in found if not _may_be_cancelled(knot, parked, here)]
-    if not found or any(_wait_without_end(task) is not parked.places[task] for task in stuck):
+        found = [knot for knot in found if not _may_be_cancelled(knot, stuck, parked, here)]
+    if not found or any(wait_without_end(task) is not parked.places[task] for task in stuck):
         return False
     for knot in found:
-        told = sentence({task: ways[task] for task in knot}, parked.places, total)
+        told = sentence([_line(task, parked.places[task], ways[task]) for task in knot], total)
         for task in _first_to_go(knot, parked.places):
             revoke(carrier(), parked.places[task], DeadlockError(told))
     return True
+
+
+def _line(task: Task[Any], waiter: Waiter, ways: Iterable[Way]) -> str:
+    rescuers = {other.name for way in ways for other in way.rescuers or ()} - {task.name}
+    return waiting(task, waiter) + ended_by(rescuers)
 
 
 def _first_to_go(knot: list[Task[Any]], places: Places) -> list[Task[Any]]:
@@ -100,7 +110,7 @@ def looks_stuck() -> list[Task[Any]]:
 
     Where no task of the process runs, these are all that wait.
     """
-    parked = _gather()
+    parked = gather()
     ways = _guessed(parked.places) if parked.running else _in_total(parked.places)
     return sorted(dead(ways), key=lambda task: task.id)
 
@@ -108,10 +118,10 @@ def looks_stuck() -> list[Task[Any]]:
 # ── who waits ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _gather() -> Parked:
+def gather() -> Parked:
     places, running = {}, []
     for task in living():
-        waiter = _wait_without_end(task)
+        waiter = wait_without_end(task)
         if waiter is not None:
             places[task] = waiter
         else:
@@ -119,7 +129,7 @@ def _gather() -> Parked:
     return Parked(places, running)
 
 
-def _wait_without_end(task: Task[Any]) -> Waiter | None:
+def wait_without_end(task: Task[Any]) -> Waiter | None:
     """The waiter that it is parked at for good, unless somebody wakes it."""
     waiter = place(task)
     if not isinstance(waiter, Waiter) or not getattr(task.kernel, "in_real_time", False):
@@ -135,7 +145,7 @@ def _wait_without_end(task: Task[Any]) -> Waiter | None:
 def _provable(places: Places) -> Ways:
     """What is certain whatever else goes on in the process."""
     return {
-        task: [_certain(arm) for arm in _arms(waiter)] + ([_ANYBODY] if may_be_timed(task) else [])
+        task: _ways(waiter, _certain) + ([_ANYBODY] if may_be_timed(task) else [])
         for task, waiter in places.items()
     }
 
@@ -145,7 +155,7 @@ def _in_total(places: Places) -> Ways:
     owners = _owners(places)
     found: Ways = {}
     for task, waiter in places.items():
-        ways = [_likely(arm, owners) for arm in _arms(waiter)]
+        ways = _ways(waiter, partial(_likely, owners=owners))
         found[task] = [_NOBODY if way.rescuers is None else way for way in ways]
     return found
 
@@ -154,14 +164,18 @@ def _guessed(places: Places) -> Ways:
     """The same, where others may do something: of what nobody is known to hold, anybody may."""
     owners = _owners(places)
     return {
-        task: [_likely(arm, owners) if _is_owned(arm) else _certain(arm, False) for arm in _arms(waiter)]
+        task: _ways(waiter, lambda arm: _likely(arm, owners) if _is_owned(arm) else _certain(arm, False))
         for task, waiter in places.items()
     }
 
 
-def _arms(waiter: Waiter) -> list[Waiter]:
+def arms_of(waiter: Waiter) -> list[Waiter]:
     machine = waiter.machine
     return list(machine.arms) if isinstance(machine, Group) else [waiter]
+
+
+def _ways(waiter: Waiter, way: Callable[[Waiter], Any]) -> list[Any]:
+    return [way(arm) for arm in arms_of(waiter)] or [_ANYBODY]
 
 
 def _certain(arm: Waiter, ask: bool = True) -> Any:
@@ -234,7 +248,7 @@ def _channels(places: Places, wanted: set[int]) -> dict[int, Any]:
     return {
         id(arm.machine): arm.machine
         for waiter in places.values()
-        for arm in _arms(waiter)
+        for arm in arms_of(waiter)
         if id(arm.machine) in wanted
     }
 
@@ -256,14 +270,38 @@ def _stack(task: Task[Any], here: FrameType) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _may_be_cancelled(knot: Iterable[Any], parked: Parked, here: FrameType) -> bool:
-    """Whether somebody keeps a way to cancel one of them: then they only look stuck."""
+def _may_be_cancelled(knot: list[Any], stuck: set[Any], parked: Parked, here: FrameType) -> bool:
+    """Whether somebody may want to cancel one of them: then they only look stuck.
+
+    One who keeps a `cancel` does. And so does the live body of a scope around them, unless it is clear that they wait
+    for each other: by locks that have holders, by ends that were handed over to them.
+    """
+    if not all(map(_is_entangled, map(parked.places.get, knot))) and not _all_around(knot) <= stuck:
+        return True
     handles = handles_of([*knot, *_scopes(knot)])
     if not handles:
         return False
     numbers = list(handles)
     holders = Holders(handles, *_frames(parked, here))
     return any(holders.of(number) is ANYBODY for number in numbers)
+
+
+def _is_entangled(waiter: Any) -> bool:
+    return all(
+        not isinstance(arm.machine, ChannelMachine) or all(end.owned for end in list(arm.machine.ends))
+        for arm in arms_of(waiter)
+    )
+
+
+def _all_around(knot: Iterable[Any]) -> set[Any]:
+    """The tasks whose scopes they are in; the root (None) for those that no block waits for."""
+    found = set()
+    for task in knot:
+        scope = task.scope if task.fn is not own_code else None
+        while scope is not None:
+            found.add(scope.host)
+            scope = scope.parent if scope.parent is None or scope.parent.host is not None else None
+    return found
 
 
 def _scopes(knot: Iterable[Any]) -> Iterator[Any]:

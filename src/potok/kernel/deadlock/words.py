@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection
 from types import CodeType, FrameType
 from typing import Any
 
@@ -13,14 +13,13 @@ from potok.kernel.stuck import frame_of
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
-__all__ = ["sentence", "started_at"]
+__all__ = ["ended_by", "sentence", "started_at", "waiting"]
 
 _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def sentence(knot: Mapping[Task[Any], list[Any]], places: Mapping[Task[Any], Waiter], total: bool) -> str:
-    """The whole message, for tasks that are parked, each with its ways out."""
-    lines = [_line(task, ways, places[task]) for task, ways in knot.items()]
+def sentence(lines: list[str], total: bool) -> str:
+    """The whole message, of what is told of each task."""
     if len(lines) == 1:
         head = "deadlock: this task waits for what can never come"
     else:
@@ -30,15 +29,20 @@ def sentence(knot: Mapping[Task[Any], list[Any]], places: Mapping[Task[Any], Wai
     return "\n".join([head, *lines])
 
 
-def _line(task: Task[Any], ways: list[Any], waiter: Waiter) -> str:
-    rescuers = sorted({other.name for way in ways for other in way.rescuers or ()} - {task.name})
-    held = f", which only {' or '.join(rescuers)} could end" if rescuers else ", which nobody is left to end"
+def waiting(task: Task[Any], waiter: Waiter) -> str:
+    """That a task is parked, and where."""
     since = max(0.0, task.kernel.now() - waiter.since)
-    where = _where(task)
     return (
-        f"  {task.name} on {task.executor}{started_at(task)} has waited {since:.1f} s{where}: "
-        f"{waiter.op} on {_what(waiter)}{held}"
+        f"  {task.name} on {task.executor}{started_at(task)} has waited {since:.1f} s{_where(task)}: "
+        f"{waiter.op} on {_what(waiter)}"
     )
+
+
+def ended_by(rescuers: Collection[str]) -> str:
+    """Who could end that wait."""
+    if not rescuers:
+        return ", which nobody is left to end"
+    return f", which only {' or '.join(sorted(rescuers))} could end"
 
 
 def _what(waiter: Waiter) -> str:
