@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
-__all__ = ["FIRST", "Pulse"]
+__all__ = ["FIRST", "Pulse", "beyond", "neighbours"]
 
 FIRST = 0.1  # seconds parked before the first look
 LONGEST = 10.0  # seconds between looks where nothing changes
 SHARE = 100  # times as long as a look took, until the next
 
+beyond: list[Callable[[], object]] = []
+"""Called when a look has found nothing here: who may know of tasks in other address spaces."""
+
+neighbours: list[Callable[[], bool]] = []
+"""Tell whether there are other address spaces, whose tasks may wake ours."""
+
 _looking = threading.Lock()
 _begun = 0.0  # when the last look began
 _not_before = 0.0
+_failed = False
 
 
 class Pulse:
@@ -52,9 +60,9 @@ class Pulse:
 
 def _look(here: FrameType) -> bool:
     """False if it is too early for a look, or another looks just now."""
-    global _begun, _not_before
+    global _begun, _failed, _not_before
     now = time.monotonic()
-    if now < _not_before or not _looking.acquire(blocking=False):
+    if _failed or now < _not_before or not _looking.acquire(blocking=False):
         return False
     try:
         from potok.kernel.deadlock.proof import resolve
@@ -64,7 +72,9 @@ def _look(here: FrameType) -> bool:
     except Exception:
         import logging
 
-        logging.getLogger("potok").exception("the look for deadlocks failed")
+        if not _failed:
+            logging.getLogger("potok").exception("the look for deadlocks failed; they are not found any more")
+        _failed = True
     finally:
         _not_before = time.monotonic() + SHARE * (time.monotonic() - now)
         _looking.release()

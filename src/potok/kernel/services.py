@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ["service_idents", "service_thread"]
+__all__ = ["serve_here", "service_idents", "service_thread"]
 
 _services: WeakSet[threading.Thread] = WeakSet()
+_serving: set[int] = set()
 _changing = threading.Lock()
 
 
@@ -21,7 +22,13 @@ def service_thread(target: Callable[..., object], name: str, args: tuple[Any, ..
     return thread
 
 
+def serve_here() -> None:
+    """This very thread is one of them, from now on."""
+    with _changing:
+        _serving.add(threading.get_ident())
+
+
 def service_idents() -> set[int | None]:
     """The identifiers of those that are there."""
     with _changing:
-        return {thread.ident for thread in _services}
+        return {*_serving, *(thread.ident for thread in _services)}

@@ -459,7 +459,8 @@ class Link:
         if note[0] in ("returned", "forget"):
             store.noted(self, *note)
             return
-        self.traffic += 1
+        if note[0] != "suspect":
+            self.traffic += 1
         self._came_with(note)
         done = _acts_in(note)
         try:
@@ -579,7 +580,10 @@ def _log(what: str, *args: Any) -> None:
     logging.getLogger("potok").warning(what, *args, exc_info=True)
 
 
+_LOOKS = ("look", "parked")  # by which spaces are looked at
+
+
 def _counts(event: Event) -> bool:
     if isinstance(event, Called):
-        return bool(event.request[2] != "look")
+        return event.request[2] not in _LOOKS
     return getattr(getattr(event, "owner", None), "counts", True)

@@ -18,6 +18,7 @@ from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
 from potok.kernel.root import root
 from potok.kernel.running import run_here
+from potok.kernel.services import serve_here
 from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
 from potok.links.packing import Ref, export, pack, pack_error, safely_opened
@@ -80,6 +81,7 @@ class Worker:
     """This address space, as a worker. What depends on what it is, is said by who derives from it."""
 
     def __init__(self, sock: socket.socket) -> None:
+        serve_here()
         self.me = carrier()
         self.bell = closed_lock()
         self.job: Job | None = None

@@ -33,6 +33,8 @@ from potok.kernel.deadlock.holders import ANYBODY, Holders, handles_of
 from potok.kernel.deadlock.outside import may_be_timed, someone_outside, threads_outside
 from potok.kernel.deadlock.words import ended_by, sentence, waiting
 from potok.kernel.parking import revoke
+from potok.kernel.pulse import beyond, neighbours
+from potok.kernel.root import own_code
 from potok.kernel.stuck import frame_of, living, place
 from potok.kernel.task import Task
 from potok.machines.channel import ChannelMachine
@@ -41,7 +43,7 @@ from potok.machines.scope import ScopeMachine
 from potok.machines.select import Group, TimerMachine
 from potok.machines.waiting import NOT_YET, Waiter
 
-__all__ = ["Parked", "arms_of", "beyond", "gather", "looks_stuck", "resolve", "wait_without_end"]
+__all__ = ["Parked", "arms_of", "gather", "looks_stuck", "resolve", "wait_without_end"]
 
 _NOBODY = Way(frozenset())
 _ANYBODY = Way(None)
@@ -64,21 +66,18 @@ class Parked(NamedTuple):
     running: list[Task[Any]]
 
 
-beyond: list[Callable[[Parked], object]] = []
-"""Called when a look has found nothing here: who may know of tasks in other address spaces."""
-
-
 def resolve(here: FrameType) -> bool:
     """Look, and raise DeadlockError in the tasks of every knot that is found. Whether there was one.
 
     `here` is the frame of the current thread from which the frames of the task that is parked in it begin.
     """
     parked = gather()
-    total = bool(parked.places) and not parked.running and not someone_outside(parked.places)
+    alone = not any(there_are() for there_are in neighbours)
+    total = alone and not parked.running and not someone_outside(parked.places)
     ways = _in_total(parked.places) if total else _provable(parked.places)
     suspects = dead({task: [_optimistic(way) for way in its] for task, its in ways.items()})
     if not suspects:
-        return False
+        return _ask_beyond()
     gc.collect()  # what nobody can reach any more may close an end as it goes
     if not total:
         _ask_for_holders(ways, suspects, parked, here)
@@ -86,13 +85,21 @@ def resolve(here: FrameType) -> bool:
     found = [knot for knot in knots(ways, stuck) if all(parked.places[task].op != "await" for task in knot)]
     if not total:
         found = [knot for knot in found if not _may_be_cancelled(knot, stuck, parked, here)]
-    if not found or any(wait_without_end(task) is not parked.places[task] for task in stuck):
+    if not found:
+        return _ask_beyond()
+    if any(wait_without_end(task) is not parked.places[task] for task in stuck):
         return False
     for knot in found:
         told = sentence([_line(task, parked.places[task], ways[task]) for task in knot], total)
         for task in _first_to_go(knot, parked.places):
             revoke(carrier(), parked.places[task], DeadlockError(told))
     return True
+
+
+def _ask_beyond() -> bool:
+    for ask in beyond:
+        ask()
+    return False
 
 
 def _line(task: Task[Any], waiter: Waiter, ways: Iterable[Way]) -> str:
@@ -119,6 +126,7 @@ def looks_stuck() -> list[Task[Any]]:
 
 
 def gather() -> Parked:
+    """Who waits in this process, and who may run."""
     places, running = {}, []
     for task in living():
         waiter = wait_without_end(task)
@@ -170,6 +178,7 @@ def _guessed(places: Places) -> Ways:
 
 
 def arms_of(waiter: Waiter) -> list[Waiter]:
+    """What a task waits for: those of its select, or the one."""
     machine = waiter.machine
     return list(machine.arms) if isinstance(machine, Group) else [waiter]
 

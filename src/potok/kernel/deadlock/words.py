@@ -51,7 +51,7 @@ def _what(waiter: Waiter) -> str:
         return "any of " + ", ".join(f"{arm.op} on {arm.machine.describe()}" for arm in arms)
     if waiter.op == "join":
         return f"task {waiter.item.name}"
-    holder = getattr(getattr(waiter.machine, "holder", None), "name", "")
+    holder = "" if waiter.machine.away else getattr(getattr(waiter.machine, "holder", None), "name", "")
     return f"{waiter.machine.describe()}{' held by ' + holder if holder else ''}"
 
 

@@ -1,0 +1,265 @@
+"""Deadlocks between tasks of several address spaces.
+
+A space where tasks have been parked for a while, and nothing is to be found there alone, has the program look: it asks
+all spaces, twice, who waits there without a deadline, and for what. What does not move in between was parked at the
+moment between the two.
+
+    a worker ── "suspect" ──▶ the program ── "parked" ──▶ all workers ── rows ──▶ the program: `graph`
+             ◀───────────────── "deadlock" (task, where it was parked, the message) ───────────────┘
+
+Invariants
+    A cycle of RLocks and of ends of tasks is proven by each of its tasks being at the same waiter twice.
+    Anything else is told only of a total deadlock: in no space does a task run, or wait with a deadline, nor may
+    anything outside wake one, and no message has been handled between the two looks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+from potok.errors import DeadlockError
+from potok.kernel.current import carrier
+from potok.kernel.deadlock.graph import Way, dead, knots
+from potok.kernel.deadlock.outside import someone_outside
+from potok.kernel.deadlock.proof import arms_of, gather
+from potok.kernel.deadlock.words import ended_by, sentence, waiting
+from potok.kernel.parking import INTERRUPTED, revoke
+from potok.kernel.task import ATTEND, Task
+from potok.links.packing import Ref
+from potok.machines.channel import ChannelMachine
+from potok.machines.lock import LockMachine, RLockMachine
+from potok.machines.mailbox import Box
+from potok.machines.scope import ScopeMachine
+from potok.machines.waiting import Waiter
+from potok.remote.calling import Round
+from potok.remote.channels import RemoteChannel
+from potok.remote.home import home
+from potok.remote.sync import RemoteLock
+from potok.remote.tasks import TaskHome
+
+__all__ = ["Row", "Rows", "decide", "rows_here", "survey", "tell"]
+
+Told = tuple[Any, ...]
+"""A way out, on the way to the program: ("tasks", ids, all?), ("lock", ref), ("task", ref), ("channel", ref, sends?),
+("lock here", id of the holder), or () for anybody's."""
+
+
+class Row(NamedTuple):
+    """One task that is parked without a deadline."""
+
+    id: int
+    name: str
+    stamp: tuple[int, float]  # tells one wait from another
+    op: str
+    told: str
+    ways: tuple[Told, ...]
+    owns: tuple[tuple[Ref, bool], ...]  # its own ends: of which channel, and whether it sends
+
+
+class Rows(NamedTuple):
+    """What one space tells."""
+
+    space: int
+    rows: tuple[Row, ...]
+    alive: bool  # somebody there runs or may come from outside
+    traffic: int
+
+
+# ── in every space ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rows_here() -> Rows:
+    """Who waits in this space."""
+    parked = gather()
+    running = [task for task in parked.running if not _runs_elsewhere(task)]
+    alive = bool(running) or home.unsettled() or someone_outside(parked.places)
+    rows = tuple(_row(task, waiter) for task, waiter in parked.places.items())
+    return Rows(home.space, rows, alive, sum(link.traffic for link in list(home.links.values())))
+
+
+def _runs_elsewhere(task: Task[Any]) -> bool:
+    return hasattr(task.kernel, "pid_of")
+
+
+def _row(task: Task[Any], waiter: Waiter) -> Row:
+    ways = tuple(_way(arm) for arm in arms_of(waiter)) or ((),)
+    return Row(
+        task.id, task.name, _stamp(waiter), waiter.op, waiting(task, waiter), ways, tuple(_owned(task))
+    )
+
+
+def _stamp(waiter: Waiter) -> tuple[int, float]:
+    return id(waiter), waiter.since
+
+
+def _owned(task: Task[Any]) -> Iterator[tuple[Ref, bool]]:
+    for end in task.ends or ():
+        if not end.closed:
+            yield _ref_of(end.machine), end.sends
+
+
+def _ref_of(channel: Any) -> Ref:
+    if isinstance(channel, RemoteChannel):
+        return channel.ref
+    return home.space, home.number_of(channel)
+
+
+def _way(arm: Waiter) -> Told:  # noqa: PLR0911 - a line for each kind
+    machine: Any = arm.machine
+    if isinstance(machine, Box):
+        return "channel", _ref_of(machine.channel), arm.op != "send"
+    if isinstance(machine, RemoteChannel | ChannelMachine):
+        return "channel", _ref_of(machine), arm.op != "send"
+    if isinstance(machine, RemoteLock):
+        return "lock", machine.ref
+    if isinstance(machine, TaskHome):
+        return "task", machine.ref
+    if isinstance(machine, LockMachine) or type(machine) is RLockMachine:
+        return "lock here", *_holder(machine)
+    if isinstance(machine, ScopeMachine):
+        if arm.op == "finish":
+            return "tasks", tuple(member.id for member in list(machine.members)), True
+        return "tasks", () if arm.item.finished else (arm.item.id,), False
+    return ()
+
+
+def _holder(lock: Any) -> tuple[tuple[int, ...] | None, bool]:
+    """Who would have to release it, if that is known; and whether nobody else can."""
+    holder = lock.holder
+    known = getattr(holder, "id", None)
+    certain = isinstance(lock, RLockMachine)
+    if known is None or (isinstance(holder, Task) and holder.finished):
+        return (() if isinstance(holder, Task) else None), certain
+    return (known,), certain
+
+
+def tell(task_id: int, stamp: tuple[int, float], message: str) -> None:
+    """The program has proven that this task of ours can't go on from where it was parked."""
+    for task, waiter in gather().places.items():
+        if task.id == task_id and _stamp(waiter) == tuple(stamp):
+            _raise_in(task, waiter, DeadlockError(message))
+
+
+def _raise_in(task: Task[Any], waiter: Waiter, error: DeadlockError) -> None:
+    """At its park point; what it has asked elsewhere is called back first."""
+    if not waiter.machine.away:
+        revoke(carrier(), waiter, error)
+        return
+    task.pending = error
+    task.trap = ATTEND
+    revoke(carrier(), waiter, INTERRUPTED)
+
+
+# ── in the program ──────────────────────────────────────────────────────────────────────────────────────────
+
+_surveying = threading.Lock()
+
+
+def survey() -> None:
+    """Ask all spaces, twice; then decide. One at a time."""
+    if _surveying.acquire(blocking=False):
+        _ask(lambda first: _ask(partial(_compare, first)))
+
+
+def _ask(then: Any) -> None:
+    answers: list[Any] = []
+    links = [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
+
+    def heard() -> None:
+        try:
+            spaces = None if None in answers else [_unpacked(answer) for answer in answers]
+            if spaces is not None:
+                spaces.append(rows_here())
+            then(spaces)
+        except BaseException:
+            _surveying.release()
+            raise
+
+    Round(links, "parked", True, (), answers, heard)
+
+
+def _unpacked(answer: Any) -> Rows:
+    space, rows, alive, traffic = answer
+    return Rows(space, tuple(Row(*row) for row in rows), alive, traffic)
+
+
+def _compare(first: list[Rows] | None, second: list[Rows] | None) -> None:
+    try:
+        if first is not None and second is not None:
+            sent = [task for task in gather().running if _runs_elsewhere(task)]
+            told = {row.id for rows in second for row in rows.rows}
+            missing = any(task.id not in told for task in sent)  # on its way, or just ended
+            owns = [(task.id, tuple(_owned(task))) for task in sent]
+            for row, space, message in decide(first, second, owns, missing):
+                if space == home.space:
+                    tell(row.id, row.stamp, message)
+                else:
+                    home.pass_on(space, "deadlock", row.id, row.stamp, message)
+    finally:
+        _surveying.release()
+
+
+Owns = Iterable[tuple[int, tuple[tuple[Ref, bool], ...]]]
+
+
+def decide(
+    first: list[Rows], second: list[Rows], owns: Owns = (), missing: bool = False
+) -> Iterator[tuple[Row, int, str]]:
+    """Whom to tell what, and where they are. `owns`: ends of tasks of ours that run elsewhere."""
+    before = {row.id: row.stamp for rows in first for row in rows.rows}
+    still = {
+        row.id: (row, rows.space) for rows in second for row in rows.rows if before.get(row.id) == row.stamp
+    }
+    total = not missing and _is_total(first) and _is_total(second) and _traffic(first) == _traffic(second)
+    owners = _owners([*owns, *((row.id, row.owns) for row, _ in still.values())])
+    ways = {
+        number: [_understood(told, owners, total) for told in row.ways] for number, (row, _) in still.items()
+    }
+    for knot in knots(ways, dead(ways)):
+        message = sentence([_line(still, number, ways[number]) for number in knot], total)
+        members = [number for number in knot if still[number][0].op not in ("finish", "await")]
+        for number in members or knot:
+            yield *still[number], message
+
+
+def _is_total(spaces: list[Rows]) -> bool:
+    return not any(rows.alive for rows in spaces)
+
+
+def _traffic(spaces: list[Rows]) -> dict[int, int]:
+    return {rows.space: rows.traffic for rows in spaces}
+
+
+def _owners(owns: Owns) -> dict[tuple[Ref, bool], set[int]]:
+    found: dict[tuple[Ref, bool], set[int]] = {}
+    for number, ends in owns:
+        for ref, sends in ends:
+            found.setdefault(((ref[0], ref[1]), sends), set()).add(number)
+    return found
+
+
+def _understood(told: Told, owners: dict[tuple[Ref, bool], set[int]], total: bool) -> Way:
+    """A way out as the program knows it."""
+    way = Way(None)
+    kind = told[0] if told else ""
+    if kind == "tasks":
+        way = Way(frozenset(told[1]), all=told[2])
+    elif kind == "task":
+        task = home.thing(told[1][1])
+        way = Way(frozenset(() if task.finished else (task.id,)))
+    elif kind in ("lock", "lock here"):
+        holders, certain = _holder(home.thing(told[1][1])) if kind == "lock" else told[1:]
+        if holders is not None and (certain or total):
+            way = Way(frozenset(holders))
+    elif kind == "channel" and total:
+        way = Way(frozenset(owners.get((tuple(told[1]), told[2]), ())))
+    return Way(frozenset()) if total and way.rescuers is None else way
+
+
+def _line(still: dict[int, tuple[Row, int]], number: int, ways: list[Way]) -> str:
+    row = still[number][0]
+    rescuers = {other for way in ways for other in way.rescuers or ()} - {number}
+    return row.told + ended_by({still[other][0].name for other in rescuers if other in still})
