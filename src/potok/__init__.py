@@ -51,6 +51,7 @@ from potok.primitives.tasks import (
     run,
     sleep,
     start,
+    stuck,
     tasks,
 )
 
@@ -126,6 +127,7 @@ __all__ = [
     "sleep",
     "starmap",
     "start",
+    "stuck",
     "tasks",
     "threads",
     "timeout",

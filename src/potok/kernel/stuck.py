@@ -94,10 +94,13 @@ def frame_of(task: Task[Any]) -> FrameType | None:
 def dump(file: Any = None) -> None:
     """Print every live task with what it waits for and its stack."""
     out = io.StringIO()
+    from potok.kernel.deadlock.proof import looks_stuck
+
     infos = live_tasks()
+    suspects = looks_stuck()
     print(f"potok: {len(infos)} live task(s)", file=out)
     for info in infos:
-        print(f"- {info}", file=out)
+        print(f"- {info}{' (looks stuck)' if info.task in suspects else ''}", file=out)
         frame = frame_of(info.task)
         if frame is not None:
             out.writelines(traceback.format_stack(frame))

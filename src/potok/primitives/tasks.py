@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from potok.errors import BlockingCallError, PotokError
-from potok.kernel import stuck
+from potok.kernel import stuck as standing
 from potok.kernel.carrier import in_main_thread
 from potok.kernel.current import current, getcurrent, running_loop
 from potok.kernel.exiting import watch_exit
@@ -34,6 +34,7 @@ __all__ = [
     "run",
     "sleep",
     "start",
+    "stuck",
     "tasks",
 ]
 
@@ -195,12 +196,30 @@ def await_(awaitable: Awaitable[T]) -> T:
 
 def tasks() -> list[TaskInfo]:
     """The live tasks of this process, each with what it waits for, since when, and who holds it."""
-    infos = stuck.live_tasks()
+    infos = standing.live_tasks()
     looking = sys.modules.get("potok.remote.looking")
     if looking is None or not any(hasattr(info.task.kernel, "pid_of") for info in infos):
         return infos
     told = looking.waits()
     return [info._replace(**_told(told, info)) for info in infos]
+
+
+def stuck() -> list[TaskInfo]:
+    """Those of `tasks()` that look stuck: they wait without a deadline, for one another as far as anybody knows.
+
+    What is proven to be a deadlock is raised as DeadlockError. This lists, too, what may still be resolved from outside:
+    a Lock may be released by anybody; nobody knows who will set an event. Where no task of the program runs, all that
+    wait without a deadline look stuck.
+    """
+    if "potok.remote.home" in sys.modules and sys.modules["potok.remote.home"].home.links:
+        from potok.remote.deadlocks import looks_stuck as looks_stuck_anywhere
+
+        found = looks_stuck_anywhere()
+    else:
+        from potok.kernel.deadlock.proof import looks_stuck
+
+        found = {task.id for task in looks_stuck()}
+    return [info for info in tasks() if info.task.id in found]
 
 
 def _told(told: dict[int, Any], info: TaskInfo) -> dict[str, Any]:
@@ -219,6 +238,6 @@ def dump_on(signum: int) -> None:
         raise PotokError("dump_on sets a signal handler: call it from the main thread")
 
     def handler(number: int, frame: FrameType | None) -> None:
-        stuck.dump()
+        standing.dump()
 
     signal.signal(signum, handler)

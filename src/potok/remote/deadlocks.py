@@ -16,8 +16,9 @@ Invariants
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from potok.errors import DeadlockError
@@ -25,8 +26,9 @@ from potok.kernel.current import carrier
 from potok.kernel.deadlock.graph import Way, dead, knots
 from potok.kernel.deadlock.outside import someone_outside
 from potok.kernel.deadlock.proof import arms_of, gather
-from potok.kernel.deadlock.words import ended_by, sentence, waiting
+from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import INTERRUPTED, revoke
+from potok.kernel.stuck import living
 from potok.kernel.task import ATTEND, Task
 from potok.links.packing import Ref
 from potok.machines.channel import ChannelMachine
@@ -34,13 +36,13 @@ from potok.machines.lock import LockMachine, RLockMachine
 from potok.machines.mailbox import Box
 from potok.machines.scope import ScopeMachine
 from potok.machines.waiting import Waiter
-from potok.remote.calling import Round
+from potok.remote.calling import Round, block_for
 from potok.remote.channels import RemoteChannel
 from potok.remote.home import home
 from potok.remote.sync import RemoteLock
 from potok.remote.tasks import TaskHome
 
-__all__ = ["Row", "Rows", "decide", "rows_here", "survey", "tell"]
+__all__ = ["Row", "Rows", "decide", "looks_stuck", "rows_here", "survey", "tell"]
 
 Told = tuple[Any, ...]
 """A way out, on the way to the program: ("tasks", ids, all?), ("lock", ref), ("task", ref), ("channel", ref, sends?),
@@ -52,6 +54,7 @@ class Row(NamedTuple):
 
     id: int
     name: str
+    executor: str
     stamp: tuple[int, float]  # tells one wait from another
     op: str
     told: str
@@ -86,9 +89,8 @@ def _runs_elsewhere(task: Task[Any]) -> bool:
 
 def _row(task: Task[Any], waiter: Waiter) -> Row:
     ways = tuple(_way(arm) for arm in arms_of(waiter)) or ((),)
-    return Row(
-        task.id, task.name, _stamp(waiter), waiter.op, waiting(task, waiter), ways, tuple(_owned(task))
-    )
+    told = waits(task, waiter)
+    return Row(task.id, task.name, task.executor, _stamp(waiter), waiter.op, told, ways, tuple(_owned(task)))
 
 
 def _stamp(waiter: Waiter) -> tuple[int, float]:
@@ -155,6 +157,8 @@ def _raise_in(task: Task[Any], waiter: Waiter, error: DeadlockError) -> None:
 
 # ── in the program ──────────────────────────────────────────────────────────────────────────────────────────
 
+PATIENCE = 1.0  # seconds that a list waits for a process that does not answer
+
 _surveying = threading.Lock()
 
 
@@ -189,11 +193,7 @@ def _unpacked(answer: Any) -> Rows:
 def _compare(first: list[Rows] | None, second: list[Rows] | None) -> None:
     try:
         if first is not None and second is not None:
-            sent = [task for task in gather().running if _runs_elsewhere(task)]
-            told = {row.id for rows in second for row in rows.rows}
-            missing = any(task.id not in told for task in sent)  # on its way, or just ended
-            owns = [(task.id, tuple(_owned(task))) for task in sent]
-            for row, space, message in decide(first, second, owns, missing):
+            for row, space, message in decide(first, second, {task.id: task for task in living()}):
                 if space == home.space:
                     tell(row.id, row.stamp, message)
                 else:
@@ -206,23 +206,32 @@ Owns = Iterable[tuple[int, tuple[tuple[Ref, bool], ...]]]
 
 
 def decide(
-    first: list[Rows], second: list[Rows], owns: Owns = (), missing: bool = False
+    first: list[Rows], second: list[Rows], known: Mapping[int, Task[Any]] = MappingProxyType({})
 ) -> Iterator[tuple[Row, int, str]]:
-    """Whom to tell what, and where they are. `owns`: ends of tasks of ours that run elsewhere."""
+    """Whom to tell what, and where they are. `known`: our tasks, those among them that run elsewhere."""
+    told = {row.id for rows in second for row in rows.rows}
+    sent = [task for task in known.values() if _runs_elsewhere(task)]
+    missing = any(task.id not in told for task in sent)  # on its way, or just ended
     before = {row.id: row.stamp for rows in first for row in rows.rows}
     still = {
         row.id: (row, rows.space) for rows in second for row in rows.rows if before.get(row.id) == row.stamp
     }
     total = not missing and _is_total(first) and _is_total(second) and _traffic(first) == _traffic(second)
-    owners = _owners([*owns, *((row.id, row.owns) for row, _ in still.values())])
+    owners = _owners(
+        [
+            *((task.id, tuple(_owned(task))) for task in sent),
+            *((row.id, row.owns) for row, _ in still.values()),
+        ]
+    )
     ways = {
         number: [_understood(told, owners, total) for told in row.ways] for number, (row, _) in still.items()
     }
     for knot in knots(ways, dead(ways)):
-        message = sentence([_line(still, number, ways[number]) for number in knot], total)
-        members = [number for number in knot if still[number][0].op not in ("finish", "await")]
-        for number in members or knot:
-            yield *still[number], message
+        message = sentence([_line(still, known, number, ways[number]) for number in knot], total)
+        ops = {number: still[number][0].op for number in knot}
+        if "await" not in ops.values():  # nobody can tell what an asyncio future waits for
+            for number in [n for n in knot if ops[n] != "finish"] or knot:
+                yield *still[number], message
 
 
 def _is_total(spaces: list[Rows]) -> bool:
@@ -241,8 +250,10 @@ def _owners(owns: Owns) -> dict[tuple[Ref, bool], set[int]]:
     return found
 
 
-def _understood(told: Told, owners: dict[tuple[Ref, bool], set[int]], total: bool) -> Way:
-    """A way out as the program knows it."""
+def _understood(
+    told: Told, owners: dict[tuple[Ref, bool], set[int]], total: bool, guess: bool = False
+) -> Way:
+    """A way out as the program knows it. `guess`: who is known to hold something is who gives it back."""
     way = Way(None)
     kind = told[0] if told else ""
     if kind == "tasks":
@@ -252,14 +263,33 @@ def _understood(told: Told, owners: dict[tuple[Ref, bool], set[int]], total: boo
         way = Way(frozenset(() if task.finished else (task.id,)))
     elif kind in ("lock", "lock here"):
         holders, certain = _holder(home.thing(told[1][1])) if kind == "lock" else told[1:]
-        if holders is not None and (certain or total):
+        if holders is not None and (certain or total or guess):
             way = Way(frozenset(holders))
-    elif kind == "channel" and total:
-        way = Way(frozenset(owners.get((tuple(told[1]), told[2]), ())))
+    elif kind == "channel" and (total or guess):
+        way = Way(frozenset(owners.get((tuple(told[1]), told[2]), ())) or None)
     return Way(frozenset()) if total and way.rescuers is None else way
 
 
-def _line(still: dict[int, tuple[Row, int]], number: int, ways: list[Way]) -> str:
-    row = still[number][0]
+def looks_stuck() -> set[int]:
+    """The ids of tasks that wait for one another, in whatever space; none of it is proven. Blocks for a round trip."""
+    answers: list[Any] = []
+    links = [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
+    block_for(
+        lambda slot: Round(links, "parked", True, (), answers, partial(slot.answered, True)), timeout=PATIENCE
+    )
+    spaces = [_unpacked(answer) for answer in answers if answer is not None]
+    spaces.append(rows_here())
+    rows = [row for told in spaces for row in told.rows]
+    sent = [(task.id, tuple(_owned(task))) for task in living() if _runs_elsewhere(task)]
+    owners = _owners([*sent, *((row.id, row.owns) for row in rows)])
+    total = _is_total(spaces)
+    return dead({row.id: [_understood(told, owners, total, guess=True) for told in row.ways] for row in rows})
+
+
+def _line(
+    still: dict[int, tuple[Row, int]], known: Mapping[int, Task[Any]], number: int, ways: list[Way]
+) -> str:
+    row, ours = still[number][0], known.get(number)
+    head = f"  {row.name} on {row.executor}" if ours is None else who(ours)
     rescuers = {other for way in ways for other in way.rescuers or ()} - {number}
-    return row.told + ended_by({still[other][0].name for other in rescuers if other in still})
+    return head + row.told + ended_by({still[other][0].name for other in rescuers if other in still})

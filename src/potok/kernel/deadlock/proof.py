@@ -31,7 +31,7 @@ from potok.kernel.current import carrier
 from potok.kernel.deadlock.graph import Way, dead, knots
 from potok.kernel.deadlock.holders import ANYBODY, Holders, handles_of
 from potok.kernel.deadlock.outside import may_be_timed, someone_outside, threads_outside
-from potok.kernel.deadlock.words import ended_by, sentence, waiting
+from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import revoke
 from potok.kernel.pulse import beyond, neighbours
 from potok.kernel.root import own_code
@@ -104,7 +104,7 @@ def _ask_beyond() -> bool:
 
 def _line(task: Task[Any], waiter: Waiter, ways: Iterable[Way]) -> str:
     rescuers = {other.name for way in ways for other in way.rescuers or ()} - {task.name}
-    return waiting(task, waiter) + ended_by(rescuers)
+    return who(task) + waits(task, waiter) + ended_by(rescuers)
 
 
 def _first_to_go(knot: list[Task[Any]], places: Places) -> list[Task[Any]]:

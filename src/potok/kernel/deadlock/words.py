@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import os
 import sys
+import time
 from collections.abc import Collection
 from types import CodeType, FrameType
 from typing import Any
@@ -13,7 +14,7 @@ from potok.kernel.stuck import frame_of
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
-__all__ = ["ended_by", "sentence", "started_at", "waiting"]
+__all__ = ["ended_by", "sentence", "waits", "who"]
 
 _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -29,13 +30,15 @@ def sentence(lines: list[str], total: bool) -> str:
     return "\n".join([head, *lines])
 
 
-def waiting(task: Task[Any], waiter: Waiter) -> str:
-    """That a task is parked, and where."""
-    since = max(0.0, task.kernel.now() - waiter.since)
-    return (
-        f"  {task.name} on {task.executor}{started_at(task)} has waited {since:.1f} s{_where(task)}: "
-        f"{waiter.op} on {_what(waiter)}"
-    )
+def who(task: Task[Any]) -> str:
+    """A task, on what it runs, and where it was started."""
+    return f"  {task.name} on {task.executor}{_started_at(task)}"
+
+
+def waits(task: Task[Any], waiter: Waiter) -> str:
+    """Since when it is parked, where, and for what."""
+    since = max(0.0, time.monotonic() - waiter.since)
+    return f" has waited {since:.1f} s{_where(task)}: {waiter.op} on {_what(waiter)}"
 
 
 def ended_by(rescuers: Collection[str]) -> str:
@@ -55,7 +58,7 @@ def _what(waiter: Waiter) -> str:
     return f"{waiter.machine.describe()}{' held by ' + holder if holder else ''}"
 
 
-def started_at(task: Task[Any]) -> str:
+def _started_at(task: Task[Any]) -> str:
     """The place of the call that started it, if that is known."""
     if task.origin is None:
         return ""
