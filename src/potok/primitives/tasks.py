@@ -207,9 +207,9 @@ def tasks() -> list[TaskInfo]:
 def stuck() -> list[TaskInfo]:
     """Those of `tasks()` that look stuck: they wait without a deadline, for one another as far as anybody knows.
 
-    What is proven to be a deadlock is raised as DeadlockError. This lists, too, what may still be resolved from outside:
-    a Lock may be released by anybody; nobody knows who will set an event. Where no task of the program runs, all that
-    wait without a deadline look stuck.
+    What is proven to be a deadlock is raised as DeadlockError. This lists what may still be resolved from outside, too:
+    a Lock may be released by anybody, and nobody knows who will set an event. Where no task of the program runs, all
+    that wait without a deadline look stuck.
     """
     if "potok.remote.home" in sys.modules and sys.modules["potok.remote.home"].home.links:
         from potok.remote.deadlocks import looks_stuck as looks_stuck_anywhere

@@ -40,26 +40,16 @@ def someone_outside(parked: Collection[Task[Any]]) -> bool:
 
 def _handles_signals() -> bool:
     """Whether a user's handler may run: then a signal may come at any time."""
-    for number in interrupts.numbers:
-        handler = interrupts.getsignal(number)
-        if (
-            not callable(handler)
-            or any(handler is known for known in interrupts.harmless)
-            or handler is signal.default_int_handler
-        ):
-            continue
-        if (
-            number == signal.SIGINT
-            and getattr(handler, "__module__", _module_of(handler)) == "asyncio.runners"
-        ):
-            continue  # it cancels, as ours does
+    handlers = ((number, interrupts.getsignal(number)) for number in interrupts.numbers)
+    return any(callable(handler) and not _only_ends(number, handler) for number, handler in handlers)
+
+
+def _only_ends(number: int, handler: Any) -> bool:
+    """Whether this handler is one that cancels the program or prints: Python's for Ctrl-C, asyncio's, our own."""
+    if handler is signal.default_int_handler or any(handler is known for known in interrupts.harmless):
         return True
-    return False
-
-
-def _module_of(handler: Any) -> str:
-    """Of what a partial stands for."""
-    return str(getattr(getattr(handler, "func", None), "__module__", ""))
+    module = str(getattr(getattr(handler, "func", handler), "__module__", ""))
+    return module.startswith("potok.") or (number == signal.SIGINT and module == "asyncio.runners")
 
 
 # ── event loops ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -89,6 +89,11 @@ def _loops(steps: list[dis.Instruction]) -> Iterator[tuple[int, int, str]]:
             name = None if begins is None else _loaded_before(steps, begins)
             if name is not None:
                 yield step.offset, step.argval, name
+        elif step.opname == "GET_ANEXT" and steps[number - 1].opname == "GET_AITER":
+            name = _loaded_before(steps, number - 1)
+            back = [other.offset for other in steps if "JUMP" in other.opname and other.argval == step.offset]
+            if name is not None and back:  # its exceptions are handled while it asks for the next one only
+                yield step.offset, max(back) + 1, name
 
 
 def _opened_by(steps: list[dis.Instruction], start: int | None, target: int | None) -> str | None:
