@@ -96,8 +96,8 @@ def test_after_an_error():
     with outer:
         try:
             with inner:
-                raise ValueError
-        except ValueError:
+                next(iter(()))
+        except StopIteration:
             assert held() == [outer]
 
 
@@ -136,3 +136,39 @@ def test_async():
             return inside, *within, held()
 
     assert run(body()) == ([block], {block, loop}, {block, loop}, [block])
+
+
+class Sink:
+    """Takes what it is given, and calls what it is given."""
+
+    def put(self, *values):
+        return values
+
+    def look(self):
+        return held(1)
+
+
+def test_half_of_an_expression():
+    """Whose method is about to be called, and what was loaded for it; not what was used already."""
+    sink, other = Sink(), Sink()
+    one = sink.put(other.look())  # not within `assert`, which pytest writes anew
+    two = sink.put(other, [*other.look(), 1][:2])
+    three = sink.put(other, len(other.look()) + 1, 2)
+    after = [sink.put(1), held()]
+    assert one == ([sink],)
+    assert two == (other, [sink, other])
+    assert three == (other, 3, 2)
+    assert after == [(1,), []]
+
+
+def test_half_of_an_expression_that_awaits():
+    """The same across an `await`."""
+    sink, other = Sink(), Sink()
+
+    async def look():
+        return held(1)
+
+    async def body():
+        return sink.put(other, await look())
+
+    assert run(body()) == (other, [sink, other])

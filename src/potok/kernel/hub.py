@@ -144,12 +144,16 @@ class Hub:
         self.greenlet.switch()
 
     def pause(self, task: Task[Any]) -> None:
-        if self.ready or self.fresh or self.watch:
-            self.ready.append(task.greenlet)
-            if task.greenlet is self.main:
-                self._leave_main()
-            else:
-                self._pass_on()
+        alone = not (self.ready or self.fresh or self.watch)
+        if alone and self._go_on():
+            return
+        self.ready.append(task.greenlet)
+        if task.greenlet is self.main:
+            self._leave_main()
+        elif alone:
+            self.greenlet.switch()
+        else:
+            self._pass_on()
 
     def interrupt(self, task: Task[Any]) -> None:
         """A task that is not parked here is running or ready: it will look at its trap by itself."""
@@ -262,6 +266,8 @@ class Hub:
                 break
         if self.timers:
             self._fire()
+        if self.tick >= self.pulse.due and (ready or fresh):  # without end, it may be
+            self.pulse.beat(sys._getframe())
         return bool(ready or fresh)
 
     def serve(self) -> None:

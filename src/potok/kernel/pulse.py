@@ -32,30 +32,30 @@ _failed = False
 class Pulse:
     """How one thread or loop paces its looks."""
 
-    __slots__ = ("_due", "_pause")
+    __slots__ = ("_pause", "due")
 
     def __init__(self) -> None:
         self._pause = FIRST
-        self._due = time.monotonic() + FIRST
+        self.due = time.monotonic() + FIRST
 
     def rest(self) -> float:
         """Seconds until the next look."""
-        return max(0.0, self._due - time.monotonic())
+        return max(0.0, self.due - time.monotonic())
 
     def quicken(self) -> None:
         """Something has happened: look soon again."""
         if self._pause > FIRST:
             self._pause = FIRST
-            self._due = min(self._due, time.monotonic() + FIRST)
+            self.due = min(self.due, time.monotonic() + FIRST)
 
     def beat(self, here: FrameType) -> None:
         """Look, if it is time to. The caller is about to wait, or just did; `here` is its frame."""
         now = time.monotonic()
-        if now < self._due:
+        if now < self.due:
             return
-        if _begun > self._due - self._pause or _look(here):
+        if _begun > self.due - self._pause or _look(here):
             self._pause = min(2 * self._pause, LONGEST)
-        self._due = now + self._pause
+        self.due = now + self._pause
 
 
 def _look(here: FrameType) -> bool:

@@ -17,7 +17,7 @@ import gc
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from types import CellType, FrameType, MethodType, ModuleType
+from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from potok.kernel.build import FREE_THREADED
@@ -53,6 +53,7 @@ class Holders:
         self._loose: set[int] = set()  # what anybody may hold
         self._aio = {id(task.value): task for task in parked if task.value is not None}
         self._frames = {id(frame): task for task, frames in parked.items() for frame in frames}
+        self._functions: dict[CodeType, list[tuple[int, Any]]] = {}
         self._cells: dict[int, list[int]] = {}  # by the id of what is in them
         self._counted: set[tuple[int, int]] = set()
         if self._walk():
@@ -148,6 +149,8 @@ class Holders:
         for number, thing in self._known.items():
             if type(thing) is CellType:
                 self._cells.setdefault(_content(thing), []).append(number)
+            elif type(thing) is FunctionType:
+                self._functions.setdefault(thing.__code__, []).append((number, thing))
         for task, frames in self._parked.items():
             call = (task.fn, *task.args)
             for number, thing in self._known.items():
@@ -155,6 +158,7 @@ class Holders:
                     self._note(number, task)  # what `Context.run` was called with
             for frame in frames:
                 self._look_at(frame, task)
+                self._note_function(frame, task)
         if _BORROWS:
             for frame in self._running:
                 self._mark_running(frame)
@@ -176,6 +180,15 @@ class Holders:
     def _note(self, number: int, task: Task[Any]) -> None:
         self._counts[number] += 1
         self._held.setdefault(number, set()).add(task)
+
+    def _note_function(self, frame: FrameType, task: Task[Any]) -> None:
+        """A frame refers to the function whose call it is."""
+        for number, thing in self._functions.get(frame.f_code, ()):
+            cells = thing.__closure__ or ()
+            inside = zip(thing.__code__.co_freevars, map(_content, cells), strict=True)
+            if all(id(frame.f_locals.get(name)) == content for name, content in inside):
+                self._note(number, task)
+        _forget_variables(frame)
 
     def _note_cell(self, value: Any, task: Task[Any]) -> None:
         """The frame refers to a cell, and that to the value."""
@@ -203,6 +216,7 @@ class Holders:
 
     def _account(self) -> None:
         """Whatever has more references than were found is anybody's."""
+        self._functions.clear()  # no references of ours but one
         probe = object()
         self._known[id(probe)] = probe
         number = id(probe)

@@ -74,8 +74,9 @@ def _is_idle(loop: Any) -> bool:
     kernel = getattr(loop, "_potok_kernel", None)
     ours = () if kernel is None else kernel.own_handles()
     timers = [handle for handle in list(scheduled) if not handle.cancelled() and handle not in ours]
-    own_pipe = getattr(loop, "_ssock", None)
-    readers = [key for key in list((selector.get_map() or {}).values()) if key.fileobj is not own_pipe]
+    pipe = getattr(loop, "_ssock", None)  # by which other threads wake it
+    readers = {key.fd for key in list((selector.get_map() or {}).values())}
+    readers -= {pipe.fileno()} if pipe is not None else set()
     coming = [handle for handle in list(ready) if handle not in ours]
     return not timers and not readers and not coming and not getattr(loop, "_signal_handlers", None)
 

@@ -197,7 +197,7 @@ def _certain(arm: Waiter, ask: bool = True) -> Any:
         if arm.op == "finish":
             return Way(frozenset(machine.members), all=True)
         return _NOBODY if arm.item.finished else Way(frozenset((arm.item,)))
-    if type(machine) is ChannelMachine and not machine.shared and ask:
+    if isinstance(machine, ChannelMachine) and not machine.shared and ask:
         return _At(id(machine))
     return _ANYBODY
 

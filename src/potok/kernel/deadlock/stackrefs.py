@@ -1,10 +1,11 @@
 """What a suspended frame holds on its evaluation stack, as far as its code tells.
 
-A `for` loop holds its iterator, a `with` block the way out of it. Python shows a frame's variables, not this stack, so
-it is read off the instructions.
+A `for` loop holds its iterator, a `with` block the way out of it, an expression what it was half-way through with.
+Python shows a frame's variables, not this stack, so it is read off the instructions.
 
     for item in rx:      LOAD rx · GET_ITER · FOR_ITER ┄ the body ┄ END
     with tx:             LOAD tx · BEFORE_WITH ┄ the body, covered by the exception table ┄ WITH_EXCEPT_START
+    tx.send(rx.recv())   LOAD tx · LOAD_METHOD ┄ LOAD rx · LOAD_METHOD · CALL
 
 Only what is named is found: of `for item in make()` nobody can tell what it is.
 """
@@ -12,6 +13,7 @@ Only what is named is found: of `for item in make()` nobody can tell what it is.
 from __future__ import annotations
 
 import dis
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -48,6 +50,8 @@ class _Blocks(NamedTuple):
     loops: tuple[tuple[int, int, str], ...]  # from, to, over which variable
     ranges: tuple[_Range, ...]
     opened: dict[int, str]  # by handler: of which variable the block is that it ends
+    steps: list[dis.Instruction]
+    offsets: list[int]  # of the steps
 
 
 @lru_cache(maxsize=1024)
@@ -61,7 +65,7 @@ def _names_at(code: CodeType, place: int) -> tuple[str, ...]:
         if around.target in blocks.opened:
             names.append(blocks.opened[around.target])
         around = _around(blocks.ranges, around.target)  # a handler is inside of the block around its own
-    return tuple(names)
+    return (*names, *_half_way(blocks.steps, bisect_right(blocks.offsets, place) - 1))
 
 
 def _around(ranges: tuple[_Range, ...], place: int) -> _Range | None:
@@ -79,7 +83,7 @@ def _blocks(code: CodeType) -> _Blocks:
         name = _opened_by(steps, at.get(start), at.get(target))
         if name is not None:
             opened[target] = name
-    return _Blocks(tuple(_loops(steps)), ranges, opened)
+    return _Blocks(tuple(_loops(steps)), ranges, opened, steps, list(at))
 
 
 def _loops(steps: list[dis.Instruction]) -> Iterator[tuple[int, int, str]]:
@@ -123,6 +127,99 @@ def _loaded_before(steps: list[dis.Instruction], number: int) -> str | None:
         return None
     value = steps[number].argval
     return str(value[-1]) if isinstance(value, tuple) else value  # a tuple: two loads in one instruction
+
+
+# ── expressions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+_BEGINNINGS = ("STORE_", "POP_", "RETURN_", "JUMP", "RESUME", "FOR_ITER", "END_", "RERAISE", "SETUP_")
+_NOTHING_DONE = {
+    "PRECALL",
+    "KW_NAMES",
+    "NOP",
+    "CACHE",
+    "EXTENDED_ARG",
+    "NOT_TAKEN",
+    "COPY_FREE_VARS",
+    "MAKE_CELL",
+}
+_ONE_FOR_ONE = {"GET_AWAITABLE", "TO_BOOL", "UNARY_NEGATIVE", "UNARY_NOT", "UNARY_INVERT", "LOAD_ATTR"}
+_ONE_FOR_TWO = {"BINARY_OP", "COMPARE_OP", "CONTAINS_OP", "IS_OP", "BINARY_SUBSCR", "SEND"}
+_BUILDS = {"BUILD_TUPLE", "BUILD_LIST", "BUILD_SET", "BUILD_STRING"}
+
+
+class _Unclear(Exception):  # noqa: N818 - no error, an answer
+    """What an instruction does to the stack is not known here."""
+
+
+def _half_way(steps: list[dis.Instruction], number: int) -> list[str]:
+    """The variables whose values the expression around this step has loaded and not used yet."""
+    first = number
+    while first > 0 and not _begins(steps, first):
+        first -= 1
+    stack: list[str | None] = []
+    try:
+        for step in steps[first:number]:
+            _do(step, stack)
+        _take(stack, _takes(steps[number]))
+    except _Unclear:
+        return []
+    return [name for name in stack if name is not None]
+
+
+def _begins(steps: list[dis.Instruction], number: int) -> bool:
+    """Whether the stack is, as far as this statement goes, empty before this step."""
+    step = steps[number]
+    return steps[number - 1].opname.startswith(_BEGINNINGS) or (step.is_jump_target and step.opname != "SEND")
+
+
+def _do(step: dis.Instruction, stack: list[str | None]) -> None:
+    """Let the step change a stack of the names of variables; None for other values."""
+    name = step.opname
+    if name in _NOTHING_DONE:
+        return
+    if name.startswith("LOAD_FAST") or name == "LOAD_DEREF":
+        stack += step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        return
+    keeps = _takes_self(step)
+    taken = _take(stack, _takes(step))
+    stack.append(None)
+    if keeps:  # a method, and whose it is
+        stack.append(taken[0])
+    elif name == "LOAD_GLOBAL" and "NULL" in step.argrepr:
+        stack.append(None)
+
+
+def _takes_self(step: dis.Instruction) -> bool:
+    return step.opname == "LOAD_METHOD" or (step.opname == "LOAD_ATTR" and "NULL|self" in step.argrepr)
+
+
+def _takes(step: dis.Instruction) -> int:
+    """How many values it takes off the stack, to put one there."""
+    name, arg = step.opname, step.arg or 0
+    if name in ("LOAD_CONST", "LOAD_SMALL_INT", "LOAD_GLOBAL", "LOAD_NAME", "PUSH_NULL"):
+        return 0
+    if name in _ONE_FOR_ONE or name == "LOAD_METHOD":
+        return 1
+    if name in _ONE_FOR_TWO:
+        return 2
+    if name in _BUILDS:
+        return arg
+    if name == "CALL":
+        return arg + 2
+    if name == "CALL_KW":
+        return arg + 3
+    raise _Unclear
+
+
+def _take(stack: list[str | None], n: int) -> list[str | None]:
+    if n > len(stack):
+        raise _Unclear
+    taken = stack[len(stack) - n :]
+    del stack[len(stack) - n :]
+    return taken
+
+
+# ── the exception table ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def _ranges(code: CodeType) -> Iterator[_Range]:

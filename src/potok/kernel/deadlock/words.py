@@ -52,7 +52,7 @@ def _what(waiter: Waiter) -> str:
     arms = getattr(waiter.machine, "arms", None)
     if arms:
         return "any of " + ", ".join(f"{arm.op} on {arm.machine.describe()}" for arm in arms)
-    if waiter.op == "join":
+    if isinstance(waiter.item, Task):
         return f"task {waiter.item.name}"
     holder = "" if waiter.machine.away else getattr(getattr(waiter.machine, "holder", None), "name", "")
     return f"{waiter.machine.describe()}{' held by ' + holder if holder else ''}"
