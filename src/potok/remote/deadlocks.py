@@ -15,6 +15,8 @@ Invariants
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -25,7 +27,7 @@ from potok.errors import DeadlockError
 from potok.kernel.current import carrier
 from potok.kernel.deadlock.graph import Way, dead, knots
 from potok.kernel.deadlock.outside import someone_outside
-from potok.kernel.deadlock.proof import arms_of, gather
+from potok.kernel.deadlock.proof import all_around, arms_of, gather, is_handle_kept
 from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import INTERRUPTED, revoke
 from potok.kernel.stuck import living
@@ -38,6 +40,7 @@ from potok.machines.scope import ScopeMachine
 from potok.machines.waiting import Waiter
 from potok.remote.calling import Round, block_for
 from potok.remote.channels import RemoteChannel
+from potok.remote.holding import Holding, ask_for_holders
 from potok.remote.home import home
 from potok.remote.sync import RemoteLock
 from potok.remote.tasks import TaskHome
@@ -169,6 +172,7 @@ def survey() -> None:
 
 
 def _ask(then: Any) -> None:
+    """Ask all spaces who waits there; `then` is told, or told None if one has not answered."""
     answers: list[Any] = []
     links = [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
 
@@ -191,24 +195,79 @@ def _unpacked(answer: Any) -> Rows:
 
 
 def _compare(first: list[Rows] | None, second: list[Rows] | None) -> None:
-    try:
-        if first is not None and second is not None:
-            for row, space, message in decide(first, second, {task.id: task for task in living()}):
-                if space == home.space:
-                    tell(row.id, row.stamp, message)
-                else:
-                    home.pass_on(space, "deadlock", row.id, row.stamp, message)
-    finally:
-        _surveying.release()
+    if first is not None and second is not None:
+        if _tell_all(decide(first, second, _known())):
+            _surveying.release()
+            return
+        wanted = decisive(first, second)
+        if wanted:
+            gc.collect()
+            ask_for_holders(wanted, second, lambda held: _ask(partial(_compare_with, held, second)))
+            return
+    _surveying.release()
+
+
+def _compare_with(holders: Mapping[Ref, Holding], second: list[Rows], third: list[Rows] | None) -> None:
+    """Those who were parked as it was asked who holds what, and still are at the same place."""
+    if third is not None:
+        _tell_all(decide(second, third, _known(), holders))
+    _surveying.release()
+
+
+def _known() -> dict[int, Task[Any]]:
+    return {task.id: task for task in living()}
+
+
+def _tell_all(told: Iterable[tuple[Row, int, str]]) -> bool:
+    found = list(told)
+    for row, space, message in found:
+        if space == home.space:
+            tell(row.id, row.stamp, message)
+        else:
+            home.pass_on(space, "deadlock", row.id, row.stamp, message)
+    return bool(found)
+
+
+def decisive(first: list[Rows], second: list[Rows]) -> list[Ref]:
+    """The channels of which it matters who holds them: if nobody else did, those who wait there could not go on."""
+    before = {row.id: row.stamp for rows in first for row in rows.rows}
+    rows = {row.id: row for told in second for row in told.rows if before.get(row.id) == row.stamp}
+    ways = {
+        number: [
+            Way(frozenset()) if told[:1] == ("channel",) else _understood(told, {}, False)
+            for told in row.ways
+        ]
+        for number, row in rows.items()
+    }
+    refs = {tuple(told[1]) for number in dead(ways) for told in rows[number].ways if told[:1] == ("channel",)}
+    return [ref for ref in refs if ref[0] == home.space]
+
+
+def _may_be_cancelled(
+    knot: list[int], stuck: set[int], known: Mapping[int, Task[Any]], holders: Mapping[Ref, Holding]
+) -> bool:
+    """As `proof` asks it of tasks of one space."""
+    ours = [known[number] for number in knot if number in known]
+    if not all(held.handed for held in holders.values()):
+        around = {None if host is None else host.id for host in all_around(ours)}
+        if len(ours) < len(knot) or not around <= stuck:
+            return True
+    return is_handle_kept(ours, gather(), sys._getframe())
 
 
 Owns = Iterable[tuple[int, tuple[tuple[Ref, bool], ...]]]
 
 
 def decide(
-    first: list[Rows], second: list[Rows], known: Mapping[int, Task[Any]] = MappingProxyType({})
+    first: list[Rows],
+    second: list[Rows],
+    known: Mapping[int, Task[Any]] = MappingProxyType({}),
+    holders: Mapping[Ref, Holding] = MappingProxyType({}),
 ) -> Iterator[tuple[Row, int, str]]:
-    """Whom to tell what, and where they are. `known`: our tasks, those among them that run elsewhere."""
+    """Whom to tell what, and where they are.
+
+    `known`: our tasks, those among them that run elsewhere. `holders`: who could use these channels.
+    """
     told = {row.id for rows in second for row in rows.rows}
     sent = [task for task in known.values() if _runs_elsewhere(task)]
     missing = any(task.id not in told for task in sent)  # on its way, or just ended
@@ -224,9 +283,13 @@ def decide(
         ]
     )
     ways = {
-        number: [_understood(told, owners, total) for told in row.ways] for number, (row, _) in still.items()
+        number: [_understood(told, owners, total, holders=holders) for told in row.ways]
+        for number, (row, _) in still.items()
     }
-    for knot in knots(ways, dead(ways)):
+    stuck = dead(ways)
+    for knot in knots(ways, stuck):
+        if not total and holders and _may_be_cancelled(knot, stuck, known, holders):
+            continue
         message = sentence([_line(still, known, number, ways[number]) for number in knot], total)
         ops = {number: still[number][0].op for number in knot}
         if "await" not in ops.values():  # nobody can tell what an asyncio future waits for
@@ -251,10 +314,14 @@ def _owners(owns: Owns) -> dict[tuple[Ref, bool], set[int]]:
 
 
 def _understood(
-    told: Told, owners: dict[tuple[Ref, bool], set[int]], total: bool, guess: bool = False
+    told: Told,
+    owners: Mapping[tuple[Ref, bool], set[int]],
+    total: bool,
+    guess: bool = False,
+    holders: Mapping[Ref, Holding] = MappingProxyType({}),
 ) -> Way:
     """A way out as the program knows it. `guess`: who is known to hold something is who gives it back."""
-    way = Way(None)
+    way: Way = Way(None)
     kind = told[0] if told else ""
     if kind == "tasks":
         way = Way(frozenset(told[1]), all=told[2])
@@ -262,12 +329,16 @@ def _understood(
         task = home.thing(told[1][1])
         way = Way(frozenset(() if task.finished else (task.id,)))
     elif kind in ("lock", "lock here"):
-        holders, certain = _holder(home.thing(told[1][1])) if kind == "lock" else told[1:]
-        if holders is not None and (certain or total or guess):
-            way = Way(frozenset(holders))
+        by, certain = _holder(home.thing(told[1][1])) if kind == "lock" else told[1:]
+        if by is not None and (certain or total or guess):
+            way = Way(frozenset(by))
     elif kind == "channel" and (total or guess):
         way = Way(frozenset(owners.get((tuple(told[1]), told[2]), ())) or None)
-    return Way(frozenset()) if total and way.rescuers is None else way
+    elif kind == "channel":
+        held = holders.get(tuple(told[1]))
+        way = Way(None if held is None else held.tasks)
+    unknown = way.rescuers is None
+    return Way(frozenset()) if total and unknown else way
 
 
 def looks_stuck() -> set[int]:

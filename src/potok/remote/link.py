@@ -580,7 +580,7 @@ def _log(what: str, *args: Any) -> None:
     logging.getLogger("potok").warning(what, *args, exc_info=True)
 
 
-_LOOKS = ("look", "parked")  # by which spaces are looked at
+_LOOKS = ("look", "parked", "holders")  # by which spaces are looked at
 
 
 def _counts(event: Event) -> bool:

@@ -109,6 +109,11 @@ class References:
                 self.machines[number] = machine
             return number
 
+    def counted(self, thing: Any) -> tuple[Ref, int]:
+        """How it is known elsewhere, and how many references there are; zero if it is not."""
+        entry = self._by_id.get(id(thing))
+        return (self.space, 0 if entry is None else entry.number), 0 if entry is None else entry.count
+
     def ref_of(self, thing: Any) -> Ref | None:
         """How it is known elsewhere; None: it is not."""
         entry = self._by_id.get(id(thing))

@@ -31,6 +31,12 @@ def _serve_parked(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> N
     link.answer(number, rows_here())
 
 
+def _serve_holders(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
+    from potok.remote.holding import holders_here
+
+    link.answer(number, holders_here(args[0]))
+
+
 def _tell(link: Link, task: int, stamp: tuple[int, float], message: str) -> None:
     from potok.remote.deadlocks import tell
 
@@ -38,6 +44,7 @@ def _tell(link: Link, task: int, stamp: tuple[int, float], message: str) -> None
 
 
 home.space_ops["parked"] = _serve_parked
+home.space_ops["holders"] = _serve_holders
 home.note_ops["suspect"] = _survey
 home.note_ops["deadlock"] = _tell
 beyond.append(_suspect)

@@ -23,6 +23,7 @@ from typing import Any, Final
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.deadlock.stackrefs import held_by_blocks
 from potok.kernel.task import Task
+from potok.machines.channel import End
 from potok.machines.scope import ScopeMachine
 from potok.machines.waiting import Waiter
 
@@ -34,6 +35,10 @@ DEPTH = 12  # walks
 _OPTIMIZED = 0x1  # CO_OPTIMIZED: the dict of such a frame's variables is made for whoever asks
 _BORROWS = sys.version_info >= (3, 14) or FREE_THREADED  # frames may refer to what they do not count
 _EXITS = ("__exit__", "__aexit__")
+_PLUMBING = (
+    "potok.remote.",
+    *(f"potok.machines.{room}" for room in ("flows", "granting", "mailbox", "shipping")),
+)
 _MODULE_NAMES = {"__name__", "__builtins__"}
 
 Frames = Mapping[Task[Any], list[FrameType]]
@@ -112,11 +117,13 @@ class Holders:
                 self._referrers.setdefault(thing, set()).add(number)
         return found
 
-    def _settle(self, container: Any, its: set[int]) -> bool:
+    def _settle(self, container: Any, its: set[int]) -> bool:  # noqa: C901 - a line for each kind
         """Whether it is clear by itself who stands behind this container."""
         holder: Any
         if isinstance(container, Waiter):
             holder = ()  # it can only be woken
+        elif type(container).__module__.startswith(_PLUMBING) and not isinstance(container, End):
+            holder = ()  # it does what tasks have said
         elif isinstance(container, Task):
             holder = container if container in self._parked else ANYBODY
         elif isinstance(container, ScopeMachine):

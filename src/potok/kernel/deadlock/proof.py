@@ -43,7 +43,17 @@ from potok.machines.scope import ScopeMachine
 from potok.machines.select import Group, TimerMachine
 from potok.machines.waiting import NOT_YET, Waiter
 
-__all__ = ["Parked", "arms_of", "gather", "looks_stuck", "resolve", "wait_without_end"]
+__all__ = [
+    "Parked",
+    "all_around",
+    "arms_of",
+    "gather",
+    "holders_of",
+    "is_handle_kept",
+    "looks_stuck",
+    "resolve",
+    "wait_without_end",
+]
 
 _NOBODY = Way(frozenset())
 _ANYBODY = Way(None)
@@ -285,14 +295,36 @@ def _may_be_cancelled(knot: list[Any], stuck: set[Any], parked: Parked, here: Fr
     One who keeps a `cancel` does. And so does the live body of a scope around them, unless it is clear that they wait
     for each other: by locks that have holders, by ends that were handed over to them.
     """
-    if not all(map(_is_entangled, map(parked.places.get, knot))) and not _all_around(knot) <= stuck:
+    if not all(map(_is_entangled, map(parked.places.get, knot))) and not all_around(knot) <= stuck:
         return True
+    return is_handle_kept(knot, parked, here)
+
+
+def is_handle_kept(knot: Iterable[Any], parked: Parked, here: FrameType) -> bool:
+    """Whether somebody has put aside a way to cancel one of these tasks."""
     handles = handles_of([*knot, *_scopes(knot)])
     if not handles:
         return False
     numbers = list(handles)
     holders = Holders(handles, *_frames(parked, here))
     return any(holders.of(number) is ANYBODY for number in numbers)
+
+
+def holders_of(
+    things: dict[int, Any], guests: Iterable[Task[Any]], here: FrameType
+) -> dict[int, frozenset[int] | None]:
+    """By the ids of these things: the ids of the parked tasks that hold them, or ANYBODY. `things` as in `Holders`.
+
+    `guests`: tasks that are parked elsewhere, but what is kept for them is here.
+    """
+    numbers = list(things)
+    stacks, running = _frames(gather(), here)
+    holders = Holders(things, {**stacks, **{task: [] for task in guests}}, running)
+    found = {number: holders.of(number) for number in numbers}
+    return {
+        number: None if tasks is None else frozenset(task.id for task in tasks)
+        for number, tasks in found.items()
+    }
 
 
 def _is_entangled(waiter: Any) -> bool:
@@ -302,7 +334,7 @@ def _is_entangled(waiter: Any) -> bool:
     )
 
 
-def _all_around(knot: Iterable[Any]) -> set[Any]:
+def all_around(knot: Iterable[Any]) -> set[Any]:
     """The tasks whose scopes they are in; the root (None) for those that no block waits for."""
     found = set()
     for task in knot:
