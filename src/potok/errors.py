@@ -86,7 +86,10 @@ class BlockingCallError(PotokError, RuntimeError):
 
 
 class DeadlockError(PotokError, RuntimeError):
-    """Nobody is left who could wake the waiting task. The message is the proof."""
+    """Nobody is left who could wake the waiting task: raised at its park point, once that is proven.
+
+    The message is the proof: who waits for what, since when and where, and who alone could end it. See `potok.stuck`.
+    """
 
 
 class ScopeError(PotokError, RuntimeError):

@@ -61,7 +61,7 @@ def test_end_of_a_scope_is_heard_of_from_its_members():
 
 
 @pytest.mark.parametrize(
-    "holding, told",
+    ("holding", "told"),
     [
         (Holding(frozenset({1, 2}), True), [1, 2]),
         (Holding(frozenset({1, 2, 3}), True), []),  # 3 does not wait

@@ -44,7 +44,7 @@ def holders_here(refs: Iterable[Ref]) -> Told:
     names = {id(channel): ref for ref, channel in known if channel is not None}
     del known
     held = holders_of(_stand_ins(names), (), sys._getframe())
-    return {ref: (held[number], counts[ref]) for number, ref in names.items()}  # type: ignore[misc]
+    return {ref: (held[number], counts[ref]) for number, ref in names.items()}
 
 
 def _stand_ins(names: dict[int, Any]) -> dict[int, Any]:
