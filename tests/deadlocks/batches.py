@@ -83,8 +83,8 @@ def _lines(pipe: Any, limit: float) -> Iterator[bytes]:
 def complaint(program: Program, outcome: Outcome) -> str:
     """What is wrong with how it has ended; "" if nothing is.
 
-    The message of a deadlock has a line for each task that is stuck, with its name and what it waits for, and none for
-    those that are not.
+    The message of a deadlock has a line for each task of the cycle, with its name and what it waits for, and none that
+    begins with somebody who goes on.
     """
     got, text = outcome["outcome"], outcome["message"]
     if not program.kind:
@@ -94,8 +94,8 @@ def complaint(program: Program, outcome: Outcome) -> str:
     for name, what in program.waits.items():
         if not re.search(rf"(?im)\b{name}\b.*\b({what})", text):
             return f"the message names no {name} that waits for {what}"
-    strangers = [name for name in program.spared if re.search(rf"\b{name}\b", text)]
-    return f"the message names {strangers}" if strangers else ""
+    strangers = [name for name in program.spared if re.search(rf"(?m)^\W*{name}\b", text)]
+    return f"the message has {strangers} wait" if strangers else ""
 
 
 def main() -> None:

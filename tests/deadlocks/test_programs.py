@@ -29,7 +29,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[Outcome]]:
 
 @pytest.mark.parametrize("program", STUCK, ids=lambda program: program.name)
 def test_stuck_program_ends_in_a_deadlock_error(program: Program, outcomes: dict[str, list[Outcome]]) -> None:
-    """Its message has a line for each task that is stuck, with its name and what it waits for, and none for others."""
+    """Its message names each task of the cycle, and what that one waits for."""
     outcome = outcomes[program.name].pop()
     assert not complaint(program, outcome), outcome["message"]
 

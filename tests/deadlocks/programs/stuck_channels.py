@@ -8,6 +8,7 @@ from catalogue import ENDS, bystander, stuck, work_on
 import potok
 
 THREADS, COROUTINES, PROCESSES = "threads", "coroutines", "processes"
+RLOCK = "r?lock"  # how it is called elsewhere
 
 
 def send_first(tx: potok.Sender[str], rx: potok.Receiver[str]) -> None:
@@ -292,7 +293,7 @@ def nested_scopes(on: str) -> None:
         s.start(outer, name="outer")
 
 
-@stuck(ENDS, THREADS, COROUTINES, sender="send", receiver="rlock", spared=("busy",))
+@stuck(ENDS, THREADS, COROUTINES, sender="send", receiver=RLOCK, spared=("busy",))
 def channel_and_rlock(on: str) -> None:
     """One sends inside the lock that the other takes before it receives. Somebody else is busy."""
 

@@ -7,6 +7,7 @@ from catalogue import CYCLE, bystander, stuck, work_on
 import potok
 
 THREADS, COROUTINES, PROCESSES = "threads", "coroutines", "processes"
+RLOCK = "r?lock"  # how it is called elsewhere
 JOIN = "join|end of"
 
 
@@ -24,7 +25,7 @@ async def atake_both(first: potok.RLock, second: potok.RLock, met: potok.Barrier
             pass
 
 
-@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, left="rlock", right="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, left=RLOCK, right=RLOCK)
 def two_rlocks_in_opposite_order(on: str) -> None:
     """A transfer locks its two accounts in the order of its arguments; one each way: each has what the other wants."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -33,7 +34,7 @@ def two_rlocks_in_opposite_order(on: str) -> None:
         s.start(take_both, there, here, met, name="right")
 
 
-@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, first="rlock", second="rlock", third="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, first=RLOCK, second=RLOCK, third=RLOCK)
 def three_rlocks_in_a_ring(on: str) -> None:
     """No two of the three tasks want each other's lock; the ring of all three is closed."""
     locks, met = [potok.RLock() for _ in range(3)], potok.Barrier(3)
@@ -42,7 +43,7 @@ def three_rlocks_in_a_ring(on: str) -> None:
             s.start(take_both, locks[index], locks[(index + 1) % 3], met, name=name)
 
 
-@stuck(CYCLE, left="rlock", right="rlock")
+@stuck(CYCLE, left=RLOCK, right=RLOCK)
 def rlocks_between_a_thread_and_a_coroutine() -> None:
     """The same with the two tasks on different executors: neither sees the other in its own run queue."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -51,7 +52,7 @@ def rlocks_between_a_thread_and_a_coroutine() -> None:
         s.start(take_both, there, here, met, on=COROUTINES, name="right")
 
 
-@stuck(CYCLE, left="rlock", right="rlock")
+@stuck(CYCLE, left=RLOCK, right=RLOCK)
 def rlocks_between_a_worker_and_a_thread() -> None:
     """The same between a worker process and a thread of the program."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -60,7 +61,7 @@ def rlocks_between_a_worker_and_a_thread() -> None:
         s.start(take_both, there, here, met, on=PROCESSES, name="right")
 
 
-@stuck(CYCLE, THREADS, COROUTINES, left="rlock", right="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, left=RLOCK, right=RLOCK)
 def rlocks_in_opposite_order_in_coroutine_functions(on: str) -> None:
     """The same in `async def` tasks."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -69,7 +70,7 @@ def rlocks_in_opposite_order_in_coroutine_functions(on: str) -> None:
         s.start(atake_both, there, here, met, name="right")
 
 
-@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, left="rlock", right="rlock", spared=("busy",))
+@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, left=RLOCK, right=RLOCK, spared=("busy",))
 def rlocks_beside_a_busy_task(on: str) -> None:
     """A third task goes on all the time, but it can't release what the two hold."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -79,7 +80,7 @@ def rlocks_beside_a_busy_task(on: str) -> None:
         s.start(take_both, there, here, met, name="right")
 
 
-@stuck(CYCLE, THREADS, COROUTINES, left="rlock", right="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, left=RLOCK, right=RLOCK)
 def rlocks_beside_a_foreign_thread(on: str) -> None:
     """A thread lives that is not potok's; it does not hold the locks, so it can't release them."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -88,7 +89,7 @@ def rlocks_beside_a_foreign_thread(on: str) -> None:
         s.start(take_both, there, here, met, name="right")
 
 
-@stuck(CYCLE, left="rlock", right="rlock")
+@stuck(CYCLE, left=RLOCK, right=RLOCK)
 def rlocks_of_foreign_threads() -> None:
     """Two threads that potok did not start: they are tasks where they use potok, and hold RLocks as such."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -111,7 +112,7 @@ def rlocks_of_foreign_threads() -> None:
     raise ExceptionGroup("of the threads", failed)
 
 
-@stuck(CYCLE, THREADS, COROUTINES, left="rlock", right="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, left=RLOCK, right=RLOCK)
 def rlocks_of_root_tasks(on: str) -> None:
     """Tasks of the root, which no block waits for; the main thread asks for the result of one."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -123,7 +124,7 @@ def rlocks_of_root_tasks(on: str) -> None:
         right.join()
 
 
-@stuck(CYCLE, THREADS, COROUTINES, left="rlock", right="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, left=RLOCK, right=RLOCK)
 def deadlock_that_is_caught(on: str) -> None:
     """The tasks catch the error, release what they hold and do it again in the right order: nothing else is lost."""
     here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
@@ -145,7 +146,7 @@ def deadlock_that_is_caught(on: str) -> None:
     raise caught[0]
 
 
-@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, body=JOIN, child="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, PROCESSES, body=JOIN, child=RLOCK)
 def joining_with_the_lock_held(on: str) -> None:
     """The body waits for its task inside the lock that the task needs to come to its end."""
     lock = potok.RLock()
@@ -158,7 +159,7 @@ def joining_with_the_lock_held(on: str) -> None:
         s.start(child, name="child").join()
 
 
-@stuck(CYCLE, THREADS, COROUTINES, body="scope", child="rlock")
+@stuck(CYCLE, THREADS, COROUTINES, body="scope", child=RLOCK)
 def scope_left_with_the_lock_held(on: str) -> None:
     """The lock is taken around the scope instead of in it: the block waits for a task that waits for the lock."""
     lock = potok.RLock()
@@ -217,7 +218,7 @@ def scope_that_waits_for_who_waits_for_its_owner(on: str) -> None:
         s.start(owner, name="owner")
 
 
-@stuck(CYCLE, THREADS, COROUTINES, outer="scope", inner="rlock", holder=JOIN)
+@stuck(CYCLE, THREADS, COROUTINES, outer="scope", inner=RLOCK, holder=JOIN)
 def lock_scope_and_join_in_one_cycle(on: str) -> None:
     """Three tasks and three ways to wait: a scope's end, a lock, a join. Each is held up by the next."""
     lock, held = potok.RLock(), potok.Event()
@@ -240,7 +241,7 @@ def lock_scope_and_join_in_one_cycle(on: str) -> None:
         s.start(hold, s.start(outer, name="outer"), name="holder")
 
 
-@stuck(CYCLE, THREADS, COROUTINES, **{f"reader-{n}": "rlock" for n in range(4)})
+@stuck(CYCLE, THREADS, COROUTINES, **{f"reader-{n}": RLOCK for n in range(4)})
 def four_rlocks_and_a_crowd_behind(on: str) -> None:
     """A ring of four, and tasks behind that wait for its locks: they go on as the ring is broken."""
     locks, met = [potok.RLock() for _ in range(4)], potok.Barrier(4)

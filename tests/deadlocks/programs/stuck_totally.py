@@ -323,7 +323,7 @@ def shared_objects_in_opposite_order(on: str) -> None:
         s.start(move, there, here, met, name="right")
 
 
-@stuck(TOTAL, PROCESSES, body="join|end of", worker="queue")
+@stuck(TOTAL, PROCESSES, worker="queue")
 def parent_joins_before_it_puts(on: str) -> None:
     """The program waits for its worker's end before it puts the word that ends the worker."""
 
@@ -337,7 +337,7 @@ def parent_joins_before_it_puts(on: str) -> None:
         queue.put("stop")
 
 
-@stuck(TOTAL, worker="event", thread="lock", coroutine="barrier")
+@stuck(TOTAL, worker="event", coroutine="barrier")
 def a_worker_a_thread_and_a_coroutine() -> None:
     """Three executors, each task waits for something else, and each for somebody who is not there any more."""
     event, lock, met = potok.Event(), potok.Lock(), potok.Barrier(2)
