@@ -1,6 +1,6 @@
 """The programs by name: on which executors each runs, and who must be found waiting for what.
 
-A program is a plain function that is called in the main thread of a fresh interpreter. What is stuck on purpose first
+A program is a plain function that is called in the main thread of a process of its own. What is stuck on purpose first
 *meets* at a barrier, so that it gets stuck whatever the schedule.
 """
 

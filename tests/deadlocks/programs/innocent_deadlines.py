@@ -247,6 +247,49 @@ def rlock_cycle_under_asyncio_wait_for() -> None:
 
 
 @innocent()
+def rlock_cycle_in_a_group_under_asyncio_timeout() -> None:
+    """Two RLocks in opposite order between tasks of a TaskGroup; the time-out is around the group, in their parent."""
+
+    async def main() -> None:
+        here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
+
+        async def take_both(first: potok.RLock, second: potok.RLock) -> None:
+            async with first:
+                await met.await_()
+                async with second:
+                    pass
+
+        with raising(TimeoutError):
+            async with asyncio.timeout(LOOKS_STUCK), asyncio.TaskGroup() as group:
+                group.create_task(take_both(here, there))
+                group.create_task(take_both(there, here))
+
+    asyncio.run(main())
+
+
+@innocent()
+def send_cycle_in_a_scope_under_asyncio_wait_for() -> None:
+    """Both send first in a scope of potok's; the task of asyncio's that the scope is in was given so much time."""
+
+    async def main() -> None:
+        async def send_first(tx: "potok.Sender[int]", rx: "potok.Receiver[int]") -> None:
+            await tx.asend(1)
+            await rx.arecv()
+
+        async def swap() -> None:
+            to_right, from_left = potok.channel()
+            to_left, from_right = potok.channel()
+            async with potok.scope() as s:
+                s.start(send_first, to_right, from_right)
+                s.start(send_first, to_left, from_left)
+
+        with raising(TimeoutError):
+            await asyncio.wait_for(swap(), LOOKS_STUCK)
+
+    asyncio.run(main())
+
+
+@innocent()
 def all_wait_with_deadlines_under_run() -> None:
     """Coroutines under potok.run: one asleep, one with a time-out, one under a deadline; one waits for all of them."""
 

@@ -114,6 +114,29 @@ def handler_that_raises(on: str) -> None:
 
 
 @innocent(*BOTH)
+def alarm_that_ends_an_rlock_cycle(on: str) -> None:
+    """The main thread has a deadline in the old spelling, an alarm whose handler raises: it will give up its RLock."""
+    here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
+
+    def expire() -> None:
+        raise LookupError("expired")
+
+    def take_both() -> None:
+        with there:
+            met.wait()
+            with here:
+                pass
+
+    with handling(signal.SIGALRM, expire), potok.scope(on=on) as s:
+        s.start(take_both)
+        with raising(LookupError), here:
+            met.wait()
+            signal.setitimer(signal.ITIMER_REAL, LOOKS_STUCK)
+            with there:
+                pass
+
+
+@innocent(*BOTH)
 def interrupted_by_ctrl_c(on: str) -> None:
     """A Timer sends SIGINT, as Ctrl-C does: KeyboardInterrupt, as ever, and nothing of a deadlock."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

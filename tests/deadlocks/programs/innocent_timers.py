@@ -116,3 +116,20 @@ def rlock_cycle_with_a_way_out(on: str) -> None:
     with later(event.set), potok.scope(on=on) as s:
         s.start(firm)
         s.start(yielding)
+
+
+@innocent(*BOTH)
+def rlock_cycle_that_a_timer_breaks(on: str) -> None:
+    """Two RLocks in opposite order; a Timer has the `cancel` of one of the two tasks."""
+    here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
+
+    def take_both(first: potok.RLock, second: potok.RLock) -> None:
+        with first:
+            met.wait()
+            with second:
+                pass
+
+    with potok.scope(on=on) as s:
+        left = s.start(take_both, here, there)
+        with later(left.cancel, "enough"):
+            s.start(take_both, there, here).join()

@@ -17,7 +17,8 @@ def send_first(tx: potok.Sender[str], rx: potok.Receiver[str]) -> None:
 
 
 def receive_first(rx: potok.Receiver[str], tx: potok.Sender[str]) -> None:
-    tx.send(rx.recv())
+    item = rx.recv()
+    tx.send(item)
 
 
 def consume(rx: potok.Receiver[Any]) -> None:
@@ -110,12 +111,14 @@ def both_ends_of_a_pipe_receive(on: str) -> None:
     """A protocol in which each side thinks that the other one speaks first."""
 
     def peer(end: potok.Pipe[str]) -> None:
-        end.send(f"hello, {end.recv()}")
+        name = end.recv()
+        end.send(f"hello, {name}")
 
     ours, theirs = potok.pipe()
     with bystander(), potok.scope(on=on) as s:
         s.start(peer, theirs, name="peer")
-        ours.send(f"hello, {ours.recv()}")
+        name = ours.recv()
+        ours.send(f"hello, {name}")
 
 
 @stuck(ENDS, THREADS, COROUTINES, chooser="select", giver="recv")
@@ -123,11 +126,13 @@ def select_among_channels_of_the_stuck(on: str) -> None:
     """One waits for either of two channels, the other has the senders of both and waits for what it would be told."""
 
     def choose(one: potok.Receiver[int], two: potok.Receiver[int], tx: potok.Sender[int]) -> None:
-        tx.send(potok.select(one, two).value)
+        got = potok.select(one, two)
+        tx.send(got.value)
 
     def give(rx: potok.Receiver[int], one: potok.Sender[int], two: potok.Sender[int]) -> None:
-        one.send(rx.recv())
-        two.send(0)
+        item = rx.recv()
+        one.send(item)
+        two.send(item)
 
     (tx_one, one), (tx_two, two), (tx, rx) = potok.channel(), potok.channel(), potok.channel()
     with bystander(), potok.scope(on=on) as s:
@@ -221,14 +226,31 @@ def generator_with_both_ends(on: str) -> None:
     def items() -> Iterator[int]:
         tx, rx = potok.channel(1)
         tx.send(0)
-        yield from rx
+        for item in rx:
+            yield item + 1
         tx.close()
 
     def read() -> None:
-        assert sum(items()) == 0
+        for item in items():
+            assert item == 1
 
     with bystander(), potok.scope(on=on) as s:
         s.start(read, name="reader")
+
+
+@stuck(ENDS, THREADS, COROUTINES, left="recv", right="recv")
+def received_and_sent_in_one_expression(on: str) -> None:
+    """Two forward to each other what they receive, and nobody begins; `tx` is half-way into a call meanwhile."""
+
+    def forward(rx: potok.Receiver[int], tx: potok.Sender[int]) -> None:
+        while True:
+            tx.send(rx.recv() + 1)
+
+    to_right, from_left = potok.channel()
+    to_left, from_right = potok.channel()
+    with bystander(), potok.scope(on=on) as s:
+        s.start(forward, from_right, to_right, name="left")
+        s.start(forward, from_left, to_left, name="right")
 
 
 @stuck(ENDS, THREADS, COROUTINES, left="recv", right="recv")

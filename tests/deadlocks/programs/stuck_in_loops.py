@@ -53,39 +53,48 @@ def both_send_first_under_run() -> None:
         potok.run(main)
 
 
-@stuck(ENDS, left="send", right="send")
+@stuck(TOTAL, left="send", right="send")
 def both_send_first_under_asyncio() -> None:
-    """The same in asyncio's own loop, while another task of asyncio's goes on."""
+    """The same in asyncio's own loop, which has nothing else; of other tasks nobody knows whom they would cancel."""
 
     async def main() -> None:
         to_right, from_left = potok.channel()
         to_left, from_right = potok.channel()
-        ticking = asyncio.create_task(tick())
-        try:
-            async with potok.scope() as s:
-                s.start(send_first, to_right, from_right, name="left")
-                s.start(send_first, to_left, from_left, name="right")
-        finally:
-            ticking.cancel()
+        async with potok.scope() as s:
+            s.start(send_first, to_right, from_right, name="left")
+            s.start(send_first, to_left, from_left, name="right")
+
+    as_body(main())
+
+
+@stuck(TOTAL, left="r?lock", right="r?lock")
+def rlocks_of_tasks_of_asyncio() -> None:
+    """Two tasks that asyncio started take two RLocks of potok's in opposite order."""
+
+    async def main() -> None:
+        here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(take_both(here, there, met), name="left")
+            group.create_task(take_both(there, here, met), name="right")
 
     as_body(main())
 
 
 @stuck(CYCLE, left="r?lock", right="r?lock")
-def rlocks_of_tasks_of_asyncio() -> None:
-    """Two tasks that asyncio started take two RLocks of potok's in opposite order, while a third goes on."""
+def rlocks_under_run_beside_asyncio() -> None:
+    """Two tasks of a scope under potok.run take two RLocks in opposite order; a task of asyncio's ticks beside them."""
 
     async def main() -> None:
         here, there, met = potok.RLock(), potok.RLock(), potok.Barrier(2)
         ticking = asyncio.create_task(tick())
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(take_both(here, there, met), name="left")
-                group.create_task(take_both(there, here, met), name="right")
+            async with potok.scope() as s:
+                s.start(take_both, here, there, met, name="left")
+                s.start(take_both, there, here, met, name="right")
         finally:
             ticking.cancel()
 
-    as_body(main())
+    potok.run(main)
 
 
 @stuck(CYCLE, main="scope", member="join|end of")
@@ -153,7 +162,7 @@ def queues_of_each_other_under_run() -> None:
     potok.run(main)
 
 
-@stuck(ENDS, reader="recv", main="scope")
+@stuck(TOTAL, reader="recv")
 def forgotten_sender_of_the_body_under_asyncio() -> None:
     """`async for` runs until the last sender closes, which is in a local of the body that waits for the reader."""
 
@@ -167,8 +176,7 @@ def forgotten_sender_of_the_body_under_asyncio() -> None:
             s.start(read, rx, name="reader")
             await tx.asend(1)
 
-    with bystander():
-        as_body(main())
+    as_body(main())
 
 
 @stuck(TOTAL, left="acquire|lock", right="acquire|lock")

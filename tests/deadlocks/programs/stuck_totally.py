@@ -3,6 +3,8 @@
 What these tasks wait for might come from anybody, so only that nobody is left proves the deadlock.
 """
 
+import signal
+
 from catalogue import TOTAL, stuck
 
 import potok
@@ -346,3 +348,15 @@ def a_worker_a_thread_and_a_coroutine() -> None:
         s.start(event.wait, on=PROCESSES, name="worker")
         s.start(lock.acquire, name="thread")
         s.start(met.wait, on=COROUTINES, name="coroutine")
+
+
+@stuck(TOTAL, *BOTH, waiter="event")
+def event_with_a_dump_on_a_signal(on: str) -> None:
+    """Nobody sets the event. There is a signal handler, but it is potok's own, and wakes nobody."""
+    before = signal.getsignal(signal.SIGUSR1)
+    potok.dump_on(signal.SIGUSR1)
+    try:
+        with potok.scope(on=on) as s:
+            s.start(potok.Event().wait, name="waiter")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
