@@ -20,11 +20,12 @@ KILL_LATER = (
 
 @contextmanager
 def handling(number: int, handler: Callable[..., object]) -> Iterator[None]:
-    """A signal handler of the user's, for the block."""
+    """A signal handler of the user's, for the block; no alarm goes off after it."""
     before = signal.signal(number, lambda *_: handler())
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(number, before)
 
 
