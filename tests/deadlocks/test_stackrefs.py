@@ -172,3 +172,12 @@ def test_half_of_an_expression_that_awaits():
         return sink.put(other, await look())
 
     assert run(body()) == (other, [sink, other])
+
+
+def test_variable_that_was_bound_anew():
+    """What it stands for now is not what the block holds."""
+    thing = Thing()
+    with thing:
+        thing = Thing()
+        within = held()
+    assert within == []

@@ -15,6 +15,7 @@ from asyncio import events as aio_events
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.cancelling import effective, expire
@@ -26,7 +27,7 @@ from potok.kernel.pulse import Pulse
 from potok.kernel.task import Task
 from potok.machines.waiting import Waiter
 
-__all__ = ["FutureWaiter", "LoopKernel", "give_loop", "kernel_of", "needs_running_loop"]
+__all__ = ["FutureWaiter", "LoopKernel", "give_loop", "kernel_of", "kernels", "needs_running_loop"]
 
 
 class FutureWaiter(Waiter):
@@ -229,11 +230,23 @@ class LoopKernel:
         self.runner.close()
 
 
+_kernels: WeakSet[LoopKernel] = WeakSet()
+_meeting = threading.Lock()
+
+
+def kernels() -> list[LoopKernel]:
+    """Those of all loops that are there."""
+    with _meeting:
+        return list(_kernels)
+
+
 def kernel_of(loop: Any) -> LoopKernel:
     """The kernel of this loop, which keeps it: so it lives as long as the loop."""
     kernel = getattr(loop, "_potok_kernel", None)
     if kernel is None:
         kernel = loop._potok_kernel = LoopKernel(loop)
+        with _meeting:
+            _kernels.add(kernel)
     return kernel
 
 

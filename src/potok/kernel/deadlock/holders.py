@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
@@ -99,13 +100,15 @@ class Holders:
         """One walk through all objects: who refers to the fresh ones?"""
         wanted = set(fresh)
         mine = {id(self._known), id(self.__dict__), id(self._parked), id(self._frames), id(self._aio)}
+        asked = tuple(self._known[number] for number in fresh)
+        mine.add(id(asked))
         found: list[int] = []
-        for container in gc.get_referrers(*[self._known[number] for number in fresh]):
+        for container in gc.get_referrers(*asked):
             if id(container) in mine:
                 continue
             its = wanted.intersection(map(id, gc.get_referents(container)))
             if not its:
-                continue  # the list of those that we asked for
+                continue
             if self._settle(container, its):
                 continue
             number = id(container)
@@ -198,9 +201,10 @@ class Holders:
         _forget_variables(frame)
 
     def _note_cell(self, value: Any, task: Task[Any]) -> None:
-        """The frame refers to a cell, and that to the value."""
-        for number in self._cells.get(id(value), ()):
-            self._note(number, task)
+        """The frame refers to a cell, and that to the value. Which cell it is can't be seen, if there are several."""
+        cells = self._cells.get(id(value), ())
+        if len(cells) == 1:
+            self._note(cells[0], task)
 
     def _note_block(self, value: Any, task: Task[Any]) -> None:
         if id(value) in self._known:
@@ -222,7 +226,7 @@ class Holders:
     # ── the sum ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _account(self) -> None:
-        """Whatever has more references than were found is anybody's."""
+        """Whatever has more references than were found is anybody's; so is what may be found by a weak one."""
         self._functions.clear()  # no references of ours but one
         probe = object()
         self._known[id(probe)] = probe
@@ -231,7 +235,10 @@ class Holders:
         ours = sys.getrefcount(self._known[number])
         del self._known[number]
         for number in self._known:
-            if sys.getrefcount(self._known[number]) - ours > self._counts[number]:
+            thing = self._known[number]
+            weak = weakref.getweakrefcount(thing) and not type(thing).__module__.startswith("potok.")
+            del thing
+            if weak or sys.getrefcount(self._known[number]) - ours > self._counts[number]:
                 self._loose.add(number)
 
 

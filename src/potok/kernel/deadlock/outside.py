@@ -18,7 +18,7 @@ from potok.kernel import interrupts
 from potok.kernel.services import service_idents
 from potok.kernel.task import Task
 
-__all__ = ["may_be_timed", "someone_outside", "threads_outside"]
+__all__ = ["handles_signals", "may_be_timed", "someone_outside", "threads_outside"]
 
 
 def threads_outside(parked: Iterable[Task[Any]]) -> list[int]:
@@ -31,14 +31,10 @@ def threads_outside(parked: Iterable[Task[Any]]) -> list[int]:
 
 def someone_outside(parked: Collection[Task[Any]]) -> bool:
     """Whether anything but a task might still wake somebody in this process."""
-    return (
-        bool(threads_outside(parked))
-        or _handles_signals()
-        or any(not _is_idle(loop) for loop in _loops(parked))
-    )
+    return bool(threads_outside(parked)) or handles_signals() or any(not _is_idle(loop) for loop in _loops())
 
 
-def _handles_signals() -> bool:
+def handles_signals() -> bool:
     """Whether a user's handler may run: then a signal may come at any time."""
     handlers = ((number, interrupts.getsignal(number)) for number in interrupts.numbers)
     return any(callable(handler) and not _only_ends(number, handler) for number, handler in handlers)
@@ -55,15 +51,14 @@ def _only_ends(number: int, handler: Any) -> bool:
 # ── event loops ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _loops(parked: Iterable[Task[Any]]) -> set[Any]:
-    found = set()
-    for task in parked:
-        kernel = task.kernel
-        for place in (kernel, getattr(kernel, "binding", None)):
-            loop = getattr(place, "loop", None)
-            if loop is not None:
-                found.add(loop)
-    return found
+def _loops() -> list[Any]:
+    """Those that potok has ever met; any other runs in a thread of somebody's."""
+    looping = sys.modules.get("potok.kernel.looping")
+    return (
+        []
+        if looping is None
+        else [kernel.loop for kernel in looping.kernels() if not kernel.loop.is_closed()]
+    )
 
 
 def _is_idle(loop: Any) -> bool:

@@ -30,7 +30,7 @@ from potok.errors import DeadlockError
 from potok.kernel.current import carrier
 from potok.kernel.deadlock.graph import Way, dead, knots
 from potok.kernel.deadlock.holders import ANYBODY, Holders, handles_of
-from potok.kernel.deadlock.outside import may_be_timed, someone_outside, threads_outside
+from potok.kernel.deadlock.outside import handles_signals, may_be_timed, someone_outside, threads_outside
 from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import revoke
 from potok.kernel.pulse import beyond, neighbours
@@ -162,10 +162,16 @@ def wait_without_end(task: Task[Any]) -> Waiter | None:
 
 def _provable(places: Places) -> Ways:
     """What is certain whatever else goes on in the process."""
+    signals = handles_signals()
     return {
-        task: _ways(waiter, _certain) + ([_ANYBODY] if may_be_timed(task) else [])
+        task: _ways(waiter, _certain) + ([_ANYBODY] if _may_be_interrupted(task, signals) else [])
         for task, waiter in places.items()
     }
+
+
+def _may_be_interrupted(task: Task[Any], signals: bool) -> bool:
+    """Whether what potok does not know may end its wait: a time-out of asyncio's, a signal handler that raises."""
+    return may_be_timed(task) or (signals and task.carrier.takes_signals)
 
 
 def _in_total(places: Places) -> Ways:
@@ -214,7 +220,7 @@ def _certain(arm: Waiter, ask: bool = True) -> Any:
 
 def _likely(arm: Waiter, owners: Mapping[int, set[Task[Any]]]) -> Way:
     machine = arm.machine
-    if isinstance(machine, LockMachine):
+    if isinstance(machine, LockMachine | RLockMachine):
         return _held_by(machine.holder)
     if isinstance(machine, ChannelMachine):
         return Way(frozenset(owners.get(id(machine), set()) - {arm.task}))

@@ -24,6 +24,7 @@ __all__ = ["held_by_blocks"]
 _NOTHING = object()
 _IN_BETWEEN = {"COPY", "SWAP", "PUSH_NULL", "NOP", "LOAD_SPECIAL"}
 _PLAIN = {"FAST", "DEREF", "NAME", "GLOBAL"}
+_STORE_AND_LOAD = "STORE_FAST_LOAD_FAST"  # two in one: to the first variable, from the second
 _OPENINGS = {"BEFORE_WITH", "BEFORE_ASYNC_WITH", "LOAD_SPECIAL"}
 NEAR = 16  # instructions between the opening of an `async with` and its body, at most
 
@@ -49,7 +50,10 @@ class _Range(NamedTuple):
 class _Blocks(NamedTuple):
     loops: tuple[tuple[int, int, str], ...]  # from, to, over which variable
     ranges: tuple[_Range, ...]
-    opened: dict[int, str]  # by handler: of which variable the block is that it ends
+    opened: dict[
+        int, tuple[str, int]
+    ]  # by handler: of which variable the block is that it ends, and where it begins
+    bound: dict[str, list[int]]  # where variables get a value, or lose it
     steps: list[dis.Instruction]
     offsets: list[int]  # of the steps
 
@@ -57,15 +61,22 @@ class _Blocks(NamedTuple):
 @lru_cache(maxsize=1024)
 def _names_at(code: CodeType, place: int) -> tuple[str, ...]:
     blocks = _blocks(code)
-    names = [name for start, end, name in blocks.loops if start <= place < end]
+    names = [
+        name for start, end, name in blocks.loops if start <= place < end and _stays(blocks, name, start)
+    ]
     seen: set[int] = set()
     around = _around(blocks.ranges, place)
     while around is not None and around.target not in seen:
         seen.add(around.target)
-        if around.target in blocks.opened:
-            names.append(blocks.opened[around.target])
+        if around.target in blocks.opened and _stays(blocks, *blocks.opened[around.target]):
+            names.append(blocks.opened[around.target][0])
         around = _around(blocks.ranges, around.target)  # a handler is inside of the block around its own
     return (*names, *_half_way(blocks.steps, bisect_right(blocks.offsets, place) - 1))
+
+
+def _stays(blocks: _Blocks, name: str, start: int) -> bool:
+    """Whether the variable still has the value that it had there: it is bound to no other after."""
+    return all(offset < start for offset in blocks.bound.get(name, ()))
 
 
 def _around(ranges: tuple[_Range, ...], place: int) -> _Range | None:
@@ -82,8 +93,18 @@ def _blocks(code: CodeType) -> _Blocks:
         start = min(r.start for r in ranges if r.target == target)
         name = _opened_by(steps, at.get(start), at.get(target))
         if name is not None:
-            opened[target] = name
-    return _Blocks(tuple(_loops(steps)), ranges, opened, steps, list(at))
+            opened[target] = name, start
+    return _Blocks(tuple(_loops(steps)), ranges, opened, _bindings(steps), steps, list(at))
+
+
+def _bindings(steps: list[dis.Instruction]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for step in steps:
+        if step.opname.startswith(("STORE_", "DELETE_")):
+            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            for name in names[:1] if step.opname == _STORE_AND_LOAD else names:
+                found.setdefault(name, []).append(step.offset)
+    return found
 
 
 def _loops(steps: list[dis.Instruction]) -> Iterator[tuple[int, int, str]]:
@@ -122,7 +143,7 @@ def _loaded_before(steps: list[dis.Instruction], number: int) -> str | None:
         number -= 1
     if number < 0:
         return None
-    words = steps[number].opname.split("_")
+    words = steps[number].opname.removeprefix("STORE_FAST_").split("_")
     if words[0] != "LOAD" or words[1] not in _PLAIN or "ATTR" in words:
         return None
     value = steps[number].argval
@@ -156,7 +177,8 @@ def _half_way(steps: list[dis.Instruction], number: int) -> list[str]:
     first = number
     while first > 0 and not _begins(steps, first):
         first -= 1
-    stack: list[str | None] = []
+    before = steps[first - 1]
+    stack: list[str | None] = [before.argval[1]] if before.opname == _STORE_AND_LOAD else []
     try:
         for step in steps[first:number]:
             _do(step, stack)

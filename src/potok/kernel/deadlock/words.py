@@ -12,6 +12,7 @@ from typing import Any
 
 from potok.kernel.stuck import frame_of
 from potok.kernel.task import Task
+from potok.machines.scope import ScopeMachine
 from potok.machines.waiting import Waiter
 
 __all__ = ["ended_by", "sentence", "waits", "who"]
@@ -52,7 +53,7 @@ def _what(waiter: Waiter) -> str:
     arms = getattr(waiter.machine, "arms", None)
     if arms:
         return "any of " + ", ".join(f"{arm.op} on {arm.machine.describe()}" for arm in arms)
-    if isinstance(waiter.item, Task):
+    if isinstance(waiter.machine, ScopeMachine) and isinstance(waiter.item, Task):
         return f"task {waiter.item.name}"
     holder = "" if waiter.machine.away else getattr(getattr(waiter.machine, "holder", None), "name", "")
     return f"{waiter.machine.describe()}{' held by ' + holder if holder else ''}"
