@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from potok.errors import BlockingCallError, Cancelled, ClosedError, WouldBlock
+from potok.errors import BlockingCallError, Cancelled, ClosedError, DeadlockError, WouldBlock
 from potok.kernel import events
 from potok.kernel.build import FREE_THREADED, fence
 from potok.kernel.carrier import Carrier
@@ -279,6 +279,8 @@ def _has_reason(task: Task[Any]) -> bool:
 def unlucky(task: Task[Any], waiter: Waiter, deadline: float | None) -> Any:
     """Woken with an error: raise it, or find out that there was none."""
     error = waiter.error
+    if isinstance(task.pending, DeadlockError):  # and its peers have failed with it since
+        raise_once(take_pending(task))
     if error is AGAIN:
         return RETRY
     if error is INTERRUPTED or error is ABANDONED or error is RECALLED:

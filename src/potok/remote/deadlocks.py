@@ -219,7 +219,9 @@ def _known() -> dict[int, Task[Any]]:
 
 
 def _tell_all(told: Iterable[tuple[Row, int, str]]) -> bool:
-    found = list(told)
+    found = sorted(
+        told, key=lambda each: each[1] == home.space
+    )  # theirs first: who has failed closes ends of others
     for row, space, message in found:
         if space == home.space:
             tell(row.id, row.stamp, message)
