@@ -6,7 +6,9 @@ import signal
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from itertools import count, islice
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 import potok
 from potok.dataflow.board import Hand
 from potok.remote import crew
+from potok.testing import wait_all_parked
 
 
 def double(x: int) -> int:
@@ -310,3 +313,33 @@ def test_a_worker_is_described_while_it_is_given_more() -> None:
     hand.lots.extend([(0, Items(), 0), (1, [1], 0)])
     assert "2 items in hand" in hand.describe()
     hand.tx.close()
+
+
+def come_up(folder: str) -> None:
+    """Wait to be let, but for the first worker."""
+    try:
+        Path(folder, "first").touch(exist_ok=False)
+    except FileExistsError:
+        Path(folder, "gate").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the gate is a named pipe")
+def test_nothing_waits_for_a_worker_that_is_yet_to_come_up(tmp_path: Path) -> None:
+    """Another one takes it all."""
+    os.mkfifo(tmp_path / "gate")
+    executor = potok.processes(initializer=partial(come_up, str(tmp_path)))
+    with potok.map(double, range(3), on=executor, workers=1) as first:
+        assert list(first) == [0, 2, 4]
+    with potok.map(double, range(500), on=executor, workers=2) as results:
+        assert list(results) == list(range(0, 1000, 2))
+        (tmp_path / "gate").write_bytes(b"")
+
+
+def test_workers_are_free_when_all_is_done_and_not_when_all_is_read() -> None:
+    """Another map can have them."""
+    executor = potok.processes(workers=2, max_workers=2)
+    with potok.map(double, range(6), on=executor, batch=1) as results:
+        assert list(islice(results, 5)) == [0, 2, 4, 6, 8]
+        wait_all_parked()
+        assert list(potok.map(double, range(6), on=executor)) == [0, 2, 4, 6, 8, 10]
+        assert list(results) == [10]

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from potok.dataflow.board import Board
 from potok.dataflow.crew import Crew, Reins, hire
-from potok.dataflow.dispatch import LARGEST, lead
+from potok.dataflow.dispatch import lead
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Plan
 from potok.dataflow.pooled import Pooled
+from potok.dataflow.sizing import LARGEST
 
 __all__ = ["Batched"]
 
@@ -26,13 +27,13 @@ class Batched(Pooled):
 
     def __init__(self, plan: Plan, intake: Intake) -> None:
         super().__init__(plan, intake)
-        self._board = Board()
+        self._board = Board(plan)
 
     def _hire(self, awaiting: bool) -> Reins:
         return hire(self.plan, awaiting, Crew, lead=functools.partial(lead, self._board), on="threads")
 
     def _reach(self) -> int:
-        return self.plan.window * (self._board.size if self.plan.stretches else 1)
+        return self.plan.window * (self._board.sizing.size if self.plan.stretches else 1)
 
     def _fill(self, awaiting: bool) -> None:
         """As there; an input that is not at hand is pulled item by item, each on its way at once.
@@ -55,7 +56,7 @@ class Batched(Pooled):
                 return
 
     def _lot_size(self) -> int:
-        return min(2 * self._board.size, LARGEST)
+        return min(2 * self._board.sizing.size, LARGEST)
 
     def _send(self, first: int, items: list[Any]) -> None:
         self._board.pending.append((first, items, 0))
@@ -79,7 +80,7 @@ class Batched(Pooled):
 
     def busy_seconds(self) -> float | None:
         """Seconds that a worker is busy with an item, by the last lot."""
-        return self._board.busy or None
+        return self._board.sizing.busy or None
 
     def facts(self) -> Any:
         """What a worker has found out about the function, if it has."""

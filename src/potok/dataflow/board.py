@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any
 
 import potok
-from potok.dataflow.plan import Lot
+from potok.dataflow.plan import Lot, Plan
+from potok.dataflow.sizing import Sizing
 
 __all__ = ["Board", "Hand"]
 
@@ -18,15 +19,14 @@ class Board:
     items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
     """
 
-    __slots__ = ("busy", "facts", "hands", "hungry", "input_ended", "pending", "size")
+    __slots__ = ("facts", "hands", "hungry", "input_ended", "pending", "sizing")
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.pending: deque[Lot] = deque()
         self.hungry = 0
         self.input_ended = False
-        self.size = 1  # items that make a lot
+        self.sizing = Sizing(plan)
         self.facts: Any = None  # what a worker has found out about the function, where that was asked for
-        self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
         self.hands: dict[int, Hand] = {}
 
     def cut(self, size: int) -> Lot:

@@ -3,9 +3,10 @@
     consumer ─pending─▶ dispatcher ──lot──▶ worker 1, worker 2, …     a channel to each worker
     consumer ◀─pieces── dispatcher ◀─────── mail, from all of them
 
-A worker is one task of the supervisor's scope. Lots are cut so that each takes about `TARGET` seconds: they begin with
-one item and grow, or shrink, by what the workers tell. Short lots are sent ahead, one to each worker, so that none of
-them waits for us; long ones are not, so that no item waits behind a long one while another worker has nothing to do.
+A worker is one task of the supervisor's scope. How many items make a lot follows what the workers tell (`sizing`).
+Short lots are sent ahead, one to each worker, so that none of them waits for us; long ones are not, so that no item
+waits behind a long one while another worker has nothing to do. Nor does an item wait for a worker that is yet to come
+up, where another one could take it: only the first has its lot sent after it as it is started.
 
 Invariants
     Every item is in one place: `pending`, `alone`, the hand of one worker, or told to the consumer.
@@ -30,21 +31,9 @@ from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
 from potok.dataflow.plan import Lot, Piece, Plan, shown
-from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, PART, TARGET, aserve, serve
+from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, PART, aserve, serve
 
-__all__ = ["LARGEST", "lead"]
-
-LARGEST: Final = 16384
-"""Items in a lot, at most."""
-
-GROWTH: Final = 16
-"""Times as many items as before, at most: what turns out to take longer than was thought is given back."""
-
-AHEAD: Final = 0.02
-"""Seconds that a lot may be expected to take for it to be sent ahead."""
-
-SHORTEST: Final = 0.0005
-"""Seconds that a lot should take at least, also towards the end of the input."""
+__all__ = ["lead"]
 
 GRACE: Final = 0.1
 """Seconds that an item may take beyond its time-out, to end by itself, before its worker is killed."""
@@ -106,10 +95,7 @@ class _Dispatcher:
         self._over = False
         self._fruitless = 0
         self._unreadable: potok.RemoteError | None = None  # how the last one that could not be read failed
-        self._seconds = 0.0  # that an item takes
-        most = max(1, plan.window // (2 * plan.workers))
-        self._largest = plan.batch or (LARGEST if plan.stretches else min(LARGEST, most))
-        board.size = plan.batch or 1
+        self._sizing = board.sizing
 
     def run(self) -> None:
         """Until it is over. The one loop: take in what has come, see who has died, who is late, give out, wait."""
@@ -119,7 +105,7 @@ class _Dispatcher:
                 self._bury_dead()
                 self._kill_late()
                 self._give_out()
-                if self._over:
+                if self._over or self._has_done_all():
                     return
                 self._wait()
         finally:
@@ -127,6 +113,11 @@ class _Dispatcher:
             self._mail.close()
             for hand in self._hands.values():
                 hand.tx.close()
+
+    def _has_done_all(self) -> bool:
+        """Whether nothing is left to be done: the workers are free for others, whenever the results are read."""
+        waits = self._pending or self._alone or not self._board.input_ended
+        return not waits and not any(hand.lots for hand in self._hands.values())
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,15 +205,8 @@ class _Dispatcher:
         if count < len(items):
             self._pending.appendleft((first + count, items[count:], tried))
         if count and seconds > 0:
-            self._board.busy = seconds / count
-            self._resize(seconds / count)
+            self._sizing.heard(seconds / count)
         self._tell_with_items(pieces, first, items)
-
-    def _resize(self, seconds: float) -> None:
-        """An item takes so many seconds, by the last that was heard."""
-        self._seconds = seconds
-        if self._plan.batch is None:
-            self._board.size = max(1, min(int(TARGET / seconds), GROWTH * self._board.size, self._largest))
 
     def _tell(self, pieces: list[Piece]) -> None:
         with suppress(potok.ClosedError):  # it wants to hear no more: the next look at the ends says so
@@ -234,17 +218,26 @@ class _Dispatcher:
         if self._alone and not self._over:
             self._give_alone()
         for hand in list(self._hands.values()):
-            if not hand.lots:
+            if not hand.lots and self._can_take(hand):
                 self._give(hand)
-        while self._pending and not self._over and len(self._hands) < self._most:
+        while self._waiting() > self._coming() and not self._over and len(self._hands) < self._most:
             new = self._start()
             if new is None:
                 return
-            self._give(new)
-        if self._pending and self._sends_ahead():
+            if self._can_take(new):
+                self._give(new)
+        if self._pending and self._sizing.sends_ahead:
             for hand in list(self._hands.values()):
                 if len(hand.lots) == 1 and self._has_full_lot():
                     self._give(hand)
+
+    def _can_take(self, hand: Hand) -> bool:
+        """Whether it has come up, or is the only one, so that nobody else could take what it is sent."""
+        return hand.greeted or hand is self._lonely or len(self._hands) == 1
+
+    def _coming(self) -> int:
+        """How many workers are to come up, and will then want something to do."""
+        return sum(not hand.lots and not self._can_take(hand) for hand in self._hands.values())
 
     def _give_alone(self) -> None:
         """To a careful worker; where there can be none more, one that has nothing to do makes room for it."""
@@ -261,30 +254,30 @@ class _Dispatcher:
     def _appetite(self) -> int:
         """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
         if len(self._hands) < self._most:
-            return 1
-        idle = [hand for hand in self._hands.values() if not hand.lots and not hand.tx.closed]
+            return 1 + self._coming()
+        idle = [hand for hand in self._hands.values() if not hand.lots and not hand.tx.closed and self._can_take(hand)]
         if any(hand is not self._lonely for hand in idle):
             return 0 if self._alone and self._lonely is None else 1
-        ahead = self._sends_ahead() and any(
+        ahead = self._sizing.sends_ahead and any(
             len(hand.lots) == 1 and hand is not self._lonely for hand in self._hands.values()
         )
-        return self._board.size if ahead else 0
-
-    def _sends_ahead(self) -> bool:
-        return self._seconds * self._board.size <= AHEAD
+        return self._sizing.size if ahead else 0
 
     def _has_full_lot(self) -> bool:
-        size = self._cut_size()
-        return len(self._pending) >= size or (bool(self._pending) and len(self._pending[0][1]) >= size)
+        return self._waiting() >= self._cut_size()
 
     def _cut_size(self) -> int:
-        """Items for the next lot: towards the end of the input smaller ones, so that all workers end together."""
-        size = self._board.size
-        if not self._board.input_ended or self._plan.batch is not None:
-            return size
-        left = sum(len(lot[1]) for lot in self._pending)
-        least = int(SHORTEST / self._seconds) if self._seconds else 1
-        return max(1, min(size, max(least, left // (2 * self._plan.workers))))
+        """Items for the next lot."""
+        if not self._board.input_ended:
+            return self._sizing.size
+        return self._sizing.of_the_last(sum(len(lot[1]) for lot in self._pending))
+
+    def _waiting(self) -> int:
+        """How many items wait, at least: it is not worth it to count them all."""
+        try:
+            return len(self._pending) - 1 + len(self._pending[0][1])
+        except IndexError:
+            return 0
 
     def _give(self, hand: Hand) -> None:
         """Send it the next lot, if there is one. A careful worker ends when nothing is left to be tried."""
@@ -312,9 +305,7 @@ class _Dispatcher:
                     self._send(hand, (first + at, [item], tried))
             return
         hand.lots.append(lot)
-        spent = (perf_counter() - began) / len(items)
-        if spent > self._seconds:
-            self._resize(spent)
+        self._sizing.sent((perf_counter() - began) / len(items))
 
     def _start(self, careful: bool = False) -> Hand | None:
         """One worker more; None if there can be none: then those that are there have to do, or it is over."""
@@ -433,7 +424,7 @@ class _Dispatcher:
 
     def _wait(self) -> None:
         self._board.hungry = self._appetite()
-        if self._board.hungry and len(self._pending) >= self._board.hungry:
+        if self._board.hungry and self._waiting() >= self._board.hungry:
             return
         deadline = self._deadline()
         timeout = None if deadline is None else max(0.0, deadline - monotonic())

@@ -51,7 +51,7 @@ def map(  # noqa: A001 - the name everybody knows it by
             (for those that wait), at most 32; on coroutines 100; on processes and interpreters the usable cores,
             or what `potok.processes(workers=...)` says. Inline works on one.
         ordered: results in the order of the input; otherwise as they are completed.
-        batch: how many items go to a worker of another address space at a time; "auto": as many as take some 5 ms.
+        batch: how many items go to a worker of another address space at a time; "auto": as many as take some 20 ms.
         window: how many items may be pulled and not yet given out; "auto": four times the workers; on processes, which
             get short items in batches, four batches each. In order, a slow item holds back the results of so many
             others.

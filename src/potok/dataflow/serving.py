@@ -23,19 +23,14 @@ from typing import Any, Final
 import potok
 from potok.dataflow.calls import noted, retold
 from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, shown, unheard, without_our_frames
+from potok.dataflow.sizing import PATIENCE
 
-__all__ = ["BEGUN", "DONE", "FACTS", "HERE", "PART", "TARGET", "aserve", "serve"]
+__all__ = ["BEGUN", "DONE", "FACTS", "HERE", "PART", "aserve", "serve"]
 
 HERE, BEGUN, DONE, PART, FACTS = range(5)
 
-TARGET: Final = 0.005
-"""Seconds that a lot should take."""
-
 MANY: Final = 256
 """Items, at most, that a probe looks on at."""
-
-PATIENCE: Final = 4 * TARGET
-"""Seconds after which a lot is not worked on to its end: its items take longer than was thought."""
 
 
 class _Server:
@@ -70,7 +65,7 @@ class _Server:
         first, value, error, attempts = piece
         if error is None:
             self._done += len(value)
-            self._pieces.append(piece)
+            self._add_values(piece)
         else:
             self._done += 1
             self._pieces.append((first, None, noted(error), attempts))
@@ -83,6 +78,15 @@ class _Server:
             self._tell(PART)
             return False
         return self._done < count and perf_counter() - self._begun > PATIENCE
+
+    def _add_values(self, piece: Piece) -> None:
+        """Join them to those of the neighbours before, where these came out as well: each piece costs its reader."""
+        if self._pieces:
+            _, values, error, attempts = self._pieces[-1]
+            if error is None and attempts == piece[3]:
+                values += piece[1]
+                return
+        self._pieces.append(piece)
 
     def close(self) -> None:
         """Tell what became of the lot, together, or, where something can't be pickled, one by one. Never waits."""

@@ -1,0 +1,75 @@
+"""How many items make a lot of a map in other address spaces.
+
+A lot costs its way there and back, some 0.3 ms of processor time in all, whatever is in it: one that takes `TARGET`
+seconds spends little on that, and still little is lost where one worker ends that much earlier than another, or where
+a worker dies with it. Sizes begin with one item and grow, or shrink, by what is heard of the lots before. Towards the
+end of the input they shrink, so that all workers end together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from potok.dataflow.plan import Plan
+
+__all__ = ["LARGEST", "PATIENCE", "Sizing"]
+
+TARGET: Final = 0.02
+"""Seconds that a lot should take."""
+
+PATIENCE: Final = 1.5 * TARGET
+"""Seconds after which a lot is not worked on to its end: its items take longer than was thought."""
+
+AHEAD: Final = 1.5 * TARGET
+"""Seconds that a lot may be expected to take for it to be sent ahead."""
+
+SHORTEST: Final = 0.001
+"""Seconds that a lot should take at least, also towards the end of the input."""
+
+LARGEST: Final = 16384
+"""Items in a lot, at most."""
+
+GROWTH: Final = 16
+"""Times as many items as before, at most: what turns out to take longer than was thought is given back."""
+
+
+class Sizing:
+    """Kept by the dispatcher; the consumer reads `size`, and `busy`."""
+
+    __slots__ = ("_batch", "_largest", "_seconds", "_workers", "busy", "size")
+
+    def __init__(self, plan: Plan) -> None:
+        self._batch = plan.batch
+        self._workers = plan.workers
+        most = max(1, plan.window // (2 * plan.workers))
+        self._largest = plan.batch or (LARGEST if plan.stretches else min(LARGEST, most))
+        self._seconds = 0.0  # that an item takes, or to send it, where that takes longer
+        self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
+        self.size = plan.batch or 1
+
+    def heard(self, seconds: float) -> None:
+        """A worker has taken so many seconds for an item."""
+        self.busy = seconds
+        self._resize(seconds)
+
+    def sent(self, seconds: float) -> None:
+        """It has taken so many seconds to send an item."""
+        if seconds > self._seconds:
+            self._resize(seconds)
+
+    def _resize(self, seconds: float) -> None:
+        self._seconds = seconds
+        if self._batch is None:
+            self.size = max(1, min(int(TARGET / seconds), GROWTH * self.size, self._largest))
+
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether a worker should have a second lot in hand."""
+        return self._seconds * self.size <= AHEAD
+
+    def of_the_last(self, left: int) -> int:
+        """How many make a lot where so many are left, and no more will come."""
+        if self._batch is not None:
+            return self.size
+        least = int(SHORTEST / self._seconds) if self._seconds else 1
+        return max(1, min(self.size, max(least, left // (2 * self._workers))))
