@@ -29,9 +29,25 @@ class Board:
         self.facts: Any = None  # what a worker has found out about the function, where that was asked for
         self.hands: dict[int, Hand] = {}
 
-    def cut(self, size: int) -> Lot:
-        """Take the next lot of so many items, or fewer: from a longer one, or from neighbours that are shorter."""
-        pending = self.pending
+    def waiting(self) -> int:
+        """How many items wait, at least: it is not worth it to count them all."""
+        try:
+            return len(self.pending) - 1 + len(self.pending[0][1])
+        except IndexError:
+            return 0
+
+    def has_full_lot(self) -> bool:
+        """Whether as many wait as make a lot."""
+        return self.waiting() >= self._cut_size()
+
+    def _cut_size(self) -> int:
+        if not self.input_ended:
+            return self.sizing.size
+        return self.sizing.of_the_last(sum(len(lot[1]) for lot in self.pending))
+
+    def cut(self) -> Lot:
+        """Take the next lot, or what there is of it: from a longer one, or from neighbours that are shorter."""
+        pending, size = self.pending, self._cut_size()
         first, items, tried = pending.popleft()
         if len(items) < size and pending:
             items = items.copy()

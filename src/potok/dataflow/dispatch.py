@@ -9,23 +9,21 @@ waits behind a long one while another worker has nothing to do. Nor does an item
 up, where another one could take it: only the first has its lot sent after it as it is started.
 
 Invariants
-    Every item is in one place: `pending`, `alone`, the hand of one worker, or told to the consumer.
+    Every item is in one place: `pending`, `alone` (see `again`), the hand of one worker, or told to the consumer.
     A worker works on its lots in order: what it had begun, as it died, is in the first that is not answered.
-    So of a worker's death are suspect the items of that lot only. They are tried again by a careful worker, which tells
-    of each at once. The one that it does not tell of, as it dies, is the one that kills: it is tried once more, before
-    any other, in a fresh worker, then reported with WorkerDied.
+    So of a worker's death are suspect the items of that lot only.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections import deque
 from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Any, Final
 
 import potok
+from potok.dataflow.again import Again
 from potok.dataflow.board import Board, Hand
 from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
@@ -87,14 +85,13 @@ class _Dispatcher:
         self._ends = ends
         self._mail_tx, self._mail = potok.channel(potok.UNBOUNDED, name=f"{name}: mail")
         self._pending = board.pending
-        self._alone: deque[Lot] = deque()
+        self._again = Again(plan, board.pending, self._tell)
         self._lonely: Hand | None = None  # the worker for what is tried alone
         self._hands = board.hands
         self._numbers = 0
         self._most = plan.workers  # or as many as there were when the executor refused one more
         self._over = False
         self._fruitless = 0
-        self._unreadable: potok.RemoteError | None = None  # how the last one that could not be read failed
         self._sizing = board.sizing
 
     def run(self) -> None:
@@ -116,7 +113,7 @@ class _Dispatcher:
 
     def _has_done_all(self) -> bool:
         """Whether nothing is left to be done: the workers are free for others, whenever the results are read."""
-        waits = self._pending or self._alone or not self._board.input_ended
+        waits = self._pending or self._again.alone or not self._board.input_ended
         return not waits and not any(hand.lots for hand in self._hands.values())
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +151,7 @@ class _Dispatcher:
 
     def _has_begun(self, hand: Hand, index: int | None) -> None:
         while index is not None and not 0 <= index - hand.lots[0][0] < len(hand.lots[0][1]):
-            self._unread(hand.lots.popleft())
+            self._again.unread(hand.lots.popleft())
         hand.index, hand.since = index, monotonic()
 
     def _ask_around(self, error: potok.RemoteError) -> None:
@@ -162,28 +159,20 @@ class _Dispatcher:
 
         Its answer to that shows which lots it has answered before.
         """
-        self._unreadable = error
+        self._again.unreadable = error
         for hand in self._hands.values():
             if hand.lots:
                 with suppress(potok.ClosedError):  # it has died: we shall see
                     hand.tx.send_nowait(QUESTION)
                     hand.lots.append(QUESTION)
 
-    def _unread(self, lot: Lot) -> None:
-        """Some value in the answer can't be unpickled here. So each item is worked on once more, carefully."""
-        first, items, tried = lot
-        if len(items) == 1:
-            self._tell([(first, items[0], self._unreadable, tried + 1)])
-        elif items:
-            self._alone.append(lot)
-
     def _answered_in_part(self, hand: Hand, at: int, count: int, pieces: list[Piece]) -> None:
         """A careful worker has gone on. What it has told of before, and was not heard, can't be unpickled here."""
         while hand.lots[0][0] != at:
-            self._unread(hand.lots.popleft())
+            self._again.unread(hand.lots.popleft())
         first, items, tried = hand.lots[0]
         for place in range(hand.part, count - len(pieces)):
-            self._unread((first + place, [items[place]], tried))
+            self._again.unread((first + place, [items[place]], tried))
         hand.part = count
         self._tell_with_items(pieces, first, items)
 
@@ -198,7 +187,7 @@ class _Dispatcher:
             self._answered_in_part(hand, at, count, pieces)
             hand.part, pieces = 0, []
         while hand.lots[0][0] != at:
-            self._unread(hand.lots.popleft())
+            self._again.unread(hand.lots.popleft())
         first, items, tried = hand.lots.popleft()
         hand.index = None
         hand.done += count
@@ -215,12 +204,12 @@ class _Dispatcher:
     # ── what goes out ───────────────────────────────────────────────────────────────────────────────────────
 
     def _give_out(self) -> None:
-        if self._alone and not self._over:
+        if self._again.alone and not self._over:
             self._give_alone()
         for hand in list(self._hands.values()):
             if not hand.lots and self._can_take(hand):
                 self._give(hand)
-        while self._waiting() > self._coming() and not self._over and len(self._hands) < self._most:
+        while self._board.waiting() > self._coming() and not self._over and len(self._hands) < self._most:
             new = self._start()
             if new is None:
                 return
@@ -228,7 +217,7 @@ class _Dispatcher:
                 self._give(new)
         if self._pending and self._sizing.sends_ahead:
             for hand in list(self._hands.values()):
-                if len(hand.lots) == 1 and self._has_full_lot():
+                if len(hand.lots) == 1 and self._board.has_full_lot():
                     self._give(hand)
 
     def _can_take(self, hand: Hand) -> bool:
@@ -249,7 +238,7 @@ class _Dispatcher:
                     hand.tx.close()
                     return
         if self._lonely is not None and not self._lonely.lots:
-            self._send(self._lonely, self._alone.popleft())
+            self._send(self._lonely, self._again.alone.popleft())
 
     def _appetite(self) -> int:
         """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
@@ -257,36 +246,20 @@ class _Dispatcher:
             return 1 + self._coming()
         idle = [hand for hand in self._hands.values() if not hand.lots and not hand.tx.closed and self._can_take(hand)]
         if any(hand is not self._lonely for hand in idle):
-            return 0 if self._alone and self._lonely is None else 1
+            return 0 if self._again.alone and self._lonely is None else 1
         ahead = self._sizing.sends_ahead and any(
             len(hand.lots) == 1 and hand is not self._lonely for hand in self._hands.values()
         )
         return self._sizing.size if ahead else 0
 
-    def _has_full_lot(self) -> bool:
-        return self._waiting() >= self._cut_size()
-
-    def _cut_size(self) -> int:
-        """Items for the next lot."""
-        if not self._board.input_ended:
-            return self._sizing.size
-        return self._sizing.of_the_last(sum(len(lot[1]) for lot in self._pending))
-
-    def _waiting(self) -> int:
-        """How many items wait, at least: it is not worth it to count them all."""
-        try:
-            return len(self._pending) - 1 + len(self._pending[0][1])
-        except IndexError:
-            return 0
-
     def _give(self, hand: Hand) -> None:
         """Send it the next lot, if there is one. A careful worker ends when nothing is left to be tried."""
         if hand is self._lonely:
-            if not self._alone and not hand.lots:
+            if not self._again.alone and not hand.lots:
                 self._lonely = None
                 hand.tx.close()
         elif self._pending and not hand.tx.closed:
-            self._send(hand, self._board.cut(self._cut_size()))
+            self._send(hand, self._board.cut())
 
     def _send(self, hand: Hand, lot: Lot) -> None:
         first, items, tried = lot
@@ -378,43 +351,19 @@ class _Dispatcher:
             if not hand.greeted and error is not None and not isinstance(error, potok.TaskCancelled):
                 self._count_fruitless(error)
         elif hand.late is not None and hand.late == hand.index:
-            self._report_late(begun, hand.late)
+            self._again.late(begun, hand.late)
         elif error is None or isinstance(error, potok.TaskCancelled) or hand.late is not None:
             self._pending.appendleft(begun)
         elif not hand.greeted:
             self._pending.appendleft(begun)
             self._count_fruitless(error)
         else:
-            self._suspect(begun, error, careful=hand.is_careful)
+            self._again.suspect(begun, error, careful=hand.is_careful)
 
     def _count_fruitless(self, error: BaseException) -> None:
         self._fruitless += 1
         if not isinstance(error, potok.WorkerDied) or self._fruitless >= FRUITLESS:
             self._lose(error)
-
-    def _suspect(self, lot: Lot, error: BaseException, careful: bool) -> None:
-        """One of these items has killed the worker, or can't be unpickled there: if it was careful, the first."""
-        first, items, tried = lot
-        if len(items) > 1 and not careful:
-            self._alone.append(lot)
-            return
-        if items[1:]:
-            self._alone.appendleft((first + 1, items[1:], tried))
-        self._try_again(first, items[0], tried + 1, max(2, self._plan.retries + 1), error)
-
-    def _report_late(self, lot: Lot, index: int) -> None:
-        first, items, tried = lot
-        at = index - first
-        for rest in ((first + at + 1, items[at + 1 :], tried), (first, items[:at], tried)):
-            if rest[1]:
-                self._pending.appendleft(rest)
-        self._try_again(index, items[at], tried + 1, self._plan.retries + 1, self._plan.timed_out())
-
-    def _try_again(self, index: int, item: Any, attempts: int, most: int, error: BaseException) -> None:
-        if attempts < most:
-            self._alone.appendleft((index, [item], attempts))
-        else:
-            self._tell([(index, item, error, attempts)])
 
     def _lose(self, error: BaseException) -> None:
         tell_of(error, self._outcomes)
@@ -424,7 +373,7 @@ class _Dispatcher:
 
     def _wait(self) -> None:
         self._board.hungry = self._appetite()
-        if self._board.hungry and self._waiting() >= self._board.hungry:
+        if self._board.hungry and self._board.waiting() >= self._board.hungry:
             return
         deadline = self._deadline()
         timeout = None if deadline is None else max(0.0, deadline - monotonic())
