@@ -7,9 +7,15 @@
 - *memory*: how much a map over a generator of a million items takes beyond the interpreter.
 
 What was found: most of what an item costs is pickling it and its result, and giving it out; so lots are worked on by
-`map` in C, and a lot's results are given out without looking up between them. Lots of up to 16,384 items carry what a
-message costs (some 200 µs, for both ways). Several workers that receive from one channel have to ask for each lot; a
-channel to each worker, and a lot sent ahead, took that away.
+`map` in C, and a lot's results are given out without looking up between them, as one piece. Lots of up to 16,384 items
+carry what a message costs (some 400 µs of processor time for both ways, on all sides: 60 µs of it in the dispatcher for
+each of the three looks at the links that a lot takes). With two cores and two workers all of that is taken from the
+workers; so lots take 20 ms. Several workers that receive from one channel have to ask for each lot; a channel to each
+worker, and a lot sent ahead, took that away.
+
+A worker is a new process where the workers of the map before have not ended yet, and comes up in some 30 ms, twice
+what *trivial* takes in all: so workers are let go as the last item is done, and nothing is sent to one that is yet to
+come up. A map over a generator of ten million items takes 23 MiB, as one over a million does.
 """
 
 import multiprocessing
