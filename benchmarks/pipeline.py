@@ -11,9 +11,10 @@ included.
 - *pypeln*: `pypeln.task`, `pypeln.process` and `pypeln.thread` chained.
 
 What was found, with two cores, which all of them keep busy: it is processor time that counts. Of some 7 s of it (6 by
-hand) parsing takes 5, alike. What potok takes more, in ms: the forkserver that starts its workers, 100 (by hand they are
-forked); the thread of the source, which changes places with the loop for each page, 150; the loop, 100; the workers'
-lots, 150; the thread that stores, 40. To give pages out to the parsers takes as long as by hand, 300.
+hand) parsing takes 5, alike. What potok takes more, in ms: the forkserver that starts its workers, 100 (by hand they
+are forked); the thread of the source, which changes places with the loop for each page, 150; the loop, 100; the
+workers' lots, 80 to 220; the thread that stores, 40 (single runs, on a machine that was not quiet). To give pages out
+to the parsers takes as long as by hand, 300.
 
 HTTP is spoken over asyncio's streams, by all peers with the same function: no client's own work is measured.
 """
