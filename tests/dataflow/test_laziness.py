@@ -138,7 +138,9 @@ def test_memory_is_flat(on: str, count: int) -> None:
 
     results = potok.map(lambda item: item, (Item() for _ in range(count)), on=on, workers=3, window=10)
     assert sum(1 for _ in results) == count
-    looked_at = 2 * 3  # a look for deadlocks keeps the frames of parked tasks for a moment, and what they held
+    looked_at = (
+        2 * 3
+    )  # a look for deadlocks keeps the frames of parked tasks for a moment, and what they held
     assert Item.most <= 10 + 3 + 2 + looked_at
 
 

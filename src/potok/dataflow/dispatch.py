@@ -244,7 +244,11 @@ class _Dispatcher:
         """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
         if len(self._hands) < self._most:
             return 1 + self._coming()
-        idle = [hand for hand in self._hands.values() if not hand.lots and not hand.tx.closed and self._can_take(hand)]
+        idle = [
+            hand
+            for hand in self._hands.values()
+            if not hand.lots and not hand.tx.closed and self._can_take(hand)
+        ]
         if any(hand is not self._lonely for hand in idle):
             return 0 if self._again.alone and self._lonely is None else 1
         ahead = self._sizing.sends_ahead and any(
