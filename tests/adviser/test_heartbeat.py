@@ -10,7 +10,16 @@ import zlib
 import pytest
 from clockwork import Beating
 
-from potok.adviser.heartbeat import LATE, OVERDUE, SHORTEST, Heartbeat, Watch, count_switches, gil_is_on
+from potok.adviser.heartbeat import (
+    LATE,
+    LINGER,
+    OVERDUE,
+    SHORTEST,
+    Heartbeat,
+    Watch,
+    count_switches,
+    gil_is_on,
+)
 from potok.adviser.probe import Probe
 
 HELD, FREE = (0.005, 2), (0.0, 1)
@@ -86,7 +95,7 @@ def test_of_nothing_there_is_no_share():
 @pytest.mark.parametrize("counts", [True, False])
 def test_a_single_call_of_c_is_seen_by_a_thread_that_could_not_begin(counts):
     """It is over before the thread comes to life, which then says what kept it waiting."""
-    fake = Beating(counts=counts)
+    fake = Beating([FREE] * LINGER, counts)
 
     def asked():
         fake.waits += 1
@@ -101,7 +110,7 @@ def test_a_single_call_of_c_is_seen_by_a_thread_that_could_not_begin(counts):
 
 def test_a_thread_that_had_no_core_knows_nothing():
     """It comes to life late, but not because of the lock."""
-    fake = Beating()
+    fake = Beating([FREE] * LINGER)
     fake.heart.begin()
     fake.asked = fake.started[0]
     fake.work(0.05)
@@ -110,7 +119,7 @@ def test_a_thread_that_had_no_core_knows_nothing():
 
 
 def test_a_thread_that_does_not_come_at_all_is_not_waited_for():
-    fake = Beating()
+    fake = Beating([FREE] * LINGER)
     fake.heart.begin()
     fake.work(0.05)
     fake.heart.end()
@@ -157,15 +166,50 @@ def test_what_is_between_two_watches_is_not_seen():
     assert fake.heart.seen.since(before).watched < 0.1
 
 
-def test_the_thread_ends_with_the_first_beat_after_the_end_and_is_started_again():
-    fake = Beating([FREE] * 3)
+def test_the_thread_ends_some_beats_after_the_end_and_is_started_again():
+    fake = Beating([FREE] * 2 * LINGER)
     fake.heart.begin()
     fake.heart.begin()  # the same thread goes on
+    fake.heart.end()
+    for _ in range(LINGER - 1):
+        assert fake.heart.beat()
+    fake.heart.begin()
+    assert fake.heart.beat()
     assert len(fake.started) == 1
     fake.heart.end()
-    assert not fake.heart.beat()
+    for beats in range(LINGER):
+        assert fake.heart.beat() == (beats < LINGER - 1)
     fake.heart.begin()
     assert len(fake.started) == 2
+
+
+def test_what_comes_in_pieces_is_seen_where_a_beat_was_due_in_one():
+    """Not where it was due before: it may have waited for whoever ran then."""
+    fake = Beating([HELD, HELD])
+    fake.heart.begin()
+    fake.heart.end()
+    real = fake.heart._sleep
+
+    def sleep(seconds):
+        fake.now += seconds / 2
+        fake.heart.begin()
+        fake.now -= seconds / 2
+        real(seconds)
+
+    fake.heart._sleep = sleep
+    fake.heart.beat()
+    assert fake.heart.seen.beats == 1
+    assert fake.heart.seen.held == pytest.approx(SHORTEST / 2 + HELD[0])
+    fake.heart.end()
+
+    def oversleep(seconds):
+        real(seconds)
+        fake.heart.begin()
+        fake.now += 0.001
+
+    fake.heart._sleep = oversleep
+    fake.heart.beat()
+    assert fake.heart.seen.beats == 1
 
 
 def test_no_thread_to_be_had_is_no_failure():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potok.adviser.heartbeat import Watch
-from potok.adviser.probe import HIDDEN, WORTH_A_HEARTBEAT, Probe
+from potok.adviser.probe import FEW, HIDDEN, WORTH_A_HEARTBEAT, WORTH_TELLING, Probe
 
 MS = 0.001
 
@@ -108,9 +108,11 @@ def test_the_first_item_is_left_out_once_there_are_others():
     probe = probing(time.work, time)
     probe.run([50 * MS])
     assert probe.facts().wall == pytest.approx(50 * MS)
+    assert probe.facts().first == 0
     probe.run([1 * MS, 1 * MS])
     assert probe.facts().wall == pytest.approx(1 * MS)
     assert probe.facts().items == 3
+    assert probe.facts().first == pytest.approx(49 * MS)
 
 
 def test_being_kept_from_work_is_not_waiting():
@@ -145,10 +147,19 @@ def test_the_lock_is_watched_where_it_is_worth_it():
 
 def test_a_share_of_too_short_a_time_is_not_told():
     time, fake = Time(), Beating()
-    fake.heart._seen = Watch(1, held=WORTH_A_HEARTBEAT / 2)
+    fake.heart._seen = Watch(1, held=WORTH_TELLING / 2)
     probe = Probe(time.work, clocks=time.clocks(), heartbeat=fake.heart)
     probe.run([1 * MS])
     assert probe.facts().gil_held is None
+
+
+def test_looks_enough_tell_whatever_each_has_seen():
+    """Items that come one by one are short."""
+    time, fake = Time(), Beating()
+    fake.heart._seen = Watch(FEW, held=WORTH_TELLING / 8, free=WORTH_TELLING / 8)
+    probe = Probe(time.work, clocks=time.clocks(), heartbeat=fake.heart)
+    probe.run([1 * MS])
+    assert probe.facts().gil_held == pytest.approx(0.5)
 
 
 def test_a_change_is_found_and_stays_found():
@@ -231,6 +242,7 @@ def test_cloudpickle_is_not_imported_for_a_function_that_takes_no_time(monkeypat
     probe = Probe(lambda x: threading.Lock())
     probe.run([1, 2])
     assert probe.facts().unpicklable is None
+    probe.facts(sure=True, leaves=False)
     assert "cloudpickle" not in sys.modules
     assert "lock" in probe.facts(sure=True).unpicklable
 

@@ -10,7 +10,7 @@ import pytest
 
 import potok
 from potok.adviser.costs import DEFAULT_COSTS
-from potok.dataflow import auto
+from potok.dataflow import advice
 from potok.dataflow.plan import Auto
 
 
@@ -35,7 +35,7 @@ def wait(x: int) -> str:
 @pytest.fixture
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if workers were idle already: it pays to move within few items."""
-    monkeypatch.setattr(auto, "_warm", {"processes", "threads", "interpreters"})
+    monkeypatch.setattr(advice, "_warm", {"processes", "threads", "interpreters"})
 
 
 class Elsewhere:
@@ -44,20 +44,20 @@ class Elsewhere:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, executor: str, moves_back: int = 0) -> None:
         self.backs = moves_back
         self.asked = 0
-        real_choose, real_observed = auto.choose, auto.observed
+        real_choose, real_observed = advice.choose, advice.observed
 
-        def choose(predictions: Any) -> Any:
+        def choose(predictions: Any, current: str = "inline") -> Any:
             self.asked += 1
             there = next((p for p in predictions if p.executor == executor), predictions[0])
             return real_choose(predictions)._replace(executor=there.executor, expected=there, why="told so")
 
-        def observed(decision: Any, measured: float, loop: float | None = None) -> Any:
+        def observed(decision: Any, measured: float, loop: float | None = None, others: Any = ()) -> Any:
             verdict = real_observed(decision, measured, loop)
             self.backs -= 1
-            return verdict._replace(moves_back=self.backs >= 0, why="told so")
+            return verdict._replace(executor="inline", moves=self.backs >= 0, why="told so")
 
-        monkeypatch.setattr(auto, "choose", choose)
-        monkeypatch.setattr(auto, "observed", observed)
+        monkeypatch.setattr(advice, "choose", choose)
+        monkeypatch.setattr(advice, "observed", observed)
 
 
 def test_what_is_tiny_stays_in_the_loop() -> None:
@@ -82,8 +82,8 @@ def test_moving_loses_and_doubles_nothing(
     executor: str, at_hand: bool, ordered: bool, warm: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does coming back, again and again."""
-    monkeypatch.setattr(auto, "SETTLED", 0.0)
-    monkeypatch.setattr(auto, "LOWEST", 5)
+    monkeypatch.setattr(advice, "SETTLED", 0.0)
+    monkeypatch.setattr(advice, "LOWEST", 2)
     adviser = Elsewhere(monkeypatch, executor, moves_back=3)
     items = range(500)
     results = potok.map(count, items if at_hand else iter(items), workers=2, ordered=ordered)
@@ -152,8 +152,8 @@ def test_changed_state_stays_where_it_is_kept(warm: None) -> None:
         calls.append(x)
         return count(x)
 
-    results = potok.map(work, range(60))
-    assert len(list(results)) == len(calls) == 60
+    results = potok.map(work, range(300))
+    assert len(list(results)) == len(calls) == 300
     assert "calls" in results.explain()
 
 
@@ -212,7 +212,7 @@ def test_explain_before_and_without_a_measurement() -> None:
 
 def test_stopped_early_leaves_nothing(warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed while workers elsewhere have work, or are still coming up."""
-    monkeypatch.setattr(auto, "_warm", set())
+    monkeypatch.setattr(advice, "_warm", set())
     Elsewhere(monkeypatch, "processes")
     for given in (1, 20, 150):
         with potok.map(count, iter(int, 1), workers=2) as results:

@@ -8,7 +8,8 @@ heartbeat    the thread beside it, that sees how much of the time the GIL is hel
 state        what a function could change as it runs, and whether it did
 freight      what it takes to send items and results to another address space
 costs        what each executor costs: figures with their source, corrected by what a run tells; the machine
-model        predicts each executor from the facts, chooses one, judges the choice afterwards; says why, in words
+model        predicts what each executor would make of it, from the facts
+choice       compares predictions, chooses, judges the choice afterwards; says why, in words
 here         which executors this machine has
 
 Measured on every executor, to compare them:
@@ -26,5 +27,5 @@ units        numbers for people
 report       the HTML page
 chart        its pictures
 
-`model`, `comparison`, `amdahl`, `verdict`, `units`, `report` and `chart` are pure: figures in, text out.
+`model`, `choice`, `comparison`, `amdahl`, `verdict`, `units`, `report` and `chart` are pure: figures in, text out.
 """

@@ -67,11 +67,11 @@ DEFAULT_COSTS: Final = Costs(
     inline=Cost(),
     coroutines=Cost(cold=0.022, warm=0.0003, item=7.8e-6),
     threads=Cost(cold=0.006, warm=0.0002, item=8e-6, batch=6e-5),
-    interpreters=Cost(cold=0.23, warm=0.0054, item=2.8e-6, batch=3.7e-4),
+    interpreters=Cost(cold=0.22, warm=0.002, item=0.3e-6, batch=3.5e-4, byte=0.03e-9),
     processes=Cost(cold=0.21, warm=0.002, item=0.3e-6, batch=3.5e-4, byte=0.03e-9),
 )
-"""Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7 (interpreters: 3.14, an earlier version of the map); the
-least of a few runs, on a machine that others used as well.
+"""Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7; the least of a few runs, on a machine that others used
+as well. Interpreters: on 3.14, where but for `cold` they were as good as processes, within the noise.
 
 What the plain loop takes is taken off. `byte`: 0.43 ns were measured there and back; 0.4 are in `Facts.pickle`.
 """

@@ -42,3 +42,5 @@ class Facts(NamedTuple):
     """Seconds in which the thread would have run, but its core had others to run."""
     unloadable: str | None = None
     """What it needs that is not known to load in a sub-interpreter."""
+    first: float = 0.0
+    """Seconds that the first item took beyond the others: imports, caches, connections. Each address space pays it."""

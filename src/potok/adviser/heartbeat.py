@@ -13,6 +13,9 @@ A beat stands for the time since the last one. So the share is weighted with tim
 comes 50 ms late, and the 50 ms after it are fifty that are not. That the thread comes to life is a beat as well: who
 watches a single C call sees no other.
 
+What is watched may come in short pieces, with something else in between: the thread lives through the gaps, and a beat
+counts that was due in a piece, as much as it saw of it. One that was due before may have waited for what is no concern.
+
 On a busy machine the watched thread is without a core now and then, with the GIL or without it. So of each beat's time
 it is noted how much of it that thread computed; of the rest only what it really waited counts, see `Watch.share`.
 
@@ -47,6 +50,7 @@ OVERDUE: Final = 0.002  # the same for a thread that has not come to life yet
 PATIENCE: Final = (
     0.02  # seconds to wait for one that is overdue at the end: it comes at once where it wants the GIL
 )
+LINGER: Final = 3  # beats that come while nothing is watched, before the thread ends
 
 
 class Watch(NamedTuple):
@@ -110,8 +114,8 @@ def clock_of_this_thread() -> Callable[[], float]:
 class Heartbeat:
     """Between `begin` and `end`, look how much of the time the GIL is held while the calling thread does what it does.
 
-    Nothing is running before the first `begin`, and from one beat after `end` on. May be begun again at any time; by
-    one thread at a time. The arguments are for tests.
+    Nothing is running before the first `begin`, and from `LINGER` beats after `end` on. May be begun again at any time;
+    by one thread at a time. The arguments are for tests.
     """
 
     def __init__(
@@ -132,6 +136,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._watching = False
         self._alive = False  # the thread is, and will look at `_watching` once more
+        self._unseen = 0  # beats in a row while nothing was watched
         self._asked: tuple[float, threading.Event] | None = None  # what was it doing until then?
         self._cpu: Callable[[], float] = time.perf_counter  # of the watched thread
         self._since = self._cpu_then = 0.0  # nothing after it is in the sums yet
@@ -153,7 +158,7 @@ class Heartbeat:
             self._watching, self._has_beaten = True, False
             if self._alive:
                 return
-            self._alive = True
+            self._alive, self._unseen = True, 0
         try:
             self._start(self._run)
         except RuntimeError:  # no more threads to be had: then nothing is seen
@@ -181,7 +186,7 @@ class Heartbeat:
         born = self._clock()
         late = self._switches is None and born - self._since > OVERDUE
         # That it was not kept waiting is no news: until then it may have been without a core itself.
-        if self._note(born, waits > 0 or late, sure=waits > 0 or late):
+        if self._note(born, waits > 0 or late, due=born, sure=waits > 0 or late):
             while self.beat():
                 pass
 
@@ -189,17 +194,15 @@ class Heartbeat:
         """Sleep, and see how one wakes. Whether to go on."""
         with self._lock:
             period = self._period
-        if self._switches is None:
-            asleep = self._clock()
-            self._sleep(period)
-            woke = self._clock()
-            return self._note(woke, woke - asleep - period > LATE)
-        before = self._switches()
+        before = 0 if self._switches is None else self._switches()
+        due = self._clock() + period
         self._sleep(period)
         woke = self._clock()
-        return self._note(woke, self._switches() - before > 1)  # once is the sleep itself
+        if self._switches is None:
+            return self._note(woke, woke - due > LATE, due)
+        return self._note(woke, self._switches() - before > 1, due)  # once is the sleep itself
 
-    def _note(self, now: float, held: bool, sure: bool = True) -> bool:
+    def _note(self, now: float, held: bool, due: float, sure: bool = True) -> bool:
         """Count the time until now, if anybody still wants to know. Whether to go on."""
         with self._lock:
             if self._asked is not None:
@@ -208,9 +211,10 @@ class Heartbeat:
                     self._count(asked, held)
                 self._asked = None
                 told.set()
-            elif self._watching and sure and now > self._since:  # it may have been begun again meanwhile
+            elif self._watching and sure and now > self._since and due >= self._since:
                 self._count(now, held)
-            self._alive = self._watching
+            self._unseen = 0 if self._watching else self._unseen + 1
+            self._alive = self._unseen < LINGER
             return self._alive
 
     def _count(self, now: float, held: bool) -> None:

@@ -27,7 +27,9 @@ from potok.adviser.state import Captured
 
 __all__ = ["Facts", "Probe"]
 
-WORTH_A_HEARTBEAT: Final = 0.002  # seconds of items; also the least from which a share of the GIL is told
+WORTH_A_HEARTBEAT: Final = 0.00005  # seconds of items; to begin and to end it takes 3 µs
+WORTH_TELLING: Final = 0.002  # seconds that were seen; below, the clocks themselves are what is measured
+FEW: Final = 5  # looks at the GIL that tell something, however short what they saw was
 WORTH_CLOUDPICKLE: Final = (
     0.05  # seconds that were spent in the function, to import it (7 ms) for a mere look
 )
@@ -127,7 +129,7 @@ class Probe:
         """Call the function on these items, in order, in this thread. Returns their results.
 
         Args:
-            items: a few. Where they take less than 2 ms together, the GIL is not watched.
+            items: a few. Where they take less than 50 µs together, the GIL is not watched.
             into: the list that the results are appended to; it has those of the items before the one that raised.
 
         Raises: TypeError for an `async def` function; whatever the function raises. Its item is counted as any other.
@@ -203,6 +205,11 @@ class Probe:
         """Seconds that the function was called for."""
         return self._total.wall
 
+    @property
+    def result_bytes(self) -> float:
+        """What a result weighs, by the last sample."""
+        return self._samples[-1][1].size if self._samples else 0.0
+
     # ── what is done beside ────────────────────────────────────────────────────────────────────────────────────
 
     def _open_eyes(self, item: Any) -> None:
@@ -248,21 +255,22 @@ class Probe:
 
     # ── what came out ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def facts(self, sure: bool = False) -> Facts:
+    def facts(self, sure: bool = False, leaves: bool = True) -> Facts:
         """All that was measured until now.
 
         Args:
-            sure: find out also what costs some milliseconds: whether the function itself can go to another address
-                space and into a sub-interpreter, and whether the very last items have changed its state. To be asked
-                before somebody acts on it; else that is found out once enough time was spent in the function.
+            sure: find out also whether the very last items have changed the function's state, and, if it `leaves`, what
+                costs some milliseconds. To be asked before somebody acts on it; else that is found out once enough time
+                was spent in the function.
+            leaves: it may go to another address space: can it, can its items, can it go into a sub-interpreter?
         """
         if sure:
             self._look()
-            if self._unsure is not None:
-                items, values = self._unsure
-                self._unsure = None
-                self._take_sample(weigh_each(items, inf), weigh_each(values, inf))
-        if not self._stuck_known and (sure or self._total.wall >= self._worth_pickling()):
+        if sure and leaves and self._unsure is not None:
+            items, values = self._unsure
+            self._unsure = None
+            self._take_sample(weigh_each(items, inf), weigh_each(values, inf))
+        if not self._stuck_known and ((sure and leaves) or self._total.wall >= self._worth_pickling()):
             self._stuck_known = True
             reason = why_stuck(self._fn)
             if reason is not None:
@@ -275,7 +283,7 @@ class Probe:
         return self._facts(part)
 
     def _worth_pickling(self) -> float:
-        return WORTH_A_HEARTBEAT if cloudpickle_is_loaded() else WORTH_CLOUDPICKLE
+        return WORTH_TELLING if cloudpickle_is_loaded() else WORTH_CLOUDPICKLE
 
     def _facts(self, part: Reading) -> Facts:
         count = max(1, part.items)
@@ -284,8 +292,9 @@ class Probe:
         cpu, process_cpu = part.cpu / count, max(part.cpu, part.process_cpu) / count
         queued = part.queued / count
         waiting = min(1.0, max(0.0, 1 - (cpu + queued) / wall)) if wall else 0.0
-        told = part.wall >= WORTH_A_HEARTBEAT  # below, the clocks themselves are what is measured
-        hidden = (process_cpu - cpu) / wall if told else 0.0
+        hidden = (process_cpu - cpu) / wall if part.wall >= WORTH_TELLING else 0.0
+        seen = part.watch.watched >= WORTH_TELLING or part.watch.beats >= FEW
+        first = self._first.wall - wall if self._first is not None and self._total.items > 1 else 0.0
         samples, weighed = self._samples, max(1, len(self._samples))
         return Facts(
             items=self._total.items,
@@ -293,7 +302,7 @@ class Probe:
             spread=variance**0.5 / wall if wall else 0.0,
             cpu=cpu,
             process_cpu=process_cpu,
-            gil_held=part.watch.share(waiting) if part.watch.watched >= WORTH_A_HEARTBEAT else None,
+            gil_held=part.watch.share(waiting) if seen else None,
             waiting=waiting,
             args_bytes=sum(item.size for item, _ in samples) / weighed,
             results_bytes=sum(result.size for _, result in samples) / weighed,
@@ -306,4 +315,5 @@ class Probe:
             weighed=len(samples),
             queued=queued,
             unloadable=self._unloadable,
+            first=max(0.0, first),
         )

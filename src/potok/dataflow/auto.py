@@ -6,8 +6,8 @@
 
 The first items are worked on in the caller's own task, which is work that has to be done anyway, and the adviser's
 probe looks on. Whether to move is considered at twice the time each time, so that it costs nothing to speak of. While
-workers elsewhere come up, the loop goes on. Where a map moves to is the map that `on=` would have made: one way of
-working.
+workers elsewhere come up, the work goes on where it is. Where a map moves to is the map that `on=` would have made: one
+way of working. It is left for the loop where it loses, and for another where that is predicted to do clearly better.
 
 Invariants
     The input is pulled by one way of working at a time: a map that is moved away from is drained first.
@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 import potok
-from potok.adviser.costs import Machine
+from potok.adviser.choice import Decision, Verdict
 from potok.adviser.facts import Facts
-from potok.adviser.here import this_machine
-from potok.adviser.model import Decision, choose, observed, predict, seconds_told, workers_for
+from potok.adviser.model import ELSEWHERE
+from potok.dataflow.advice import Advice, There, is_warm
 from potok.dataflow.arguments import default_workers
 from potok.dataflow.intake import Intake
 from potok.dataflow.loop import Loop
@@ -34,17 +34,8 @@ from potok.dataflow.pooled import Pooled, ordinary
 
 __all__ = ["Adaptive"]
 
-HIDDEN: Final = 0.5
-"""What is left of a start-up while which the loop goes on: the gain of so long, about."""
-
-SETTLED: Final = 0.03
-"""Seconds, at least, between two looks at how it goes elsewhere."""
-
-LOWEST: Final = 64
-"""Results, at least, between two such looks."""
-
-_warm: set[str] = set()
-"""Executors that a map here has used."""
+LONGEST = 1024
+"""Items that are taken one by one for one look at the clock."""
 
 
 class Adaptive:
@@ -57,18 +48,14 @@ class Adaptive:
         self._rest: tuple[int, list[Any]] | None = None  # pulled, and not worked on
         self._work: Pooled | None = None  # elsewhere
         self._leaving = False  # it is drained
-        self._begun = perf_counter()
-        self._log: list[str] = []
-        self._given = 0
         self._is_first = True
-        self._machine: Machine | None = None
-        self._barred: set[str] = set()  # where it was slower than the loop
+        self._advice = Advice(plan, intake)
         self._here = Loop(plan)
         self._warming: list[potok.Task[Any]] = []
-        self._decision: Decision | None = None
-        self._there = _There()
+        self._decision: Decision | None = None  # why it is where it is
+        self._next: Decision | None = None  # where to go on: once that has come up, and nothing is left elsewhere
+        self._there = There()
         self._judged = not plan.on.in_worker  # by what a worker has found out
-        self._next: Decision | None = None  # where to go on once nothing is left here
 
     # ── what Results asks for ───────────────────────────────────────────────────────────────────────────────
 
@@ -88,8 +75,7 @@ class Adaptive:
             began = perf_counter()
             piece = self._work.take()
             if piece is not None:
-                self._see(piece, perf_counter() - began)
-                return self._give(piece)
+                return self._give(piece, perf_counter() - began)
             if not self._come_back():
                 return None
 
@@ -108,8 +94,7 @@ class Adaptive:
             began = perf_counter()
             piece = await self._work.atake()
             if piece is not None:
-                self._see(piece, perf_counter() - began)
-                return self._give(piece)
+                return self._give(piece, perf_counter() - began)
             if not self._come_back():
                 return None
 
@@ -140,106 +125,90 @@ class Adaptive:
         """What was measured and decided, when, and why."""
         if self._is_first:
             return f"map over {self._plan.name}: nothing was measured yet; ask again when there are results"
-        return "\n".join([f"map over {self._plan.name}", *self._log, *self._now()])
+        return self._advice.told(self._here.told() if self._work is None else self._there.told(self._work.plan))
 
     # ── deciding ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, awaiting: bool = False) -> None:
         self._is_first = False
-        self._begun = perf_counter()
+        advice, wanted = self._advice, self._plan.workers
+        advice.begin()
         if self._plan.is_async:
-            self._say("an async def function: coroutines, and nothing to measure")
-            self._move("coroutines", self._plan.workers or default_workers("coroutines"))
+            advice.say("an async def function: coroutines, and nothing to measure")
+            self._move("coroutines", wanted or default_workers("coroutines"))
         elif self._plan.timeout is not None:
-            executor = "processes" if "processes" in self._known_machine().executors else "threads"
-            self._say(
-                f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept"
-            )
-            self._move(executor, self._plan.workers or self._known_machine().cores)
-        elif self._plan.on.in_worker and "processes" in self._known_machine().executors:
-            self._say("processes: whatever an item does, it does it to a worker")
-            self._move("processes", self._plan.workers or self._known_machine().cores)
+            executor = "processes" if "processes" in advice.machine().executors else "threads"
+            advice.say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
+            self._move(executor, wanted or advice.machine().cores)
+        elif self._plan.on.in_worker and "processes" in advice.machine().executors:
+            advice.say("processes: whatever an item does, it does it to a worker")
+            self._move("processes", wanted or advice.machine().cores)
         elif awaiting:
-            self._say(
-                "read by `async for`: threads, not to hold up the event loop; for what computes say processes"
-            )
-            self._move("threads", self._plan.workers or default_workers("threads"))
+            advice.say("read by `async for`: threads, not to hold up the event loop; for what computes say processes")
+            self._move("threads", wanted or default_workers("threads"))
 
     def _judge(self, facts: Facts) -> None:
         """A worker has found out what the function is like: does it better suit threads?"""
         self._judged = True
-        decision = self._decide(facts)
+        decision = self._advice.decide(facts)
         if decision.executor == "threads":
-            self._say(f"threads: {decision.why}")
-            self._next, self._leaving = decision, True
-            self._work.stop()  # type: ignore[union-attr]
+            self._advice.say(f"threads: {decision.why}")
+            self._next = decision
+            self._leave()
         else:
-            self._say(f"processes, not to endanger the caller: {decision.why}")
-
-    def _known_machine(self) -> Machine:
-        if self._machine is None:
-            machine = this_machine(warm=tuple(_warm))
-            if _is_nested():
-                self._say("inside of a worker: the cores have work already")
-                machine = machine._replace(cores=1, executors=("inline", "threads"))
-            self._machine = machine
-        costs = self._machine.costs
-        for name in ("processes", "interpreters"):  # while they come up the loop goes on
-            cold = costs.of(name).cold * HIDDEN
-            costs = costs._replace(**{name: costs.of(name)._replace(cold=cold)})
-        return self._machine._replace(
-            costs=costs,
-            executors=tuple(name for name in self._machine.executors if name not in self._barred),
-            warm=tuple(_warm),
-        )
+            self._advice.say(f"processes, not to endanger the caller: {decision.why}")
 
     def _consider(self) -> None:
         """Is there anything faster than the loop?"""
-        if self._here.is_trifling():
-            self._here.considered()
-            self._say(self._here.why_trifling(), once="the plain loop")
+        here, left = self._here, self._intake.left
+        if here.is_trifling():
+            here.considered()
+            self._advice.say(here.why_trifling(), once="the plain loop")
             return
-        if self._warming:
-            if all(task.done() for task in self._warming):
-                self._warming = []
-                self._settle_elsewhere()
+        if here.is_little(left):
+            here.considered()
+            self._advice.say(here.why_little(left or 0), once="the plain loop")
             return
-        decision = self._decide(self._here.facts())
-        if decision.executor != "inline":
-            decision = self._decide(self._here.facts(sure=True))
-        self._here.considered()
+        decision = self._advice.decide(here.facts())
+        if decision.executor in ELSEWHERE and here.learns_of_gil(decision.expected.facts):
+            here.postponed()  # threads would be there at once
+            return
+        decision = self._make_sure(decision)
+        here.considered()
         if decision.executor == "inline":
-            self._say(f"the plain loop: {decision.why}", once="the plain loop")
-            self._decision = decision
+            self._advice.say(f"the plain loop: {decision.why}", once="the plain loop")
             return
-        self._say(f"{decision.executor}: {decision.why}")
-        self._decision = decision
-        if (
-            decision.executor in _warm
-            or decision.executor in ("threads", "coroutines")
-            or self._here.is_slow(decision)
-        ):
-            self._settle_elsewhere()
-        else:  # the loop goes on while they come up
-            self._warming = [
-                potok.start(int, on=decision.executor, name=f"map({self._plan.name}): warm up")
-                for _ in range(self._workers(decision))
-            ]
+        self._advice.say(f"{decision.executor}: {decision.why}")
+        self._next = decision
+        if not is_warm(decision.executor) and not here.is_slow(decision):
+            self._warm_up(decision)
 
-    def _decide(self, facts: Facts) -> Decision:
-        left = self._intake.left
-        return choose(predict(facts, self._known_machine(), left, self._plan.workers or None))
+    def _make_sure(self, decision: Decision, current: str = "inline") -> Decision:
+        """Decide again, by what takes its time to find out; where it leaves this address space, by more of that."""
+        if decision.executor not in ("inline", *ELSEWHERE):
+            decision = self._advice.decide(self._here.facts(sure=True, leaves=False), current)
+        if decision.executor in ELSEWHERE:
+            decision = self._advice.decide(self._here.facts(sure=True), current)
+        return decision
 
-    def _settle_elsewhere(self) -> None:
-        assert self._decision is not None  # noqa: S101 - for the type checker
-        self._move(self._decision.executor, self._workers(self._decision))
+    def _warm_up(self, decision: Decision) -> None:
+        """Have its workers come up; the work goes on where it is."""
+        self._warming = [
+            potok.start(int, on=decision.executor, name=f"map({self._plan.name}): warm up")
+            for _ in range(self._advice.workers(decision))
+        ]
 
-    def _workers(self, decision: Decision) -> int:
-        """As many as it was decided on; where nobody knows how many items are to come, as many as suit the function."""
-        if self._intake.left is not None:
-            return decision.expected.workers
-        suit = workers_for(decision.executor, decision.expected.facts, self._known_machine())
-        return self._plan.workers or suit
+    def _has_come_up(self) -> bool:
+        """Whether there is somewhere to go on, ready to be worked on."""
+        if self._warming and all(task.done() for task in self._warming):
+            self._warming = []
+        return self._next is not None and not self._warming
+
+    def _go_on_there(self) -> None:
+        assert self._next is not None  # noqa: S101 - for the type checker
+        decision, self._next = self._next, None
+        self._decision = None if self._plan.on.in_worker else decision
+        self._move(decision.executor, self._advice.workers(decision))
 
     def _move(self, executor: str, workers: int) -> None:
         stretches = self._plan.stretches
@@ -247,7 +216,7 @@ class Adaptive:
         plan = self._plan._replace(
             on=executor, workers=workers, window=window, stretches=stretches, probes=not self._judged
         )
-        if executor in ("processes", "interpreters"):
+        if executor in ELSEWHERE:
             from potok.dataflow.batched import Batched
 
             self._work = Batched(plan, self._intake)
@@ -256,26 +225,44 @@ class Adaptive:
         if self._rest is not None:
             self._work.take_over(*self._rest)
             self._rest = None
-        _warm.add(executor)
-        self._there = _There()
+        self._advice.moved(executor)
+        self._there = There()
 
     def _see(self, piece: Piece, seconds: float) -> None:
         """How does it go elsewhere?"""
-        if not self._judged and self._work is not None and self._work.facts() is not None:
-            self._judge(self._work.facts())
-        if self._decision is None or self._leaving or self._work is None:
+        work, decision = self._work, self._decision
+        if work is None or self._leaving:
+            return
+        if not self._judged and work.facts() is not None:
+            self._judge(work.facts())
+        if decision is None:
             return
         self._there.add(_count(piece), seconds)
-        if not self._there.is_due():
+        if self._next is not None:  # something better is coming up
+            if self._has_come_up():
+                self._leave()
             return
-        measured = self._there.seconds_an_item()
-        self._there.look_again()
-        verdict = observed(self._decision, measured, self._work.busy_seconds())
-        if verdict.moves_back:
-            self._say(verdict.why)
-            self._barred.add(self._decision.executor)
-            self._leaving = True
-            self._work.stop()
+        verdict = self._advice.review(decision, self._there, work.busy_seconds())
+        if verdict is not None and verdict.moves:
+            self._obey(verdict, decision)
+
+    def _obey(self, verdict: Verdict, decision: Decision) -> None:
+        """Go back to the loop, or on to where it is better, as soon as that has come up."""
+        if verdict.next is not None:
+            better = self._make_sure(verdict.next, decision.executor)
+            if better.executor in (decision.executor, "inline"):
+                return
+            self._next = better
+            if not is_warm(better.executor):
+                self._warm_up(better)
+        self._advice.say(verdict.why)
+        if self._has_come_up() or self._next is None:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give out what is held elsewhere, and pull no more there."""
+        self._leaving = True
+        self._work.stop()  # type: ignore[union-attr]
 
     def _come_back(self) -> bool:
         """Nothing is left elsewhere. False: nor anywhere else."""
@@ -284,19 +271,22 @@ class Adaptive:
         self._work.dismiss()
         self._work, self._leaving, self._decision = None, False, None
         if self._next is not None:
-            self._move(self._next.executor, self._workers(self._next))
-            return True
-        self._here = Loop(self._plan)
+            self._go_on_there()
+        else:
+            self._here = Loop(self._plan)
         return True
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _go_on_here(self) -> bool:
         """Work on a few items, or have moved. False: there are no more."""
-        if self._here.is_due() or self._warming:
+        if self._next is None and self._here.is_due():
             self._consider()
-            if self._work is not None:
+        if self._has_come_up():
+            if not self._here.is_little(self._intake.left):
+                self._go_on_there()
                 return True
+            self._next = None  # by now it is not worth it any more
         if self._rest is None and self._can_stream():
             self._queued.append((self._intake.pulled, self._stream(self._most()), None, 1))
             return True
@@ -338,22 +328,25 @@ class Adaptive:
         The clock is looked at for the first one only: what is between two values is the caller's time.
         """
         fn, star, index = self._plan.fn, self._plan.star, self._intake.pulled
-        began = perf_counter()
-        seconds = None
+        first, seconds, failed = index, None, 0
         try:
-            for item in self._intake.each(most):
+            for item in self._intake.each(min(most, LONGEST)):
+                began = perf_counter() if seconds is None else 0.0
                 try:
                     value = fn(*item) if star else fn(item)
                 except BaseException as error:  # noqa: BLE001 - data from here on: the consumer decides
                     self._queued.append((index, item, without_our_frames(error), 1))
+                    failed = 1
                     return
-                if seconds is None:
-                    seconds = perf_counter() - began
+                finally:
+                    if seconds is None:
+                        seconds = perf_counter() - began
                 index += 1
-                self._given += 1
                 yield value
         finally:
-            self._here.sampled(seconds or 0.0, most)
+            self._advice.given += index - first
+            if seconds is not None:
+                self._here.sampled(seconds, index - first + failed)
 
     def _most(self) -> int:
         most = self._here.next_count()
@@ -364,9 +357,11 @@ class Adaptive:
         error = self._here.run(items, values)
         if values:
             self._queued.append((first, values, None, 1))
-        if error is None:
-            return
         at = len(values)
+        if error is None:
+            if at < len(items):
+                self._rest = first + at, items[at:]
+            return
         piece: Piece = first + at, items[at], error, 1
         if self._plan.retries and isinstance(error, Exception):
             piece = self._plan.attempt(first + at, items[at], 1, unheard)
@@ -374,62 +369,12 @@ class Adaptive:
         if items[at + 1 :]:
             self._rest = first + at + 1, items[at + 1 :]
 
-    # ── words ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _give(self, piece: Piece) -> Piece:
-        self._given += _count(piece)
+    def _give(self, piece: Piece, seconds: float | None = None) -> Piece:
+        if seconds is not None:
+            self._see(piece, seconds)
+        self._advice.given += _count(piece)
         index, value, error, attempts = piece
         return piece if error is None else (index, value, ordinary(error), attempts)
-
-    def _say(self, what: str, once: str = "") -> None:
-        line = f"  after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {what}"
-        if once and self._log and f": {once}" in self._log[-1]:
-            self._log[-1] = line
-        else:
-            self._log.append(line)
-
-    def _now(self) -> Iterator[str]:
-        told = self._here.told() if self._work is None else self._there.told(self._work.plan)
-        yield f"  now, after {self._given} items, {seconds_told(perf_counter() - self._begun)}: {told}"
-
-
-class _There:
-    """How it goes elsewhere: seconds spent waiting for results, since the first one."""
-
-    def __init__(self) -> None:
-        self._items = 0
-        self._seconds = 0.0
-        self._all_items = 0
-        self._all_seconds = 0.0
-        self._began = False
-
-    def add(self, items: int, seconds: float) -> None:
-        """So many results came after waiting so long."""
-        if not self._began:  # with the first one the workers are there
-            self._began = True
-            return
-        self._items += items
-        self._seconds += seconds
-        self._all_items += items
-        self._all_seconds += seconds
-
-    def is_due(self) -> bool:
-        """Whether there is enough to judge by."""
-        return self._seconds >= SETTLED and self._items >= LOWEST
-
-    def seconds_an_item(self) -> float:
-        """Since the last look."""
-        return self._seconds / self._items
-
-    def look_again(self) -> None:
-        """Later, at what comes from now on."""
-        self._items, self._seconds = 0, 0.0
-
-    def told(self, plan: Plan) -> str:
-        """In words."""
-        each = f", {seconds_told(self._all_seconds / self._all_items)} an item" if self._all_items else ""
-        workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
-        return f"{plan.on} with {workers}{each}"
 
 
 def _count(piece: Piece) -> int:
@@ -437,9 +382,3 @@ def _count(piece: Piece) -> int:
     if piece[2] is not None:
         return 1
     return len(piece[1]) if isinstance(piece[1], list) else 0
-
-
-def _is_nested() -> bool:
-    """Whether this is a worker's task already: of another map, or in another process."""
-    task = potok.current_task()
-    return task.executor in ("processes", "interpreters") or task.name.startswith("map(")

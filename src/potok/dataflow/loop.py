@@ -10,9 +10,11 @@ from time import perf_counter
 from typing import Any, Final
 
 import potok
+from potok.adviser.choice import Decision, seconds_told
 from potok.adviser.costs import DEFAULT_COSTS
 from potok.adviser.facts import Facts
-from potok.adviser.model import Decision, seconds_told
+from potok.adviser.heartbeat import gil_is_on
+from potok.adviser.model import CHANGED, FEWEST_BEATS
 from potok.adviser.probe import Probe
 from potok.dataflow.plan import ENOUGH, Pace, Plan, without_our_frames
 
@@ -21,8 +23,18 @@ __all__ = ["Loop"]
 STRETCH: Final = 0.0004
 """Seconds that the loop goes on without looking up: the results of tiny items still fit into a cache."""
 
+CACHE: Final = 1 << 20
+"""Bytes of results that may be there at a time: where they are large, each one more is in memory that nobody used yet,
+and to get that from the system takes ten times as long as to fill it."""
+
 LOOKED_ON: Final = 0.006
 """The same while the probe looks on: it has to see the GIL for some milliseconds at a stretch."""
+
+PART: Final = 256
+"""Items between two looks at the clock."""
+
+PATIENCE: Final = 8 * STRETCH
+"""Seconds after which a stretch is given up, as its items take longer than they did."""
 
 TRIFLE: Final = 1e-6
 """Seconds below which nothing has to be found out: an item that takes no longer is at home in the loop."""
@@ -30,11 +42,20 @@ TRIFLE: Final = 1e-6
 FIRST_LOOK: Final = 0.002
 """Seconds of items after which it is first considered to move."""
 
-CHANGED: Final = 2.0
-"""By what factor items have to take longer, or shorter, for the function to be looked at anew."""
+FEW: Final = 4
+"""Items that are no sample yet: the first ones pay for imports, caches and fresh memory."""
+
+LONG, VERY_LONG = 0.05, 1.0
+"""Seconds of an item from which on two are a sample, and one is."""
+
+LITTLE: Final = 0.01
+"""Seconds of items that are not worth a thought about where to work on them: to look at what is there takes as long."""
 
 ODD: Final = 3
-"""Samples in a row that have to be so, where one item stands for many."""
+"""Samples in a row that have to be different, where one item stands for many."""
+
+SURPRISE: Final = 64
+"""Times as long as before, and a millisecond at least: then one sample is enough."""
 
 FEWEST: Final = 64
 """Items after which it is believed that they are tiny."""
@@ -55,7 +76,10 @@ class Loop:
         self._odd = 0  # samples in a row that were not as before
 
     def run(self, items: list[Any], values: list[Any]) -> BaseException | None:
-        """Work on items in order until one fails: its error. The values of those before it are in `values`."""
+        """Work on items in order until one fails: its error. The values of those before it are in `values`.
+
+        If there is no error and are fewer values than items, so be it: the others are to be done later.
+        """
         if self._plan.pace is not None:
             potok.sleep(self._plan.pace.atomic(Pace.delay))
         began = perf_counter()
@@ -68,7 +92,7 @@ class Loop:
             else:
                 error = self._plan.refuse_coroutines(values)
         else:
-            error = self._plan.apply(items, values)
+            error = self._apply(items, values, began)
         count = len(values) + (error is not None)
         seconds = perf_counter() - began
         self._recent = seconds / count
@@ -76,19 +100,31 @@ class Loop:
         self._items += count
         if self._looks_on:
             trifling = self._recent < TRIFLE and self._items >= FEWEST
-            self._looks_on = self._seconds < ENOUGH and not trifling
+            self._looks_on = self._probe.seen < ENOUGH and not trifling
         elif not self._is_as_before():
             self._begin_anew()
         return error
+
+    def _apply(self, items: list[Any], values: list[Any], began: float) -> BaseException | None:
+        if len(items) <= PART:
+            return self._plan.apply(items, values)
+        for first in range(0, len(items), PART):
+            error = self._plan.apply(items[first : first + PART], values)
+            if error is not None or perf_counter() - began > PATIENCE:
+                return error
+        return None
 
     def _is_as_before(self) -> bool:
         before = self._facts.wall if self._facts is not None else min(self._recent, TRIFLE)
         return not before or 1 / CHANGED < self._recent / before < CHANGED or self._recent < 1e-6 > before
 
     def _begin_anew(self) -> None:
+        self._seconds, self._items, self._due, self._odd = 0.0, 0, FIRST_LOOK, 0
+        self._look_on()
+
+    def _look_on(self) -> None:
         self._probe = Probe(self._plan.fn, self._plan.star)
-        self._facts = None
-        self._seconds, self._items, self._due, self._looks_on, self._odd = 0.0, 0, FIRST_LOOK, True, 0
+        self._facts, self._looks_on = None, True
 
     @property
     def is_known(self) -> bool:
@@ -97,11 +133,12 @@ class Loop:
 
     def sampled(self, seconds: float, count: int) -> None:
         """So many items were worked on; one of them took so many seconds."""
-        self._recent = min(seconds, 2 * self._recent) if self._odd < ODD else seconds
+        surprising = seconds > max(0.001, SURPRISE * self._recent)
+        self._recent = min(seconds, 2 * self._recent) if self._odd < ODD and not surprising else seconds
         self._items += count
         self._seconds += count * self._recent
         self._odd = 0 if self._is_as_before() else self._odd + 1
-        if self._odd > ODD:
+        if self._odd > ODD or surprising:
             self._begin_anew()
 
     def next_count(self) -> int:
@@ -110,6 +147,8 @@ class Loop:
             return 1
         stretch = LOOKED_ON if self._looks_on else STRETCH
         fitting = int(stretch / self._recent) if self._recent > 0 else 1024
+        size = self._probe.result_bytes
+        fitting = min(fitting, int(CACHE / size)) if size else fitting
         return max(1, min(fitting, 8 * self._items, 65536))
 
     def is_trifling(self) -> bool:
@@ -124,21 +163,40 @@ class Loop:
         there = seconds_told(DEFAULT_COSTS.processes.item)
         return f"the plain loop: each item takes {seconds_told(self._recent)}; sending it to a worker costs {there}"
 
+    def is_little(self, left: int | None) -> bool:
+        """Whether so many items are not worth a thought."""
+        return left is not None and left * self._recent < LITTLE
+
+    def why_little(self, left: int) -> str:
+        """In words."""
+        return f"the plain loop: what is left takes {seconds_told(left * self._recent)}"
+
     def is_due(self) -> bool:
-        """Whether it is time to consider a move."""
-        return self._items > 0 and self._seconds >= self._due
+        """Whether it is time to consider a move: there is enough to go by, and it does not become less each time."""
+        few = FEW if self._recent < LONG else 2 if self._recent < VERY_LONG else 1
+        if self._seconds < self._due or self._items < few:
+            return False
+        return self._items > 2 * FEW or self._recent * CHANGED > self._seconds / self._items
 
     def considered(self) -> None:
-        """It was: next time after twice the time."""
+        """It was: next time after twice the time. Threads that were busy beside may have ended by then."""
         self._due = 2 * self._seconds
+        if not self._looks_on and self._facts is not None and self._facts.hidden_threads:
+            self._look_on()
 
-    def facts(self, sure: bool = False) -> Facts:
+    def postponed(self) -> None:
+        """Soon more is known: then."""
+        self._due = self._seconds + LOOKED_ON
+
+    def facts(self, sure: bool = False, leaves: bool = True) -> Facts:
         """What is known of the function: by the probe, and since then by the clock."""
-        facts = self._probe.facts(sure=sure)
-        if not self._looks_on and self._items > facts.items:
-            facts = facts._replace(items=self._items)
-        self._facts = facts
-        return facts
+        facts = self._probe.facts(sure=sure, leaves=leaves)
+        self._facts = facts._replace(items=max(self._items, facts.items))
+        return self._facts
+
+    def learns_of_gil(self, facts: Facts) -> bool:
+        """Whether the probe will soon know how much of the time the GIL is held, and does not yet."""
+        return self._looks_on and facts.beats < FEWEST_BEATS and gil_is_on()
 
     def let_go(self) -> None:
         """Keep no item: an error that is kept leads to this."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from potok.dataflow.plan import Plan
 
-__all__ = ["LARGEST", "PATIENCE", "Sizing"]
+__all__ = ["LARGEST", "PATIENCE", "TARGET", "Sizing"]
 
 TARGET: Final = 0.02
 """Seconds that a lot should take."""
