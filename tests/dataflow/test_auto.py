@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import potok
+from potok.adviser.choice import Verdict
 from potok.adviser.costs import DEFAULT_COSTS
-from potok.dataflow import advice
+from potok.dataflow import advice, loop
 from potok.dataflow.plan import Auto
 
 
@@ -255,3 +256,129 @@ def test_cancelled_while_workers_find_out_about_the_function(awaiting: bool) -> 
         potok.run(agive_up if awaiting else give_up)
     results.close()
     assert not [info for info in potok.tasks() if info.name.startswith("map(hang)")]
+
+
+class Given:
+    """Stands for the probe's measurements: each function has the facts that a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **known: Any) -> None:
+        self.known = known
+        self.sure: list[bool] = []
+        real = loop.Probe.facts
+
+        def facts(probe: Any, sure: bool = False, leaves: bool = True) -> Any:
+            if sure:
+                self.sure.append(leaves)
+            return real(probe, sure, leaves)._replace(**self.known)
+
+        monkeypatch.setattr(loop.Probe, "facts", facts)
+
+
+RELEASES = {"wall": 0.003, "cpu": 0.003, "gil_held": 0.02, "beats": 50, "waiting": 0.0, "hidden_threads": 0.0}
+HOLDS = RELEASES | {"gil_held": 1.0}
+
+
+def test_for_threads_nothing_is_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That they can be sent does not matter where nothing is sent; to find out takes milliseconds."""
+    given = Given(monkeypatch, **RELEASES)
+    with potok.map(count, range(2_000), workers=2) as results:
+        while "threads: each item" not in results.explain():
+            next(results)
+    assert given.sure
+    assert not any(given.sure)
+
+
+def test_nothing_leaves_before_the_lock_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads might do as well, and are there at once."""
+    given = Given(monkeypatch, **HOLDS | {"gil_held": None, "beats": 0})
+    monkeypatch.setattr(advice, "_warm", {"processes"})
+    results = potok.map(count, range(10_000), workers=2)
+    for _ in range(20):
+        next(results)
+    assert "processes" not in results.explain()
+    given.known = HOLDS
+    while "processes: each item" not in results.explain():
+        next(results)
+    results.close()
+
+
+def test_of_little_that_is_left_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Given(monkeypatch, **RELEASES)
+    results = potok.map(rest, range(12))
+    assert list(results) == list(range(12))
+    assert given.sure == []
+    assert "the plain loop: what is left takes" in results.explain()
+
+
+def rest(x: int) -> int:
+    time.sleep(0.0005)
+    return x
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_what_disappoints_is_left_for_what_is_better(
+    is_warm: bool, at_hand: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From threads to processes, once those have come up; all results, in order, each once."""
+    monkeypatch.setattr(advice, "_warm", {"processes"} if is_warm else set())
+    monkeypatch.setattr(advice, "SETTLED", 0.0)
+    monkeypatch.setattr(advice, "LOWEST", 2)
+    real = advice.choose
+
+    def choose(predictions: Any, current: str = "inline") -> Any:
+        wanted = "threads" if current == "inline" else "processes"
+        there = next(each for each in predictions if each.executor == wanted)
+        return real(predictions)._replace(executor=wanted, expected=there, why="told so")
+
+    def observed(decision: Any, measured: float, loop: float | None = None, others: Any = ()) -> Any:
+        better = choose(others, decision.executor)
+        return Verdict(better.executor, "disappointed", decision.executor == "threads", better)
+
+    monkeypatch.setattr(advice, "choose", choose)
+    monkeypatch.setattr(advice, "observed", observed)
+    items = range(4_000)
+    results = potok.map(here_and_there, items if at_hand else iter(items), workers=2)
+    got = list(results)
+    assert [x for x, _ in got] == list(items)
+    told = results.explain()
+    assert told.index("threads: told so") < told.index("disappointed")
+    assert {pid for _, pid in got} > {os.getpid()}
+
+
+def here_and_there(x: int) -> tuple[int, int]:
+    count(0)
+    return x, os.getpid()
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_items_that_take_much_longer_are_noticed_soon(at_hand: bool) -> None:
+    """Results that are there are given out; nobody waits for thousands of others, as they were when they were tiny."""
+    clock = [0]
+
+    def turns_slow(x: int) -> int:
+        clock[0] = x
+        if x >= 50_000:
+            time.sleep(0.002)
+        return x
+
+    items = range(100_000) if at_hand else iter(range(100_000))
+    with potok.map(turns_slow, items) as results:
+        for result in results:
+            assert clock[0] - result <= 2_048
+            if result == 50_400:
+                break
+        assert clock[0] < 51_000
+
+
+def test_large_results_are_made_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one more that is kept is in memory that is new."""
+    made: list[int] = []
+
+    def fill(x: int) -> bytes:
+        made.append(1)
+        return bytes(1 << 20)
+
+    with potok.map(fill, range(200)) as results:
+        for at, _ in zip(range(60), results, strict=False):
+            assert len(made) - at <= 2 or at < 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import potok
@@ -30,10 +31,13 @@ def why_not(executor: str, *, trying: bool = False) -> str | None:
 
 
 def this_machine(costs: Costs = DEFAULT_COSTS, warm: tuple[str, ...] = ()) -> Machine:
-    """What there is here. The first time it imports the executors (10 ms), but starts nothing."""
+    """What there is here. The first time it imports the executors (4 ms), but starts nothing."""
     return Machine(find_cores().usable, not gil_is_on(), _executors(), costs, warm)
 
 
 @cache
 def _executors() -> tuple[str, ...]:
-    return tuple(name for name in EXECUTORS if why_not(name) is None)
+    """Those that need nothing but this process are not asked: to import coroutines takes as long as the others."""
+    asked = {"threads", "processes"} | ({"interpreters"} if sys.version_info >= (3, 14) else set())
+    there = {"inline", "coroutines"} | {name for name in asked if why_not(name) is None}
+    return tuple(name for name in EXECUTORS if name in there)

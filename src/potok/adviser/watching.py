@@ -10,6 +10,10 @@ threads do that hand over to each other all the time. What it disturbs: each bea
 GIL up, so runs that are watched are not the timed ones; and before the next moment is drawn, it gets the time to come
 back.
 
+Not `heartbeat.Heartbeat`, which the probe has: that one watches one thread, and weighs what it sees with what this
+thread computes meanwhile; a run on an executor has no thread that stands for it. And it is told here how late one gets
+the GIL, so moments must be drawn, and being late timed, where there it is enough to count that somebody waited.
+
 Source: R. W. Wolff, "Poisson Arrivals See Time Averages", Operations Research 30(2), 1982.
 """
 

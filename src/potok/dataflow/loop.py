@@ -20,8 +20,11 @@ from potok.dataflow.plan import ENOUGH, Pace, Plan, without_our_frames
 
 __all__ = ["Loop"]
 
-STRETCH: Final = 0.0004
-"""Seconds that the loop goes on without looking up: the results of tiny items still fit into a cache."""
+STRETCH: Final = 0.001
+"""Seconds that the loop goes on without looking up: a look takes some microseconds."""
+
+MANY: Final = 2048
+"""Items in a stretch, at most: their results are to stay in a cache, in memory that was used before."""
 
 CACHE: Final = 1 << 20
 """Bytes of results that may be there at a time: where they are large, each one more is in memory that nobody used yet,
@@ -33,7 +36,7 @@ LOOKED_ON: Final = 0.006
 PART: Final = 256
 """Items between two looks at the clock."""
 
-PATIENCE: Final = 8 * STRETCH
+PATIENCE: Final = 0.003
 """Seconds after which a stretch is given up, as its items take longer than they did."""
 
 TRIFLE: Final = 1e-6
@@ -52,7 +55,7 @@ LITTLE: Final = 0.01
 """Seconds of items that are not worth a thought about where to work on them: to look at what is there takes as long."""
 
 ODD: Final = 3
-"""Samples in a row that have to be different, where one item stands for many."""
+"""Stretches in a row in which items have to be different, as any may have been held up by what is none of ours."""
 
 SURPRISE: Final = 64
 """Times as long as before, and a millisecond at least: then one sample is enough."""
@@ -101,8 +104,8 @@ class Loop:
         if self._looks_on:
             trifling = self._recent < TRIFLE and self._items >= FEWEST
             self._looks_on = self._probe.seen < ENOUGH and not trifling
-        elif not self._is_as_before():
-            self._begin_anew()
+        else:
+            self._compare()
         return error
 
     def _apply(self, items: list[Any], values: list[Any], began: float) -> BaseException | None:
@@ -113,6 +116,12 @@ class Loop:
             if error is not None or perf_counter() - began > PATIENCE:
                 return error
         return None
+
+    def _compare(self) -> None:
+        """Look at the function anew if items are not as they were, and it is not the machine that was busy once."""
+        self._odd = 0 if self._is_as_before() else self._odd + 1
+        if self._odd >= ODD:
+            self._begin_anew()
 
     def _is_as_before(self) -> bool:
         before = self._facts.wall if self._facts is not None else min(self._recent, TRIFLE)
@@ -134,11 +143,11 @@ class Loop:
     def sampled(self, seconds: float, count: int) -> None:
         """So many items were worked on; one of them took so many seconds."""
         surprising = seconds > max(0.001, SURPRISE * self._recent)
-        self._recent = min(seconds, 2 * self._recent) if self._odd < ODD and not surprising else seconds
+        self._recent = min(seconds, 2 * self._recent) if self._odd < ODD - 1 and not surprising else seconds
         self._items += count
         self._seconds += count * self._recent
-        self._odd = 0 if self._is_as_before() else self._odd + 1
-        if self._odd > ODD or surprising:
+        self._compare()
+        if surprising:
             self._begin_anew()
 
     def next_count(self) -> int:
@@ -149,7 +158,7 @@ class Loop:
         fitting = int(stretch / self._recent) if self._recent > 0 else 1024
         size = self._probe.result_bytes
         fitting = min(fitting, int(CACHE / size)) if size else fitting
-        return max(1, min(fitting, 8 * self._items, 65536))
+        return max(1, min(fitting, 8 * self._items, MANY))
 
     def is_trifling(self) -> bool:
         """Whether items are too short for anything but the loop; then the probe need not look on."""
