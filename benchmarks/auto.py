@@ -16,8 +16,8 @@ tiny           An item of 25 ns takes 40 on auto, as its result has to be given 
 big arrays     8 to 40 ms in all, for the loop, too: each 8 MB that are alive at a time come from the system once, for
                12 ms. A loop that drops each result at once has one array, any consumer two, who works ahead more: so
                auto makes large results one by one.
-numpy large    After `import numpy` a thread of its BLAS spins for a tenth of a second, as if the function had threads of
-               its own. So threads are tried, and do more than twice as well (they have memory of their own, it seems).
+numpy large    After `import numpy` a thread of its BLAS spins for a tenth of a second, as if the function had threads
+               of its own. So threads are tried, and do more than twice as well: by memory of their own, it seems.
 sha256, zlib   Short items that release the GIL: threads, once the GIL was looked at eight times (10 ms). Where the
                machine has one core free, neither threads nor processes pay, and it goes back to the loop.
 changing       What changes when worker processes were started already, as it was expected to go on, is a start for

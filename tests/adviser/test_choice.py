@@ -270,6 +270,14 @@ def test_a_move_leads_on_to_what_is_clearly_better():
     assert not observed(here, 2.4 * MS, None, predict(known, HERE, MANY, found=both)).moves
 
 
+def test_where_the_lock_is_free_it_is_cores_that_lack():
+    """Processes would have no more of them."""
+    known = facts(gil_held=0.02)
+    here = choose(predict(known, HERE, MANY))
+    found = {"threads": Found(2.4 * MS, 3 * MS)}
+    assert not observed(here, 2.4 * MS, None, predict(known, HERE, MANY, found=found)).moves
+
+
 # ── whatever the facts ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -25,6 +25,7 @@ __all__ = ["Decision", "Verdict", "choose", "observed", "seconds_told"]
 CLEAR: Final = 0.05  # a gain that is worth a move, relative to what it takes now
 TRIED: Final = ("threads",)  # what is started, and left again, in no time
 TRIAL: Final = 0.06  # seconds that a trial must be able to gain: twice of what it takes, as it may fail
+RELEASES: Final = 0.1  # a share of the time in which the GIL is held, below which it holds nobody up
 PROMISE: Final = 0.15  # the same, relative to what is left to do
 
 
@@ -145,7 +146,7 @@ def _nature(facts: Facts) -> str:
         return f"{takes} and waits {percent(facts.waiting)} of the time"
     if facts.gil_held is None:
         return takes
-    if facts.gil_held < 0.1:
+    if facts.gil_held < RELEASES:
         return f"{takes} and releases the GIL"
     return f"{takes} and holds the GIL {percent(facts.gil_held)} of the time"
 
@@ -180,12 +181,18 @@ def observed(
     if measured > instead * (1 + WORSE):
         return Verdict("inline", f"{told}: back to the loop", True)
     here = decision.expected._replace(seconds_per_item=measured)
-    for each in others:
+    for each in () if _lacks_cores(decision) else others:
         if each.executor not in (decision.executor, "inline") and each.is_possible and _pays(each, here):
             why = f"{told}: {each.executor}, {seconds_told(each.seconds_per_item)} expected"
             return Verdict(each.executor, why, True, Decision(each.executor, why, each, decision.loop))
     awaited = _times(decision.loop.seconds_per_item, decision.expected.seconds_per_item)
     return Verdict(decision.executor, f"{told}: {_times(instead, measured)}, {awaited} was expected", False)
+
+
+def _lacks_cores(decision: Decision) -> bool:
+    """Whether what disappoints does so for want of cores, as there is no GIL to blame: then it would anywhere."""
+    held = decision.expected.facts.gil_held
+    return decision.executor == "threads" and (held is None or held < RELEASES)
 
 
 # ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
