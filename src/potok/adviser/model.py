@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 from potok.adviser.costs import EXECUTORS, Machine
 from potok.adviser.facts import Facts
 from potok.adviser.units import percent, plural
-from potok.dataflow.sizing import LARGEST, TARGET
+from potok.dataflow.sizing import LARGEST, TYPICAL
 
 __all__ = ["Found", "Prediction", "predict", "workers_for"]
 
@@ -234,4 +234,4 @@ def _doubt_of_gil(facts: Facts) -> float:
 
 
 def _batch(wall: float) -> float:
-    return max(1.0, min(float(LARGEST), TARGET / wall if wall > 0 else inf))
+    return max(1.0, min(float(LARGEST), TYPICAL / wall if wall > 0 else inf))

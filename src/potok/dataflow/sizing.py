@@ -12,10 +12,13 @@ from typing import Final
 
 from potok.dataflow.plan import Plan
 
-__all__ = ["LARGEST", "PATIENCE", "TARGET", "Sizing"]
+__all__ = ["LARGEST", "PATIENCE", "TYPICAL", "Sizing"]
 
 TARGET: Final = 0.02
 """Seconds that a lot should take."""
+
+TYPICAL: Final = TARGET / 4
+"""Seconds that a lot takes over a whole map, with the short ones at its beginning and end: what is reckoned with."""
 
 PATIENCE: Final = 1.5 * TARGET
 """Seconds after which a lot is not worked on to its end: its items take longer than was thought."""
