@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from potok.links.session import (
     PROTOCOL,
+    RING,
+    RUNG,
     Answered,
     Called,
     Ended,
@@ -145,6 +147,30 @@ def test_what_can_not_be_unpickled_fails_one_call(sides: tuple[Side, Side]) -> N
     b.session.answer(number, Trap())
     pump(a, b)
     assert [type(event.error) for event in a.heard] == [LookupError, LookupError]  # type: ignore[union-attr]
+
+
+def test_a_ring_is_heard_in_its_place(sides: tuple[Side, Side]) -> None:
+    """Also one that was put on the wire past the session, between two frames."""
+    a, b = sides
+    a.session.note("before")
+    a.session.ring()
+    a.session.note("after")
+    data = a.says()
+    for byte in data:
+        b.hear(bytes([byte]))
+    assert b.heard == [Noted("before"), RUNG, Noted("after")]
+    assert b.session.is_between_frames
+    assert b.hear(RING) == [RUNG]
+    b.hear(RING[:5])
+    assert not b.session.is_between_frames
+
+
+def test_nobody_rings_after_a_goodbye(sides: tuple[Side, Side]) -> None:
+    a, _ = sides
+    a.session.say_goodbye()
+    a.says()
+    a.session.ring()
+    assert a.says() == b""
 
 
 def test_a_clean_end(sides: tuple[Side, Side]) -> None:

@@ -5,6 +5,7 @@
       │ ── RECALL 7: timed out ─────────▶     │   (a time-out, a cancellation) ... or the item is there first
       │ ◀── ANSWER 7: the item ──────────     │   either way one answer comes, and it is the truth
       │ ── NOTE: task 12 was cancelled ─▶     │   nobody answers a note
+      │ ── RING ────────────────────────▶     │   there is something in memory that both see
       │ ── GOODBYE ─────────────────────▶     │   no more calls from here; what is open is still answered
 
 Both ends call and serve. Bytes go in by `receive`, events come out; what is to be sent is in `take_outgoing`.
@@ -29,6 +30,8 @@ from potok.links.wire import Decoder, Frame, WireError, encode
 
 __all__ = [
     "PROTOCOL",
+    "RING",
+    "RUNG",
     "Answered",
     "Called",
     "Ended",
@@ -38,6 +41,7 @@ __all__ = [
     "Noted",
     "Outgoing",
     "Recalled",
+    "Rung",
     "Session",
 ]
 
@@ -57,6 +61,11 @@ class Kind(IntEnum):
     RECALL = 5
     NOTE = 6
     GOODBYE = 7
+    RING = 8
+
+
+RING: Final = encode(Kind.RING, NUMBER.pack(0))
+"""The whole of such a frame: it may also be sent, and taken, past the session, where that is between two frames."""
 
 
 class Greeted(NamedTuple):
@@ -101,6 +110,10 @@ class Noted(NamedTuple):
     note: Any
 
 
+class Rung(NamedTuple):
+    """Look into the memory that both sides see."""
+
+
 class Ended(NamedTuple):
     """Nothing more will come. `cause` is None where both sides had said goodbye and nothing was left open."""
 
@@ -110,7 +123,9 @@ class Ended(NamedTuple):
     owners: tuple[Any, ...] = ()  # of the calls of ours
 
 
-Event = Greeted | Called | Recalled | Answered | Failed | Noted | Ended
+RUNG: Final = Rung()
+
+Event = Greeted | Called | Recalled | Answered | Failed | Noted | Rung | Ended
 
 
 class Call:
@@ -235,6 +250,16 @@ class Session:
         if not (self._left or self._ended):
             self._queue(Kind.NOTE, 0, self._dumps(note))
 
+    def ring(self) -> None:
+        """Have the other side look into the memory that both see."""
+        if not (self._left or self._ended):
+            self._out.append(Outgoing(RING, ()))
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether what comes next is a frame's beginning."""
+        return self._greeted and not self._ended and self._decoder.is_between_frames
+
     def say_goodbye(self) -> None:
         """No more calls and notes from here. Idempotent. What either side has open is still answered."""
         if not (self._left or self._ended):
@@ -334,7 +359,7 @@ class Session:
         self._claimed = True
         return self._loads(*packed)
 
-    def _understand(self, frame: Frame) -> Event | None:
+    def _understand(self, frame: Frame) -> Event | None:  # noqa: PLR0911 - one for each kind
         if len(frame.payload) < NUMBER.size:
             raise WireError(f"a frame of kind {frame.kind} is too short to be one of potok's")
         kind, payload, descriptors = frame
@@ -357,6 +382,8 @@ class Session:
             case Kind.GOODBYE:
                 self._they_left = True
                 return None
+            case Kind.RING:
+                return RUNG
         raise WireError(f"a frame of kind {kind} is none of potok's")
 
     def _greet(self, kind: int, version: int, packed: Packed) -> Greeted:
