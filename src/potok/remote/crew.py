@@ -203,8 +203,14 @@ class Worker:
             desk.tell(self.space, pid, "%s was started", self.crew.options.called(self))
         self._answer()
 
+    def _see_begun(self) -> None:
+        """Whether it has begun the task stands in its page, for as long as that is there."""
+        if self.link.page.runs[0] >= self.run > 0:
+            self.has_begun()
+
     def explain(self, cause: WireError | None) -> WorkerDied:
-        """What became of it, and of its task."""
+        """What became of it, and of its task. Called before its link ends."""
+        self._see_begun()
         self._log_end()
         how = "went away"
         if self.failure:
@@ -242,6 +248,7 @@ class Worker:
     def ended(self, status: int, memory: int | None = None) -> None:
         """The process, or interpreter, is no more; so many bytes of memory it had at most, if that is known."""
         self.status, self.memory = status, memory
+        self._see_begun()
         self.link.hang_up()
         self._log_end()
 

@@ -30,8 +30,9 @@ __all__ = ["Page", "receive_page", "send_page"]
 NUMBERS: Final = 4096  # slots; the last ones are the notebook's
 HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they are, from which on, how many
 GRANTS: Final = 1024  # slots
-HEARD: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS  # the last word, see `Link.acts`
-WORDS: Final = HEARD + 1
+HEARD: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS  # see `Link.acts`
+RUNS: Final = HEARD + 1  # the last word: tasks that the worker has begun
+WORDS: Final = RUNS + 1
 NOTES: Final = WORDS * 8 + 2 * LANES * LANE_SIZE  # where they begin
 SIZE: Final = NOTES + (1 << 15)  # bytes
 NONE: Final = b"-"
@@ -50,8 +51,10 @@ class Page:
         words: Any = [0] if memory is None else memoryview(memory)[: WORDS * 8].cast("Q")
         self.numbers: Any = words[:NUMBERS]
         self.grants: Any = words[NUMBERS : NUMBERS + GRANTS] or [0]
-        self.heard: Any = words[HEARD:] or [0]
+        self.heard: Any = words[HEARD:RUNS] or [0]
         """How much of what the worker has said is done, for it to see."""
+        self.runs: Any = words[RUNS:] or [0]
+        """How many tasks the worker has begun, the one that it runs included."""
         lanes = () if memory is None else tuple(_lanes(words, memory))
         self.lanes_home: tuple[Lane, ...] = lanes[:LANES]
         """From the worker to the program; the others the other way."""
@@ -140,7 +143,7 @@ class Page:
 
     def close(self) -> None:
         """Leave it; somebody may be looking at it just now."""
-        self._memory, self.numbers, self.grants, self.heard = None, [0], [0], [0]
+        self._memory, self.numbers, self.grants, self.heard, self.runs = None, [0], [0], [0], [0]
         self.lanes_home = self.lanes_there = ()
         self._free_lanes.clear()
 

@@ -21,16 +21,16 @@ from potok.kernel.running import run_here
 from potok.kernel.services import serve_here
 from potok.kernel.task import ASYNC, ATTEND, Task, count_from
 from potok.kernel.threadkernel import ThreadKernel, closed_lock
-from potok.links.packing import Ref, export, pack, pack_error, safely_opened
+from potok.links.packing import Packed, Ref, export, pack, pack_error, safely_opened
 from potok.machines.scope import ScopeMachine
 from potok.remote import (
     handles,  # noqa: F401 - what may be among the arguments
     records,
 )
 from potok.remote.board import board
-from potok.remote.boxes import give_back
 from potok.remote.buffers import store
 from potok.remote.contexts import open_work
+from potok.remote.flowing import give_back
 from potok.remote.home import home
 from potok.remote.lines import flush_all
 from potok.remote.link import Link
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Worker"]
 
+SMALL = 1 << 12  # bytes of a call that are no burden to the program while its task runs
 TIDY = 0.2  # seconds without work after which a worker collects its garbage
 
 
@@ -162,8 +163,7 @@ class Worker:
             self._wait()
             job = self.job
             if job is not None:
-                self.link.note("begun")
-                self.link.drain()
+                self._begin(job.work)
                 outcome = self._run(job)
                 give_back()
                 flush_all()
@@ -171,6 +171,16 @@ class Worker:
                 self.link.answer(job.number, outcome)
                 del job, outcome
                 store.tidy()
+
+    def _begin(self, work: Packed) -> None:
+        """Whatever happens to it from now on, nobody else is given this task.
+
+        The page tells that. What the program has kept, to give it to another worker, it can drop only if it is told.
+        """
+        home.page.runs[0] += 1
+        if not home.page.tells or work.needs_care or len(work.data) > SMALL:
+            self.link.note("begun")
+            self.link.drain()
 
     def _wait(self) -> None:
         """For work. What idles makes no garbage, so its collector would not come by for what the last task has left."""
