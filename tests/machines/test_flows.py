@@ -14,7 +14,9 @@ from potok.errors import ClosedError
 from potok.machines import mailbox
 from potok.machines.channel import ChannelMachine
 from potok.machines.flows import Flows
-from potok.machines.mailbox import Inbox, Outbox, shown
+from potok.machines.inbox import Inbox
+from potok.machines.mailbox import shown
+from potok.machines.outbox import Outbox
 from potok.machines.waiting import PARKED
 from potok.remote.lanes import LANE_WORDS, Lane
 
@@ -35,6 +37,22 @@ class ThereEnd:
         self.closed = False
 
 
+class Ringing(Outbox):
+    """What rings is heard some time, past all messages."""
+
+    __slots__ = ()
+
+    def ring(self):
+        self.channel.rung_home = True
+
+
+class RingingFlows(Flows):
+    __slots__ = ("ringing",)
+
+    def ring(self, space, shipping):
+        self.ringing.add(space)
+
+
 class Space:
     """Another address space with both boxes of the channel, and its wires."""
 
@@ -45,9 +63,11 @@ class Space:
         self.home = deque()  # messages from it
         self.page = [0]
         self.dead = False
-        self.inbox = Inbox(self, lambda: self.speak(self.inbox), self.page, 0)
+        self.rung_home = False
+        self.let_go_of = []  # lanes
+        self.inbox = Inbox(self, lambda: self.speak(self.inbox), self.page, 0, bool(test.sees))
         self.grants = [0, 0]
-        self.outbox = Outbox(self, lambda: self.speak(self.outbox), self.grants, test.sees)
+        self.outbox = Ringing(self, lambda: self.speak(self.outbox), self.grants, test.sees)
         # The lanes to this space and from it, of which both sides have an end; no box has those that are free.
         self.lanes = {
             sends: [lane(test.lanes) for _ in range(2 if test.lanes else 0)] for sends in (True, False)
@@ -66,14 +86,21 @@ class Space:
             box.begin_with(writer if sends else reader, number)
 
     def let_go(self, box):
-        """The last end here was closed. Another channel has the lane then, and leaves something there."""
+        """The last end here was closed. Another channel has the lane then, and leaves something there: see `done`."""
         sends = box is self.outbox
         number = box.let_go()
         if number >= 0:
             self.free[sends].append(number)
             if sends:
-                writer, _ = self.lanes[sends][number]
-                writer.put(next(mailbox._epochs), "of another channel")
+                self.let_go_of.append(number)
+
+    def done(self):
+        """The home has heard so; an outbox of another channel puts nothing there before."""
+        for number in self.let_go_of:
+            writer, _ = self.lanes[True][number]
+            if self.outbox.lane_number != number or not self.outbox.known:
+                writer.put(next(mailbox.epochs), "of another channel")
+        self.let_go_of.clear()
 
     def lane_at_home(self, sends, number):
         if number < 0:
@@ -138,7 +165,8 @@ class FlowsTest(RuleBasedStateMachine):
         self.sees = int(sees)  # the slot at which room is shown
         self.lost = []
         self.machine = machine = guarded(ChannelMachine(capacity, undelivered=self.lost.append))
-        self.flows = machine.flows = Flows(machine, lambda space: None, lambda item: item)
+        self.flows = machine.flows = RingingFlows(machine, lambda space: None, lambda item: item)
+        self.flows.ringing = set()  # spaces that are to hear a ring
         machine.share()
         self.tx, self.rx = machine.open(sends=True), machine.open(sends=False)
         self.spaces = {number: Space(number, self) for number in SPACES}
@@ -314,6 +342,17 @@ class FlowsTest(RuleBasedStateMachine):
             self._heard(number, *space.home.popleft())
         self._look()
 
+    @rule(number=st.sampled_from(SPACES))
+    def hear_ring(self, number):
+        space = self.spaces[number]
+        if number in self.flows.ringing and not space.dead:
+            self.flows.ringing.discard(number)
+            space.inbox.rung()
+        elif space.rung_home:
+            space.rung_home = False
+            self.flows.rung()
+        self._look()
+
     def _gather(self):
         for number, space in self.spaces.items():
             space.gather()
@@ -337,7 +376,10 @@ class FlowsTest(RuleBasedStateMachine):
                 flows.lend_item(number, lambda slot: space.page[slot], *args)
             case "want":
                 flows.want(number, space.show, *args)
-            case "unused" | "done" | "lend_place" | "returned" | "left":
+            case "done":
+                flows.done(number, *args)
+                space.done()
+            case "unused" | "lend_place" | "returned" | "left":
                 getattr(flows, op)(number, *args)
             case "close":
                 self.machine.close(*args)
@@ -411,6 +453,8 @@ class FlowsTest(RuleBasedStateMachine):
             self._gather()
             moved = False
             for number, space in self.spaces.items():
+                moved = moved or space.rung_home or (number in self.flows.ringing and not space.dead)
+                self.hear_ring(number)
                 if not space.dead:
                     space.outbox.flush()
                     space.gather()
@@ -707,6 +751,8 @@ class BothWired:
         for _ in range(40):
             self.test._tell()
             for number in SPACES:
+                self.test.hear_ring(number)
+                self.test.hear_ring(number)
                 self.test.carry(number, there=True)
                 self.test.carry(number, there=False)
 
@@ -797,6 +843,7 @@ def test_what_comes_by_a_lane_does_not_overtake_what_lies_elsewhere_unwanted():
     for _ in range(3):
         test.send(1, True)
         wired.carry_all()
+    holds.inbox.draw()
     assert list(holds.inbox.buffer) == [2, 3]  # for nobody yet
     wired.flows.draw = lambda: None  # it comes into the lane in the moment before the receiver parks
     test.send(1, False)

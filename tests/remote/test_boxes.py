@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from potok.remote import boxes
+from potok.remote import flowing
 
 
 @pytest.mark.parametrize("sends", [True, False])
@@ -17,15 +17,15 @@ def test_threads_that_use_a_direction_for_the_first_time_at_once_have_one_box(
     """Who waited at another one would hear of nothing."""
     both_are_at_it = threading.Barrier(2, timeout=20)
     name = "FlowingOutbox" if sends else "FlowingInbox"
-    kind = getattr(boxes, name)
+    kind = getattr(flowing, name)
 
     def made_slowly(channel: Any) -> Any:
         box = kind(channel)
         both_are_at_it.wait()
         return box
 
-    monkeypatch.setattr(boxes, name, made_slowly)
-    channel = boxes.FlowingChannel((1 << 30, 1), (), "channel", 3)
+    monkeypatch.setattr(flowing, name, made_slowly)
+    channel = flowing.FlowingChannel((1 << 30, 1), (), "channel", 3)
     end: Any = SimpleNamespace(sends=sends, closed=False)
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(channel.near, [end] * 2)

@@ -44,9 +44,11 @@ def test_what_was_put_is_taken_once_and_in_order(size: int, steps: list[object])
 
 def test_what_is_of_a_newer_epoch_stays_and_what_is_of_an_older_one_is_dropped() -> None:
     writer, reader = both_ends(256)
-    for epoch, item in ((1, "a"), (1, "b"), (2, "c"), (2, "d")):
+    assert writer.put(1, "a") is None
+    assert reader.take(1) == ["a"]
+    for epoch, item in ((1, "b"), (2, "c"), (2, "d")):
         assert writer.put(epoch, item) is None
-    assert reader.take(1) == ["a", "b"]
+    assert reader.take(1) == ["b"]
     assert reader.take(1) == []
     assert reader.has_come()
     assert reader.take(3) == []
@@ -71,6 +73,44 @@ def test_writer_sees_whether_this_very_epoch_is_watched() -> None:
     assert writer.put(2, "c") is None
     reader.leave()
     assert writer.put(1, "d") is None
+
+
+def test_reader_is_told_once_until_it_leaves_again() -> None:
+    writer, reader = both_ends(256)
+    assert writer.put(1, "a") is None
+    writer.told(1)
+    assert writer.put(1, "b") is True
+    reader.leave()
+    assert reader.take(1) == ["a", "b"]
+    assert writer.put(1, "c") is None
+
+
+def test_reader_that_comes_late_to_an_epoch_takes_what_is_of_it() -> None:
+    """Of a lane that another channel has left with something in it, over the end of the ring."""
+    writer, reader = both_ends(64)
+    for n in range(20):
+        assert writer.put(1, n) is not False
+        assert reader.take(1) == [n]
+    assert writer.put(1, "left") is None
+    assert writer.put(2, "a") is None
+    assert writer.put(2, [1]) is False
+    assert writer.put(2, Packed(b"b")) is None
+    first, second = reader.take(2)
+    assert (first, second.data) == ("a", b"b")
+    assert not reader.has_come()
+
+
+def test_what_is_written_is_counted_past_the_width_of_a_word() -> None:
+    """As if 2**24 items, and 2**40 bytes, had gone by it but for one."""
+    writer, reader = both_ends(64)
+    for lane in (writer, reader):
+        lane.known = (1 << 64) - (1 << 40) - 8
+    writer._words[0] = writer.known
+    for item in ("abc", 7, None, 2.5):
+        assert writer.put(1, item) is None
+        assert reader.has_come()
+        assert reader.take(1) == [item]
+        assert not reader.has_come()
 
 
 @pytest.mark.parametrize("count", [1, 10])

@@ -34,14 +34,14 @@ __all__ = ["Guard", "guarded_together", "run_outside"]
 class Guard:
     """Mutual exclusion for one machine. See the module's text for the rules."""
 
-    __slots__ = ("_former", "_mark", "deferred", "mutex", "owner")
+    __slots__ = ("deferred", "former", "mark", "mutex", "owner")
 
     def __init__(self, owner: Carrier | None) -> None:
         self.owner = None if FREE_THREADED else owner
         self.mutex = threading.Lock()
         self.deferred: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._former: Carrier | None = None
-        self._mark = (self,)  # `inside` of a thread that holds the mutex: not the same object as the guard
+        self.former: Carrier | None = None  # the owner that was, until it is known to be out
+        self.mark = (self,)  # `inside` of a thread that holds the mutex: not the same object as the guard
 
     def run(self, me: Carrier, op: Callable[..., Any], *args: Any) -> Any:
         """Run `op(*args)` alone in the machine, then what was deferred meanwhile. Raises what `op` raises.
@@ -58,11 +58,11 @@ class Guard:
                     me.inside = None
                     if self.deferred:
                         self.run_deferred(me)
-            me.inside = self._mark
+            me.inside = self.mark
             try:
                 with self.mutex:  # not `acquire`: a signal handler may raise as that returns, before a `try`
-                    if self.owner is not None or self._former is not None:
-                        self._end_privilege()
+                    if self.owner is not None or self.former is not None:
+                        self.end_privilege()
                     return op(*args)
             finally:
                 me.inside = None
@@ -92,7 +92,7 @@ class Guard:
 
     def _run_nested(self, me: Carrier, op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run in a thread that is inside another machine, the mutex taken."""
-        outer, me.inside = me.inside, (self._mark, me.inside)
+        outer, me.inside = me.inside, (self.mark, me.inside)
         try:
             return op(*args)
         finally:
@@ -110,23 +110,23 @@ class Guard:
             return False
         owner = self.owner
         if owner is not None:
-            self.owner, self._former = None, owner
-        former = self._former
+            self.owner, self.former = None, owner
+        former = self.former
         if former is not None and _is_inside(former, self):
             self.mutex.release()
             return False
-        self._former = None
+        self.former = None
         return True
 
-    def _end_privilege(self) -> None:
+    def end_privilege(self) -> None:
         """With the mutex held: let no owner take the short cut any more, and wait until the last one is out."""
         if self.owner is not None:
-            self.owner, self._former = None, self.owner
-        while self._former is not None:
-            if _is_inside(self._former, self):
+            self.owner, self.former = None, self.owner
+        while self.former is not None:
+            if _is_inside(self.former, self):
                 time.sleep(0)
             else:
-                self._former = None
+                self.former = None
 
     def run_deferred(self, me: Carrier) -> None:
         """Run what was deferred, as the thread that leaves; again until nothing is left."""
@@ -213,13 +213,13 @@ def _all_owned(me: Carrier, guards: list[Guard]) -> bool:
 
 
 def _locked_together(me: Carrier, ordered: list[Guard], op: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    me.inside = tuple(guard._mark for guard in ordered)
+    me.inside = tuple(guard.mark for guard in ordered)
     taken = []
     try:
         for guard in ordered:
             guard.mutex.acquire()
             taken.append(guard)
-            guard._end_privilege()
+            guard.end_privilege()
         return op(*args)
     finally:
         for guard in taken:

@@ -128,6 +128,8 @@ class Packed:
         """The value. Raises RemoteError where it can't be unpickled here."""
         if self.item is not MISSING:
             return self.item
+        if not (self.refs or self.parts):  # most have none
+            return _loads(self.data, ())
         refs, self.refs = self.refs, ()  # what is opened has them now
         return _load(self.data, refs, self.parts)
 

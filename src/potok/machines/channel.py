@@ -39,7 +39,7 @@ __all__ = ["ChannelMachine", "End"]
 class End:
     """One counted end of a channel. `alert` is set when its next operation must look closer (closed, handed over)."""
 
-    __slots__ = ("alert", "closed", "held", "machine", "orphan", "owned", "sends", "why")
+    __slots__ = ("alert", "closed", "held", "machine", "orphan", "owned", "quick", "sends", "why")
 
     moves = False  # handed over to a task, the caller's own closes at once
 
@@ -52,6 +52,7 @@ class End:
         self.held = 0  # references from other address spaces
         self.orphan = False  # collected here, and held there
         self.why = ""
+        self.quick: Any = None  # what takes the short way of an operation, where there are ends elsewhere
 
 
 class ChannelMachine(Machine):
@@ -120,6 +121,7 @@ class ChannelMachine(Machine):
     def open(self, sends: bool) -> End:
         """A new end; the first of each side when the channel is made, further ones from an open end of that side."""
         end = End(self, sends)
+        end.quick = self.flows
         self._count_in(end)
         return end
 

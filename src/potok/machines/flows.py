@@ -22,7 +22,7 @@ __all__ = ["Flows"]
 class Flows(Grants, Shipments):
     """Both directions of one channel."""
 
-    __slots__ = ("done_in", "grantings", "held_back", "keep", "left_in", "mark", "shippings")
+    __slots__ = ("done_in", "grantings", "held_back", "keep", "left_in", "mark", "road", "shippings")
 
     def __init__(self, machine: Any, stir: Callable[[int], object], keep: Callable[[Any], Any]) -> None:
         super().__init__(machine, stir)
@@ -30,12 +30,16 @@ class Flows(Grants, Shipments):
         self.shippings = {}
         self.left_in = {}
         self.held_back = 0
+        self.road = None
         self.grantings = {}
         self.done_in = {}
         self.mark = NEVER
 
     def watch(self) -> bool:
         return not self.shippings and super().watch()
+
+    def is_wanted(self) -> bool:
+        return bool(self.machine.receivers.entries or self.shippings)
 
     def settle(self) -> None:
         """After any change: call back, ship, press, and tell of the end, as it is due."""
@@ -95,6 +99,7 @@ class Flows(Grants, Shipments):
         self.shippings.clear()
         self.grantings.clear()
         self.held_back = 0
+        self.road = None
         self.mark = NEVER
 
     def gone(self, space: int, taken: int) -> None:
@@ -102,6 +107,7 @@ class Flows(Grants, Shipments):
         self._take_back(space)
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
+            self.forget_road(shipping)
             self.held_back -= shipping.recalling
             self._back(shipping, max(shipping.taken, taken))
         self.settle()

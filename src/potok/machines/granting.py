@@ -1,4 +1,4 @@
-"""Room in a channel that is granted to senders in other spaces. The counterpart of `mailbox.Outbox`.
+"""Room in a channel that is granted to senders in other spaces. The counterpart of `outbox.Outbox`.
 
     channel.permits ── grant ──▶ Granting (places that belong to senders there)  ◀── push, lane ── Outbox there
 
@@ -97,6 +97,10 @@ class Grants(Saying):
 
     def crowd(self) -> None:
         """A sender waits for a place."""
+        raise NotImplementedError
+
+    def is_wanted(self) -> bool:
+        """Whether somebody waits, here or elsewhere, who does not look by itself."""
         raise NotImplementedError
 
     # ── lanes from there ────────────────────────────────────────────────────────────────────────────────────
@@ -238,6 +242,14 @@ class Grants(Saying):
             self._received(granting, items)
             if lane is not None:
                 lane.tell_heard(epoch, granting.received)
+        self.rung()
+
+    def rung(self) -> None:
+        """It was told that there is something in a lane, and is told again if somebody wants it."""
+        self.draw()
+        if self.is_wanted():
+            self.look_no_more()
+        self.look()  # what was taken meanwhile makes room for the next
 
     def late(self, space: int, epoch: int, first: int, items: list[Any]) -> None:
         """That space is no more, and had noted down these, from number `first` on. Some may have come before."""

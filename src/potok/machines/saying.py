@@ -27,6 +27,10 @@ class Saying:
         if len(said) == 1:
             self.stir(space)
 
+    def look(self) -> None:
+        """See what was taken elsewhere, without being told."""
+        raise NotImplementedError
+
     def settle(self) -> None:
         """After any change: do whatever is due."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Items of a channel that are shipped to receivers in other spaces. The counterpart of `mailbox.Inbox`.
+"""Items of a channel that are shipped to receivers in other spaces. The counterpart of `inbox.Inbox`.
 
     channel.buffer ── ship ──▶ Shipping (a copy of each item until it was taken) ──▶ Inbox there
 
@@ -80,6 +80,7 @@ class Shipments(Saying):
     shippings: dict[int, Shipping]  # by space
     left_in: dict[int, int]  # by space: the last epoch that was left
     held_back: int  # spaces that something is called back from
+    road: Shipping | None  # whose lane was taken last by `forward`
 
     def look_no_more(self) -> None:
         """See `Grants`."""
@@ -144,6 +145,7 @@ class Shipments(Saying):
         self.left_in[space] = epoch
         shipping = self.shippings.pop(space, None)
         if shipping is not None:
+            self.forget_road(shipping)
             self.held_back -= shipping.recalling
             self._back(shipping, taken)
             self.settle()
@@ -172,7 +174,7 @@ class Shipments(Saying):
         """See what was taken, without being told."""
         for shipping in list(self.shippings.values()):
             taken = shipping.look()
-            if taken > shipping.taken and shipping.alone:
+            if shipping.alone:
                 shipping.limit = max(shipping.limit, taken + shipping.window)
             self._took(shipping, taken)
 
@@ -192,6 +194,8 @@ class Shipments(Saying):
             return
         alone = self._alone()
         for space, shipping in list(self.shippings.items()):
+            if alone and shipping.shipped >= shipping.limit:
+                self.look()
             room = (shipping.limit if alone else shipping.need) - shipping.shipped
             if room > 0 and buffer:
                 self._ship(space, shipping, min(room, len(buffer)), alone)
@@ -214,12 +218,20 @@ class Shipments(Saying):
     def _say_items(self, space: int, shipping: Shipping, items: list[Any], alone: bool) -> None:
         shipping.alone = alone
         shipping.untold = 0
+        if shipping.lane is not None:
+            shipping.lane.told(shipping.epoch)
         self.say(space, "items", shipping.epoch, items, alone)
 
     def tell(self, space: int, shipping: Shipping) -> None:
         """See that it knows of what is in its lane."""
-        if shipping.untold:
-            self._say_items(space, shipping, [], shipping.alone)
+        if shipping.untold and shipping.lane is not None:
+            shipping.untold = 0
+            shipping.lane.told(shipping.epoch)
+            self.ring(space, shipping)
+
+    def ring(self, space: int, shipping: Shipping) -> None:
+        """Have that space look into its lane."""
+        self._say_items(space, shipping, [], shipping.alone)
 
     def _by_lane(self, shipping: Shipping, items: list[Any]) -> list[Any]:
         """Put the items into the lane; those that have to go by a message."""
@@ -250,7 +262,14 @@ class Shipments(Saying):
         if got is not False:
             shipping.held.append(item)
             shipping.shipped += 1
+            self.road = shipping
         return got
+
+    def forget_road(self, shipping: Shipping) -> None:
+        """It has left: nothing goes there."""
+        shipping.alone = False
+        if self.road is shipping:
+            self.road = None
 
     # ── who waits for what others hold ──────────────────────────────────────────────────────────────────────
 

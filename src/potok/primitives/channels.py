@@ -23,7 +23,7 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
-from potok.links.packing import ATOMS, give_back, opened, pack
+from potok.links.packing import ATOMS, Packed, give_back, opened, pack
 from potok.links.parts import BIG
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, park
@@ -170,7 +170,10 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine = end.machine
         if machine.shared:
-            item = fixed(item, machine)
+            if type(item) not in ATOMS:
+                item = fixed(item, machine)
+            if end.quick is not None and end.quick.send_quickly(task.carrier, item, end):
+                return
             flows = machine.flows
             if flows is not None and flows.offered(task, item, end):
                 return
@@ -209,7 +212,10 @@ class Sender(_End, Generic[T]):
             item = outgoing(task, item)
         machine = end.machine
         if machine.shared:
-            item = fixed(item, machine)
+            if type(item) not in ATOMS:
+                item = fixed(item, machine)
+            if end.quick is not None and end.quick.send_quickly(task.carrier, item, end):
+                return
             flows = machine.flows
             if flows is not None and flows.offered(task, item, end):
                 return
@@ -272,7 +278,11 @@ class Receiver(_End, Generic[T]):
         if end.alert:
             look_closer(task, end)
         machine = end.machine
-        if machine.buffer and machine.loose:
+        if end.quick is not None:
+            item = end.quick.receive_quickly(task.carrier, end)
+            if item is not RETRY:
+                return item.open() if isinstance(item, Packed) else item  # type: ignore[no-any-return]
+        elif machine.buffer and machine.loose:
             try:
                 item = machine.buffer.popleft()
             except IndexError:
@@ -317,7 +327,11 @@ class Receiver(_End, Generic[T]):
         if end.alert:
             look_closer(task, end)
         machine = end.machine
-        if machine.buffer and machine.loose:
+        if end.quick is not None:
+            item = end.quick.receive_quickly(task.carrier, end)
+            if item is not RETRY:
+                return item.open() if isinstance(item, Packed) else item  # type: ignore[no-any-return]
+        elif machine.buffer and machine.loose:
             try:
                 item = machine.buffer.popleft()
             except IndexError:

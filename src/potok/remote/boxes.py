@@ -1,11 +1,9 @@
-"""Buffered channels whose home is elsewhere: what stands for them here, with a box for each direction.
-
-What carries the words of `machines.mailbox` to and from `remote.flows`.
+"""The boxes of a channel whose home is elsewhere: what carries the words of `machines.mailbox` to and fro.
 
 Invariants
     What a box has to say is said in the order in which it came to say it, and before whatever its task does next.
     An item that was sent and not said yet is noted down in the worker's page, or goes at once.
-    What a box has of the worker's page is given back once, by `_let_go` and `free_slot`, which forget it, and only as
+    What a box has of the worker's page is given back once, by `let_go` and `free_slot`, which forget it, and only as
     the box has left: until its home hears that, it reads and writes there. Who has it next says so after that.
 """
 
@@ -17,25 +15,26 @@ from functools import partial
 from typing import Any, Final
 from weakref import ref
 
-from potok.errors import ClosedError, PotokError
+from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
 from potok.kernel.parking import RETRY
 from potok.kernel.task import Task
-from potok.links.packing import Packed, Ref, told
+from potok.links.packing import Packed, Ref
 from potok.machines.channel import End
-from potok.machines.mailbox import Box, Error, Inbox, Outbox, granted_by
-from potok.machines.waiting import PARKED, Arm
+from potok.machines.inbox import Inbox
+from potok.machines.mailbox import Box, granted_by
+from potok.machines.outbox import Outbox
 from potok.remote.board import board
-from potok.remote.bundles import Burst, bundled, leave_to, unbundled
-from potok.remote.calling import Asked, ask, park_for
-from potok.remote.channels import RemoteChannel, RemoteEnd, channel_kinds, channels_here
+from potok.remote.bundles import Burst, bundled, leave_to
+from potok.remote.calling import ask
+from potok.remote.channels import RemoteChannel
 from potok.remote.home import home
 from potok.remote.lanes import Lane
 from potok.remote.link import Link
 from potok.remote.spinning import Spinner, spins
 
-__all__ = ["FlowingChannel", "give_back", "hear_home"]
+__all__ = ["FlowingInbox", "FlowingOutbox", "begin_with_lane", "give_up", "let_go", "pace"]
 
 SOON: Final = 0.005  # seconds: who comes back within these may have the next items unasked
 
@@ -65,7 +64,7 @@ def _way(box: Box) -> tuple[Lane, ...]:
     return home.page.lanes_there if isinstance(box, Inbox) else home.page.lanes_home
 
 
-def _begin_with_lane(box: Any) -> None:
+def begin_with_lane(box: Any) -> None:
     """There is an end here, for the first time or again: a lane for its box, if one is left and it can have one."""
     link = home.links.get(0)
     if link is None or box.channel.ref[0] != 0 or box.lane is not None or not box.may_begin():
@@ -80,25 +79,25 @@ def _begin_with_lane(box: Any) -> None:
             link.draws(way[number], partial(_draw, ref(box)))
 
 
-def _let_go(box: Box) -> None:
+def let_go(box: Box) -> None:
     """The last end here was closed: another box may have the lane."""
     number = box.let_go()
     home.page.free_lane(_way(box), number)
 
 
-def _give_up(box: FlowingInbox | FlowingOutbox) -> None:
+def give_up(box: FlowingInbox | FlowingOutbox) -> None:
     """Its channel is collected."""
-    box.guard.post(carrier(), _let_go, box)
+    box.guard.post(carrier(), let_go, box)
     box.guard.post(carrier(), box.free_slot)
 
 
-def _draw(known: ref[Any]) -> None:
+def _draw(known: ref[Any], rung: bool) -> None:
     box = known()
     if box is not None:
-        box.guard.run(carrier(), box.draw)
+        box.guard.run(carrier(), box.rung if rung else box.draw)
 
 
-def _pace(box: Any, may_widen: bool) -> None:
+def pace(box: Any, may_widen: bool) -> None:
     """Tasks are about to wait at this box: how much may come, or go, unasked?"""
     now = time.monotonic()
     if may_widen and now - box.paced < SOON:
@@ -115,13 +114,14 @@ class FlowingInbox(Inbox):
 
     lost = ()
 
-    def __init__(self, channel: FlowingChannel) -> None:
+    def __init__(self, channel: RemoteChannel) -> None:
         slot = home.page.allocate()
-        super().__init__(channel, partial(_stir, self), home.page.numbers, slot)
+        seen = bool(slot) and channel.ref[0] == 0
+        super().__init__(channel, partial(_stir, self), home.page.numbers, slot, seen)
         self.guard = Guard(carrier())
         self.paced = 0.0
         self.spinner = Spinner()
-        _begin_with_lane(self)
+        begin_with_lane(self)
 
     def free_slot(self) -> None:
         slot = self.slot
@@ -134,6 +134,33 @@ class FlowingInbox(Inbox):
         if lane is not None and spins(task) and self.guard.run(task.carrier, self.watch):
             board.let_flow()
             self.spinner.spin(lane.has_come)
+
+    def receive_quickly(self, me: Carrier, end: End) -> Any:
+        """The short way of `Receiver.recv`: see `HomeFlows.receive_quickly`."""
+        if me.inside is not None:
+            return RETRY
+        guard = self.guard
+        me.inside = guard.mark
+        try:
+            with guard.mutex:
+                if guard.owner is not None or guard.former is not None:
+                    guard.end_privilege()
+                if end.closed:
+                    return RETRY
+                if not self.buffer:
+                    self.draw()
+                    if not self.buffer:
+                        return RETRY
+                item = self.buffer.popleft()
+                self.taken = taken = self.taken + 1
+                self.numbers[self.slot] = taken
+                if self.pressed or taken >= self.tell_at:
+                    self.pull()
+                return item
+        finally:
+            me.inside = None
+            if guard.deferred:
+                guard.run_deferred(me)
 
     def ready(self, arm: Any) -> bool:
         if super().ready(arm):
@@ -159,7 +186,7 @@ class FlowingOutbox(Outbox):
 
     lost = ()
 
-    def __init__(self, channel: FlowingChannel) -> None:
+    def __init__(self, channel: RemoteChannel) -> None:
         slot = home.page.allocate_grant() if channel.ref[0] == 0 else 0  # others can't write in our page
         super().__init__(channel, partial(_stir, self), home.page.grants, slot)
         self.guard = Guard(carrier())
@@ -168,11 +195,15 @@ class FlowingOutbox(Outbox):
         self.paced = 0.0
         self.link = home.links.get(0)
         self.heard = home.page.heard
-        _begin_with_lane(self)
+        begin_with_lane(self)
 
     def free_slot(self) -> None:
         slot, self.slot = self.slot, 0
         home.page.free_grant(slot)
+
+    def ring(self) -> None:
+        if self.link is not None:
+            self.link.ring()
 
     def carry(self, item: Any) -> bool:
         """Not past what was said before: an item of another channel, or that an end was closed."""
@@ -186,7 +217,7 @@ class FlowingOutbox(Outbox):
 
     def more_soon(self) -> None:
         """There is no room: how much shall there be for the next, without asking?"""
-        _pace(self, may_widen=True)
+        pace(self, may_widen=True)
         self.flush()
         self.more()
 
@@ -196,6 +227,58 @@ class FlowingOutbox(Outbox):
 
     def sees_room(self) -> bool:
         return granted_by(self.grants[self.slot], self.epoch)[1] > self.granted
+
+    def send_quickly(self, me: Carrier, item: Any, end: End) -> bool:
+        """The short way of `Sender.send`: see `HomeFlows.send_quickly`."""
+        link: Any = self.link
+        if self.lane is None or me.inside is not None:
+            return False
+        guard = self.guard
+        me.inside = guard.mark
+        try:
+            with guard.mutex:
+                if guard.owner is not None or guard.former is not None:
+                    guard.end_privilege()
+                lane: Any = self.lane
+                if (
+                    lane is None
+                    or self.behind
+                    or self.buffer
+                    or self.waiters.entries
+                    or self.calls
+                    or end.closed
+                    or self.ended is not None
+                    or link.acts != self.heard[0]
+                ):
+                    return False
+                bounded = self.channel.size is not None
+                if bounded and self.places <= 0:
+                    self.look()
+                    if self.places <= 0:
+                        return False
+                epoch, known = self.epoch, lane.known
+                self.places -= bounded
+                self.sent += 1
+                try:
+                    lane.write(epoch, item)
+                finally:  # a signal handler may raise before it is there, or after
+                    if lane.known == known:
+                        self.places += bounded
+                        self.sent -= 1
+                if lane.known == known:
+                    return False
+        finally:
+            me.inside = None
+            if guard.deferred:
+                guard.run_deferred(me)
+        return lane.is_watched(epoch) or self.burst.offered(guard.run(me, self._untold, epoch))
+
+    def _untold(self, epoch: int) -> bool | None:
+        """An item is in the lane, and nobody looks: have it told, now or soon."""
+        if self.epoch != epoch:
+            return True  # it was told as it left
+        self.untold += 1
+        return self.burst.go() if self.burst.is_over(self.untold) else self.burst.gather()
 
     def offer(self, item: Any, end: Any) -> bool | None:
         """Whether it is on its way; None: it is gathered, have it go soon. The long way sees to a lane."""
@@ -252,240 +335,3 @@ class FlowingOutbox(Outbox):
     def _stand(self) -> int:
         self.known = True
         return self.epoch
-
-
-class FlowingChannel(RemoteChannel):
-    """What stands here for a buffered channel whose home is elsewhere: a box for each direction."""
-
-    __slots__ = ("clean", "inbox", "made", "outbox")
-
-    soon = staticmethod(board.soon)
-
-    def __init__(self, ref: Ref, spec: tuple[Any, ...], name: str, size: int | None) -> None:
-        super().__init__(ref, spec, name, size)
-        self.inbox: FlowingInbox | None = None
-        self.outbox: FlowingOutbox | None = None
-        self.made: dict[bool, Any] = {}  # both, by whether they send, each put there in one step
-        self.clean = False  # how the receivers' side ended
-
-    def __del__(self) -> None:
-        """Its ends may be collected with it, and only then say that they are: it may be used after this."""
-        for box in (self.inbox, self.outbox):
-            if box is None:
-                continue
-            if box.lane is None and box.may_begin():
-                box.free_slot()
-            else:
-                board.soon(partial(_give_up, box))
-
-    @property
-    def flows(self) -> FlowingChannel:
-        return self
-
-    def near(self, end: End) -> Any:
-        """The machine of this space at which tasks wait that operate on the end."""
-        box = self.outbox if end.sends else self.inbox
-        if box is None:
-            box = self._make_box(end.sends)
-        elif box.lane is None and not box.known:
-            box.guard.post(carrier(), _begin_with_lane, box)
-        return box
-
-    def _make_box(self, sends: bool) -> Any:
-        made: Any = FlowingOutbox(self) if sends else FlowingInbox(self)
-        box = self.made.setdefault(sends, made)
-        if box is not made:  # another thread has come first
-            _give_up(made)
-        if sends:
-            self.outbox = box
-        else:
-            self.inbox = box
-        self._look_for_home()
-        return box
-
-    def _look_for_home(self) -> None:
-        """A new box will not be told that its home is no more: that was told before."""
-        try:
-            home.link_to(self.ref[0])
-        except PotokError as error:
-            self.home_is_gone(error)
-
-    # ── operations ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def ready(self, arm: Arm) -> bool:
-        """For who looks whether something is there: a look draws nothing away from others, and so is made at home."""
-        box = self.inbox
-        return (box is not None and (bool(box.buffer) or box.ended is not None)) or super().ready(arm)
-
-    def offered(self, task: Task[Any], item: Any, end: End) -> bool:
-        """See `HomeFlows`."""
-        box = self.outbox
-        if box is None:
-            return False
-        return box.burst.offered(box.guard.run(task.carrier, box.offer, item, end))
-
-    def take_here(self, task: Task[Any], end: End) -> Any:
-        """An item without the long way; RETRY: there is none."""
-        box = self.inbox
-        if box is None or end.closed:
-            return RETRY
-        if not box.buffer:
-            box.look_out(task)
-        return box.guard.run(task.carrier, _taken, box)
-
-    def send(self, party: Any, end: Any, item: Any) -> Any:
-        """Where there is no room, the item goes to its home all the same, and waits for its turn there."""
-        board.let_flow()  # first: what others have gathered
-        box, me = self.near(end), carrier()
-        got = box.guard.run(me, _send_at_once, box, end, item)
-        if got is not PARKED:
-            return got
-        if party is not None:
-            box.guard.run(me, box.more_soon)
-            if not box.calls and box.room_comes(party) and self.offered(party, item, end):
-                return None
-            return park_for(
-                self, party, "send", (*end.ref, "send", True, (item,)), end, kind=partial(Sent, box)
-            )
-        box.fetch(end)
-        return box.guard.run(me, _send_at_once, box, end, item)
-
-    def receive(self, party: Any, end: End) -> Any:
-        box, me = self.near(end), carrier()
-        if party is not None and not box.buffer:
-            _pace(box, may_widen=bool(box.slot) or home.space == 0)  # else what is taken is not seen at home
-        got = box.guard.run(me, box.receive, party, end)
-        if got is PARKED and party is None:
-            box.fetch(end)
-            got = box.guard.run(me, box.receive, None, end)
-        return got
-
-    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def closed_at_home(self, end: RemoteEnd, why: tuple[Any, ...]) -> None:
-        """Somebody has closed this end at its home, or elsewhere."""
-        if not end.closed:
-            end.told = _told(why)()
-            end.closed = end.alert = True
-            self.closed_here(end)
-
-    def closed_here(self, end: RemoteEnd) -> None:
-        box = self.outbox if end.sends else self.inbox
-        if box is not None:
-            me = carrier()
-            box.guard.post(me, box.end_closed, end)
-            box.guard.post(me, self._let_go_if_last, box, end.sends)
-
-    def _let_go_if_last(self, box: Any, sends: bool) -> None:
-        """Inside of the box: an end that is there by now was there before anything is done with it."""
-        if all(end.closed for end in self.ends if end.sends is sends):
-            _let_go(box)
-
-    def dropped(self, ref: Ref, count: int, sends: bool) -> None:
-        box = self.outbox if sends else self.inbox
-        if box is not None:
-            box.guard.post(carrier(), self._let_go_if_last, box, sends)
-        super().dropped(ref, count, sends)
-
-    def cancel(self, cause: Any = None) -> None:
-        if self.outbox is not None:
-            self.outbox.guard.post(carrier(), self.outbox.flush)
-        super().cancel(cause)
-
-    def is_clean_end(self, end: RemoteEnd) -> bool:
-        return not end.closed and self.clean
-
-    def home_is_gone(self, error: BaseException) -> None:
-        """Nothing more comes of it."""
-        for box in (self.inbox, self.outbox):
-            if box is not None:
-                box.guard.post(carrier(), box.fail, lambda: _fresh(error))
-
-
-def give_back() -> None:
-    """A task of this worker has ended: what came for it and it did not take goes back."""
-    me = carrier()
-    for channel in list(channels_here.values()):
-        box = channel.inbox if isinstance(channel, FlowingChannel) else None
-        if box is not None:
-            box.guard.run(me, box.give_back)
-
-
-def _taken(box: FlowingInbox) -> Any:
-    if not box.buffer:
-        box.draw()
-    return box.take() if box.buffer else RETRY
-
-
-def _send_at_once(box: FlowingOutbox, end: End, item: Any) -> Any:
-    if box.calls:
-        return PARKED  # those were first
-    got = box.send(None, end, item)
-    box.flush()
-    return got
-
-
-class Sent(Asked):
-    """An item that waits at its home for a place."""
-
-    __slots__ = ("box",)
-
-    def __init__(self, box: FlowingOutbox, waiter: Any, well: Any = None) -> None:
-        super().__init__(waiter, well)
-        self.box = box
-        box.guard.run(carrier(), box.called, 1)
-
-    def answered(self, value: Any) -> None:
-        self.box.guard.run(carrier(), self.box.called, -1)
-        super().answered(value)
-
-    def failed(self, error: Any) -> None:
-        self.box.guard.run(carrier(), self.box.called, -1)
-        super().failed(error)
-
-
-def _fresh(error: BaseException) -> Any:
-    """The same error once more."""
-    if isinstance(error, ClosedError):
-        return ClosedError(str(error), cause=error.cause)
-    return error
-
-
-def _told(packed_error: tuple[Any, ...]) -> Error:
-    error = told(*packed_error)
-    return lambda: _fresh(error)
-
-
-def hear_home(  # noqa: C901 - a line for each word
-    channel: FlowingChannel, op: str, args: tuple[Any, ...]
-) -> None:
-    """The home has said something to the boxes here."""
-    me, inbox, outbox = carrier(), channel.inbox, channel.outbox
-    if op in ("room", "recall_room", "shut"):
-        if outbox is None:
-            return
-        if op == "room":
-            outbox.guard.run(me, outbox.room, *args)
-        elif op == "shut":
-            outbox.guard.run(me, outbox.fail, _told(args))
-        else:
-            outbox.guard.run(me, outbox.recall)
-    elif inbox is None:
-        return
-    elif op == "items":
-        epoch, items, alone = args
-        inbox.guard.run(me, inbox.arrive, epoch, unbundled(*items), alone)
-    elif op == "over":
-        error, channel.clean = args
-        inbox.guard.run(me, inbox.fail, _told(error))
-    elif op == "cancel":
-        inbox.guard.run(me, inbox.cancel, _told(args))
-    elif op == "recall":
-        inbox.guard.run(me, inbox.recall, *args)
-    elif op == "press":
-        inbox.guard.run(me, inbox.press)
-    else:
-        raise PotokError(f"a channel's boxes know no {op!r}")
-
-
-channel_kinds[True] = FlowingChannel

@@ -1,7 +1,7 @@
 """Buffered channels of ours with ends elsewhere: what carries the words of `machines.flows`.
 
     home                                                     elsewhere
-    Flows (part of the channel) ◀── ("flow", …) notes ──▶    FlowingChannel: Inbox, Outbox (see `remote.boxes`)
+    Flows (part of the channel) ◀── ("flow", …) notes ──▶    FlowingChannel: Inbox, Outbox (see `remote.flowing`)
 
 Invariants
     What a channel has to say is said in the order in which it came to say it, and before whatever its task does next.
@@ -16,18 +16,21 @@ from typing import Any
 from weakref import WeakSet, ref
 
 from potok.errors import ClosedError, PotokError
+from potok.kernel.carrier import Carrier
 from potok.kernel.current import carrier
 from potok.kernel.ends import operate
 from potok.kernel.guard import Guard, run_outside
+from potok.kernel.parking import RETRY
 from potok.kernel.task import Task
 from potok.links.packing import Packed, pack_error, told
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.flows import Flows
+from potok.machines.shipping import Shipping
 from potok.machines.waiting import Waiter
 from potok.remote.board import board
-from potok.remote.boxes import FlowingChannel, hear_home
 from potok.remote.bundles import Burst, bundled, fix, is_raw, kept, leave_to, unbundled
 from potok.remote.channels import channels_here
+from potok.remote.flowing import FlowingChannel, hear_home
 from potok.remote.home import home
 from potok.remote.lanes import Lane
 from potok.remote.link import Link
@@ -90,7 +93,93 @@ class HomeFlows(Flows):
             args = pack_error(args[0])
         return "flow", space, home.space, self.number, home.space, op, args
 
-    # ── the short way of `Sender.send` ──────────────────────────────────────────────────────────────────────
+    # ── the short ways of `Sender.send` and `Receiver.recv` ─────────────────────────────────────────────────
+
+    def send_quickly(self, me: Carrier, item: Any, end: End) -> bool:
+        """Whether the item went by the lane that the last one took: `offered` at a third of the price.
+
+        The rules are those of `Guard.run` and `forward`. That the mutex is left is the barrier after which it shows
+        whether who receives is to be told.
+        """
+        if self.road is None or me.inside is not None:
+            return False
+        machine, guard = self.machine, self.machine.guard
+        me.inside = guard.mark
+        try:
+            with guard.mutex:
+                if guard.owner is not None or guard.former is not None:
+                    guard.end_privilege()
+                road: Any = self.road
+                if (
+                    road is None
+                    or not road.alone
+                    or road.behind
+                    or self.held_back
+                    or machine.buffer
+                    or machine.senders.entries
+                    or machine.receivers.entries
+                    or end.closed
+                    or not machine.open_receivers
+                    or (road.shipped >= road.limit and not self._has_more_room(road))
+                    or not (machine.take_place() or self._finds_place())
+                ):
+                    return False
+                epoch, lane = road.epoch, road.lane
+                known = lane.known
+                road.held.append(item)
+                road.shipped += 1
+                try:
+                    lane.write(epoch, item)
+                finally:  # a signal handler may raise before it is there, or after
+                    if lane.known == known:
+                        road.held.pop()
+                        road.shipped -= 1
+                        machine.give_places(1)
+                if lane.known == known:
+                    return False
+        finally:
+            me.inside = None
+            if guard.deferred:
+                guard.run_deferred(me)
+        return lane.is_watched(epoch) or self.burst.offered(guard.run(me, self._untold, road, epoch))
+
+    def _has_more_room(self, road: Shipping) -> bool:
+        self.look()
+        return road.shipped < road.limit
+
+    def _untold(self, road: Shipping, epoch: int) -> bool | None:
+        """An item is in the lane, and nobody looks: have it told, now or soon."""
+        if road.epoch != epoch or not road.alone:
+            return True  # it has left, or gives back what came
+        road.untold += 1
+        return self.burst.go() if self.burst.is_over(road.untold) else self.burst.gather()
+
+    def receive_quickly(self, me: Carrier, end: End) -> Any:
+        """An item that is here, or in a lane; RETRY: there is none, or it takes the long way."""
+        if self.shippings or me.inside is not None:
+            return RETRY
+        machine, guard = self.machine, self.machine.guard
+        me.inside = guard.mark
+        try:
+            with guard.mutex:
+                if guard.owner is not None or guard.former is not None:
+                    guard.end_privilege()
+                if end.closed or self.shippings or machine.senders.entries:
+                    return RETRY
+                if not machine.buffer:
+                    self.draw()
+                    if not machine.buffer:
+                        return RETRY
+                item = machine.buffer.popleft()
+                if machine.capacity is not None:
+                    machine.permits.append(True)
+                    if len(machine.permits) >= self.mark:
+                        self.top_up()
+                return item
+        finally:
+            me.inside = None
+            if guard.deferred:
+                guard.run_deferred(me)
 
     def offered(self, task: Task[Any], item: Any, end: End) -> bool:
         """Whether the item went into the buffer; if not, take the long way."""
@@ -152,6 +241,11 @@ class HomeFlows(Flows):
                 return True
         return False
 
+    def ring(self, space: int, shipping: Shipping) -> None:
+        link = _worker(space)
+        if link is not None:
+            link.ring()
+
     def _finds_place(self) -> bool:
         """What was taken elsewhere has left its place."""
         self.look()
@@ -178,6 +272,8 @@ def let_flow(machine: ChannelMachine, number: int) -> bool:
         return False
     if machine.flows is None:
         machine.flows = HomeFlows(machine, number)
+        for end in machine.ends:
+            end.quick = machine.flows
     return True
 
 
@@ -219,10 +315,10 @@ def _lane_from(space: int, number: int, machine: ChannelMachine) -> Lane | None:
     return lane
 
 
-def _draw(known: ref[ChannelMachine]) -> None:
+def _draw(known: ref[ChannelMachine], rung: bool) -> None:
     machine = known()
     if machine is not None:
-        operate(carrier(), machine, machine.flows.draw)
+        operate(carrier(), machine, machine.flows.rung if rung else machine.flows.draw)
 
 
 def _lane_to(space: int, number: int) -> Lane | None:
@@ -311,6 +407,7 @@ def _depart(space: int, numbers: tuple[int, ...], error: BaseException) -> None:
 def cut_off(error: PotokError) -> None:
     """In a forked child: nothing flows to where these channels are, nor from there; the memory is the parent's."""
     for machine in list(_flowing):
+        machine.guard = Guard(None)  # the other may be held by a thread that is not here
         machine.flows.forsake()
     for channel in list(channels_here.values()):
         if isinstance(channel, FlowingChannel):

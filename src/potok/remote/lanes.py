@@ -1,14 +1,17 @@
 """Lanes: items of one direction in memory that two processes have, without a message while the reader looks by itself.
 
-    writer ── put ──▶ | size, epoch, item | size, epoch, item | … a ring of bytes … | ── take ──▶ reader
+    writer ── put ──▶ | item | item | item | … a ring of bytes … | ── take ──▶ reader
 
 Each direction of a channel between a worker and the program may have one. Whoever reads says that it *watches*: it
-looks until it says otherwise. While nobody watches, the writer tells of what it has put there, by a message.
+looks until it says otherwise (`leave`). While nobody watches, the writer tells of what it has put there: once, by a
+ring of the link, which carries nothing; from then on (`told`) the reader counts as one that watches, and if it wants to
+hear of the next item, it says so again as it hears the ring.
 
 Invariants
     What was put is read once, in its order, also when its writer has died.
     Either the reader sees, as it has stopped watching, what was put before, or the writer sees that nobody watches.
     What stands in a lane came before every message of its writer: it is taken before the message is handled.
+    An epoch is written only once the reader has asked for what is of the one before for the last time, or for this one.
     What goes by a message goes before what is put into a lane after it: until the reader has heard so, nothing is.
     (To a worker that holds for one channel. What its tasks can see of others, they ask the program for.)
 
@@ -18,10 +21,10 @@ stores may be seen in another order there are no lanes.
 
 from __future__ import annotations
 
-import marshal
 import platform
 import threading
 from collections.abc import Callable
+from marshal import dumps, loads
 from struct import Struct
 from typing import Any, Final
 
@@ -32,17 +35,20 @@ __all__ = ["LANES", "LANE_SIZE", "LANE_WORDS", "Lane"]
 
 LANES: Final = 2 if platform.machine() in ("x86_64", "AMD64", "i686") else 0  # in each direction
 LANE_SIZE: Final = 1 << 15  # bytes
-LANE_WORDS: Final = 4
-WRITTEN, READ, WATCHED, HEARD = range(
-    LANE_WORDS
-)  # bytes in all, twice; the epoch that is watched; see `tell_heard`
+LANE_WORDS: Final = 6
+WRITTEN, READ, WATCHED, HEARD, EPOCH, BEGUN = range(LANE_WORDS)
+"""What is written, see `ONE`; bytes read, in all; the epoch that is watched; see `tell_heard`; the epoch that is
+written, and what was written before it."""
 
-HEADER: Final = Struct("=II")  # the size, with `SIMPLE` where it is no pickle; the epoch
-HEAD_SIZE: Final = HEADER.size
-put_head, read_head = HEADER.pack_into, HEADER.unpack_from
-SIMPLE: Final = 1 << 31
-SKIP: Final = (1 << 32) - 1  # in place of a size: it goes on at the beginning
-EPOCHS: Final = (1 << 32) - 1
+# What is written is told by one number, which is stored in one step: items << 40, plus their bytes.
+ONE: Final = 1 << 40
+BYTES: Final = ONE - 1
+WORD: Final = (1 << 64) - 1
+
+# Items stand there without a gap, each as marshal writes it: with the head of a list before them, they are one, and
+# all are read in one step. (Version 2 has no references from one value to another.) A packed one is a list of itself.
+VERSION: Final = 2
+HEAD: Final = Struct("<cI")
 
 _lock = threading.Lock()
 
@@ -59,15 +65,18 @@ def _barrier() -> None:
 class Lane:
     """One end of a lane: the writer's in one process, the reader's in the other. Each is used inside one machine."""
 
-    __slots__ = ("_at", "_free_until", "_memory", "_size", "_words", "drawn")
+    __slots__ = ("_at", "_epoch", "_free_until", "_memory", "_place", "_size", "_words", "drawn", "known")
 
     def __init__(self, words: Any, memory: Any) -> None:
         self._words = words
         self._memory = memory
         self._size = len(memory)
-        self._at = 0  # bytes written, or read
+        self.known = 0  # what was written, or is read
+        self._at = 0  # ... in bytes
+        self._place = 0  # ... in the ring
+        self._epoch = 0
         self._free_until = self._size
-        self.drawn: Callable[[], object] | None = None  # takes what is there, to where it belongs
+        self.drawn: Callable[[bool], object] | None = None  # takes what is there, to where it belongs
 
     # ── who writes ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -76,33 +85,53 @@ class Lane:
 
         None: it is there, and the reader does not look by itself.
         """
-        if type(item) in PLAIN:
-            data, kind = marshal.dumps(item), SIMPLE
-        elif type(item) is Packed and not item.needs_care:
-            data, kind = item.data, 0
-        else:
+        if not self.write(epoch, item):
             return False
-        size, memory, words = self._size, self._memory, self._words
-        start = self._at
-        at = start % size
-        length = HEAD_SIZE + len(data)
-        if at + length > size:  # not in two pieces
-            start += size - at
-        end = start + length
-        if end > self._free_until:
-            self._free_until = words[READ] + size
-            if end > self._free_until:
-                return False
-        if start != self._at:
-            if size - at >= HEAD_SIZE:
-                put_head(memory, at, SKIP, 0)
-            at = 0
-        put_head(memory, at, len(data) | kind, epoch & EPOCHS)
-        memory[at + HEAD_SIZE : at + length] = data
-        words[WRITTEN] = self._at = end  # last: before this it was not sent
         with _lock:  # see `_barrier`
             pass
-        return True if words[WATCHED] == epoch else None
+        return True if self._words[WATCHED] == epoch else None
+
+    def write(self, epoch: int, item: Any) -> bool:
+        """As `put`; whether the reader looks by itself is for the caller to see, by `is_watched`, after a barrier."""
+        kind = type(item)
+        if kind in PLAIN:
+            data = dumps(item, VERSION)
+        elif kind is Packed and not item.needs_care:
+            data = dumps([item.data], VERSION)
+        else:
+            return False
+        words = self._words
+        size = len(data)
+        end = self._at + size
+        if end > self._free_until:
+            self._free_until = words[READ] + self._size
+            if end > self._free_until:
+                return False
+        if epoch != self._epoch:
+            words[BEGUN] = self.known & WORD
+            words[EPOCH] = self._epoch = epoch
+        start = self._place
+        stop = start + size
+        # No call from here on: a signal handler could raise after it.
+        if stop < self._size:
+            self._memory[start:stop] = data
+        else:  # around the end of the ring
+            stop -= self._size
+            self._memory[start:] = data[: size - stop]
+            self._memory[:stop] = data[size - stop :]
+        self._place = stop
+        self._at = end
+        self.known = known = self.known + ONE + size
+        words[WRITTEN] = known & WORD  # last: before this it was not sent
+        return True
+
+    def is_watched(self, epoch: int) -> bool:
+        """Whether the reader looks by itself."""
+        return bool(self._words[WATCHED] == epoch)
+
+    def told(self, epoch: int) -> None:
+        """The reader is about to be told. One who leaves at this very moment hears that, and leaves once more."""
+        self._words[WATCHED] = epoch
 
     def heard(self, epoch: int) -> int:
         """How many items of this epoch the reader has had, as of the last that came by a message."""
@@ -112,34 +141,53 @@ class Lane:
 
     def has_come(self) -> bool:
         """Whether something is there."""
-        return bool(self._words[WRITTEN] != self._at)
+        return bool(self._words[WRITTEN] != self.known & WORD)
 
     def take(self, epoch: int) -> list[Any]:
         """All that is there of this epoch. What is of an older one is dropped; what is of a newer one stays."""
-        items: list[Any] = []
-        written = self._words[WRITTEN]
-        if written == self._at:
-            return items
-        memory, at, size = self._memory, self._at, self._size
-        while at != written:
-            start = at % size
-            if size - start < HEAD_SIZE:
-                at += size - start
-                continue
-            length, of = read_head(memory, start)
-            if length == SKIP:
-                at += size - start
-                continue
-            simple, length = length & SIMPLE, length & ~SIMPLE
-            begin = start + HEAD_SIZE
-            if of == epoch & EPOCHS:
-                data = memory[begin : begin + length]
-                items.append(marshal.loads(data) if simple else Packed(bytes(data)))  # noqa: S302 - of our own
-            elif (of - epoch) & EPOCHS <= EPOCHS // 2:
-                break
-            at += HEAD_SIZE + length
-        self._words[READ] = self._at = at
+        words = self._words
+        written = words[WRITTEN]  # before the epoch is looked at: what is written by now is none of a later one
+        new = written - self.known & WORD
+        if not new:
+            return []
+        if epoch != self._epoch:
+            new = self._turn_to(epoch, new)
+        elif words[EPOCH] != epoch:
+            new = min(new, words[BEGUN] - self.known & WORD)
+        if not new:
+            return []
+        items: list[Any] = loads(b"".join((HEAD.pack(b"[", new >> 40), self._read(new))))  # noqa: S302 - of our own
+        if list in map(type, items):
+            items = [Packed(item[0]) if type(item) is list else item for item in items]
         return items
+
+    def _turn_to(self, epoch: int, new: int) -> int:
+        """Drop what is of an older epoch; how much of what is new is of this one."""
+        begun = self._words[EPOCH]
+        if begun == epoch:
+            self._epoch = epoch
+            old = self._words[BEGUN] - self.known & WORD  # it may have begun since, after all that is new
+            self._read(old)
+            return max(0, new - int(old))
+        if begun < epoch:
+            self._read(new)
+        return 0
+
+    def _read(self, new: int) -> bytes:
+        """So much of what is there."""
+        size = new & BYTES
+        start = self._place
+        stop = start + size
+        if stop < self._size:
+            data = bytes(self._memory[start:stop])
+        else:
+            stop -= self._size
+            data = bytes(self._memory[start:]) + bytes(self._memory[:stop])
+        self._place = stop
+        self.known += new
+        self._at += size
+        self._words[READ] = self._at
+        return data
 
     def watch(self, epoch: int) -> None:
         """From now on the reader looks by itself."""
@@ -155,7 +203,7 @@ class Lane:
         """Items have come by a message; in this epoch so many in all."""
         self._words[HEARD] = shown(epoch, count)
 
-    def draw(self) -> None:
-        """Have what is there taken."""
-        if self.drawn is not None and self.has_come():
-            self.drawn()
+    def draw(self, rung: bool = False) -> None:
+        """Have what is there taken. `rung`: the writer has told of it, and will not do so again unless asked."""
+        if self.drawn is not None and (rung or self.has_come()):
+            self.drawn(rung)

@@ -33,6 +33,8 @@ from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
 from potok.links.packing import Carrying, Ref
 from potok.links.session import (
+    RING,
+    RUNG,
     Answered,
     Call,
     Called,
@@ -211,8 +213,11 @@ class Link:
         self.serving.pop(number, None)
         self._tell(self._session.fail, number, error)
 
-    def draws(self, lane: Lane, drawn: Callable[[], object]) -> None:
-        """Items come by this lane from now on, which `drawn` takes: before any message is handled."""
+    def draws(self, lane: Lane, drawn: Callable[[bool], object]) -> None:
+        """Items come by this lane from now on, which `drawn` takes: before any message is handled.
+
+        It is called with True where the other side has rung: whoever wants to hear of the next item, says so again.
+        """
         lane.drawn = drawn
         if lane in self.lanes:
             return
@@ -290,6 +295,23 @@ class Link:
         if is_seen:
             grants[slot] = shown(epoch, granted)
         return is_seen
+
+    def ring(self) -> None:
+        """Have the other side look into the lanes. It may overtake what was said before, which does no harm."""
+        self._guard.post(carrier(), self._ring)
+
+    def _ring(self) -> None:
+        if self._stuck or self._kept_back or self._unsent or self._session.has_outgoing:
+            self._session.ring()
+            self._flush()
+            return
+        try:
+            self._socket.send(RING)  # so short that it is sent whole, or not at all
+        except BlockingIOError:
+            self._session.ring()
+            self._flush()
+        except OSError:  # as in `_flush`
+            pass
 
     def together(self, wanted: bool) -> None:
         """From now on keep back what is said, or send it in one piece."""
@@ -419,7 +441,10 @@ class Link:
             data = b""
         except OSError:
             data = b""
-        self._heard += self._session.receive(data, descriptors) if data else self._session.end_of_stream()
+        if data == RING and self._session.is_between_frames:
+            self._heard.append(RUNG)
+        else:
+            self._heard += self._session.receive(data, descriptors) if data else self._session.end_of_stream()
 
     def _handle_heard(self) -> None:
         """One after the other; what goes wrong with one concerns nobody else, least of all who happens to lead."""
@@ -427,7 +452,7 @@ class Link:
             event = self._heard.popleft()
             try:
                 for lane in self.lanes:
-                    lane.draw()
+                    lane.draw(event is RUNG)
                 self._handle(event)
             except Exception:
                 _log("a message could not be handled: %r", event)
@@ -438,6 +463,8 @@ class Link:
             return
         if _counts(event):
             self.traffic += 1
+        if event is RUNG:
+            return
         match event:
             case Answered(_, value, owner):
                 self._came_with((value,))
