@@ -26,7 +26,7 @@ from potok.machines.inbox import Inbox
 from potok.machines.mailbox import Box, granted_by
 from potok.machines.outbox import Outbox
 from potok.remote.board import board
-from potok.remote.bundles import Burst, bundled, leave_to
+from potok.remote.bundles import RINGS, Burst, bundled, leave_to
 from potok.remote.calling import ask
 from potok.remote.channels import RemoteChannel
 from potok.remote.home import home
@@ -278,7 +278,7 @@ class FlowingOutbox(Outbox):
         if self.epoch != epoch:
             return True  # it was told as it left
         self.untold += 1
-        return self.burst.go() if self.burst.is_over(self.untold) else self.burst.gather()
+        return self.burst.go() if self.burst.is_over(self.untold, RINGS) else self.burst.gather()
 
     def offer(self, item: Any, end: Any) -> bool | None:
         """Whether it is on its way; None: it is gathered, have it go soon. The long way sees to a lane."""
@@ -295,7 +295,7 @@ class FlowingOutbox(Outbox):
             untold = self.untold
             if not untold:
                 return True
-            return self.burst.go() if self.burst.is_over(untold) else self.burst.gather()
+            return self.burst.go() if self.burst.is_over(untold, RINGS) else self.burst.gather()
         self.buffer.append(item)
         if self.burst.is_over(len(self.buffer)) or not self.note(item):
             return self.burst.go()

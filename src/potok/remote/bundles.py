@@ -1,7 +1,8 @@
 """Items on their way to another address space, many in one message, and when that goes.
 
-The first of a burst goes at once; those that follow within `BURST` seconds go together, as soon as there are `BATCH` of
-them, the thread waits for anything, it says anything else over a link, or `board.LINGER` is over.
+The first of a burst goes at once; those that follow within `BURST` seconds (`RINGS`, where they stand in a lane and
+only a ring goes) go together, as soon as there are `BATCH` of them, the thread waits for anything, it says anything
+else over a link, or `board.LINGER` is over.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from potok.remote.board import board
 from potok.remote.home import home
 from potok.remote.link import Link
 
-__all__ = ["BATCH", "BURST", "Burst", "bundled", "fix", "is_raw", "kept", "leave_to", "unbundled"]
+__all__ = ["BATCH", "BURST", "RINGS", "Burst", "bundled", "fix", "is_raw", "kept", "leave_to", "unbundled"]
 
 BURST: Final = 250e-6  # seconds after a batch in which items are gathered for the next
+RINGS: Final = 50e-6  # ... where they are in a lane, and only a ring is to go
 BATCH: Final = 64  # items that are sent together
 
 
@@ -53,9 +55,9 @@ class Burst:
             board.let_flow()
         return got is not False
 
-    def is_over(self, waiting: int) -> bool:
+    def is_over(self, waiting: int, burst: float = BURST) -> bool:
         """Whether so many items are to go at once."""
-        return time.monotonic() - self._last > BURST or waiting >= BATCH
+        return time.monotonic() - self._last > burst or waiting >= BATCH
 
     def go(self) -> bool | None:
         """Have them go, after what others have gathered before; None as `gather`."""

@@ -28,7 +28,7 @@ from potok.machines.flows import Flows
 from potok.machines.shipping import Shipping
 from potok.machines.waiting import Waiter
 from potok.remote.board import board
-from potok.remote.bundles import Burst, bundled, fix, is_raw, kept, leave_to, unbundled
+from potok.remote.bundles import RINGS, Burst, bundled, fix, is_raw, kept, leave_to, unbundled
 from potok.remote.channels import channels_here
 from potok.remote.flowing import FlowingChannel, hear_home
 from potok.remote.home import home
@@ -152,7 +152,7 @@ class HomeFlows(Flows):
         if road.epoch != epoch or not road.alone:
             return True  # it has left, or gives back what came
         road.untold += 1
-        return self.burst.go() if self.burst.is_over(road.untold) else self.burst.gather()
+        return self.burst.go() if self.burst.is_over(road.untold, RINGS) else self.burst.gather()
 
     def receive_quickly(self, me: Carrier, end: End) -> Any:
         """An item that is here, or in a lane; RETRY: there is none, or it takes the long way."""
@@ -217,7 +217,7 @@ class HomeFlows(Flows):
             return True
         if forwarded is None:
             untold = sum(shipping.untold for shipping in self.shippings.values())
-            return self.burst.go() if self.burst.is_over(untold) else self.burst.gather()
+            return self.burst.go() if self.burst.is_over(untold, RINGS) else self.burst.gather()
         machine.buffer.append(item)
         if self.held_back or not self.shippings:
             return True
