@@ -31,7 +31,9 @@ class Inbox(Box):
         "told",
     )
 
-    def __init__(self, channel: Any, stir: Callable[[], object], numbers: Any, slot: int, seen: bool = False) -> None:
+    def __init__(
+        self, channel: Any, stir: Callable[[], object], numbers: Any, slot: int, seen: bool = False
+    ) -> None:
         super().__init__(channel, stir)
         self.numbers = numbers  # `numbers[slot]` tells how many were taken, also when this space is no more
         self.slot = slot

@@ -35,7 +35,9 @@ class Outbox(Box):
         "wished",
     )
 
-    def __init__(self, channel: Any, stir: Callable[[], object], grants: Any = NO_GRANTS, slot: int = 0) -> None:
+    def __init__(
+        self, channel: Any, stir: Callable[[], object], grants: Any = NO_GRANTS, slot: int = 0
+    ) -> None:
         super().__init__(channel, stir)
         self.grants = grants  # `grants[slot]` shows what was granted, see `shown`; nothing at slot 0
         self.slot = slot

@@ -146,7 +146,9 @@ class Lane:
     def take(self, epoch: int) -> list[Any]:
         """All that is there of this epoch. What is of an older one is dropped; what is of a newer one stays."""
         words = self._words
-        written = words[WRITTEN]  # before the epoch is looked at: what is written by now is none of a later one
+        written = words[
+            WRITTEN
+        ]  # before the epoch is looked at: what is written by now is none of a later one
         new = written - self.known & WORD
         if not new:
             return []
