@@ -156,7 +156,9 @@ def on(executor: str, fn: Callable[[Any], Any], items: Callable[[], Iterable[Any
     """Seconds of a map."""
     import potok
 
-    list(potok.map(abs, range(3), on=executor if executor == "auto" else "inline"))  # imports are not what is asked
+    list(
+        potok.map(abs, range(3), on=executor if executor == "auto" else "inline")
+    )  # imports are not what is asked
     inputs = prepared(fn, items)
     began = time.perf_counter()
     for _ in potok.map(fn, inputs, on=executor):

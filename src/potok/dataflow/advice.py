@@ -75,7 +75,8 @@ class Advice:
         if current != "inline":
             facts = facts._replace(items=self.given)
         return choose(
-            predict(facts, self.machine(), self._intake.left, self._plan.workers or None, self._found), current
+            predict(facts, self.machine(), self._intake.left, self._plan.workers or None, self._found),
+            current,
         )
 
     def workers(self, decision: Decision) -> int:

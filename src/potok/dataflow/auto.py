@@ -53,7 +53,9 @@ class Adaptive:
         self._here = Loop(plan)
         self._warming: list[potok.Task[Any]] = []
         self._decision: Decision | None = None  # why it is where it is
-        self._next: Decision | None = None  # where to go on: once that has come up, and nothing is left elsewhere
+        self._next: Decision | None = (
+            None  # where to go on: once that has come up, and nothing is left elsewhere
+        )
         self._there = There()
         self._judged = not plan.on.in_worker  # by what a worker has found out
 
@@ -125,7 +127,9 @@ class Adaptive:
         """What was measured and decided, when, and why."""
         if self._is_first:
             return f"map over {self._plan.name}: nothing was measured yet; ask again when there are results"
-        return self._advice.told(self._here.told() if self._work is None else self._there.told(self._work.plan))
+        return self._advice.told(
+            self._here.told() if self._work is None else self._there.told(self._work.plan)
+        )
 
     # ── deciding ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,13 +142,17 @@ class Adaptive:
             self._move("coroutines", wanted or default_workers("coroutines"))
         elif self._plan.timeout is not None:
             executor = "processes" if "processes" in advice.machine().executors else "threads"
-            advice.say(f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept")
+            advice.say(
+                f"with a time-out nothing runs in the caller's own task: {executor}, where it can be kept"
+            )
             self._move(executor, wanted or advice.machine().cores)
         elif self._plan.on.in_worker and "processes" in advice.machine().executors:
             advice.say("processes: whatever an item does, it does it to a worker")
             self._move("processes", wanted or advice.machine().cores)
         elif awaiting:
-            advice.say("read by `async for`: threads, not to hold up the event loop; for what computes say processes")
+            advice.say(
+                "read by `async for`: threads, not to hold up the event loop; for what computes say processes"
+            )
             self._move("threads", wanted or default_workers("threads"))
 
     def _judge(self, facts: Facts) -> None:

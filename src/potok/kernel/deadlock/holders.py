@@ -38,7 +38,7 @@ _BORROWS = sys.version_info >= (3, 14) or FREE_THREADED  # frames may refer to w
 _EXITS = ("__exit__", "__aexit__")
 _PLUMBING = (
     "potok.remote.",
-    *(f"potok.machines.{room}" for room in ("flows", "granting", "mailbox", "shipping")),
+    *(f"potok.machines.{room}" for room in ("flows", "granting", "inbox", "mailbox", "outbox", "shipping")),
 )
 _MODULE_NAMES = {"__name__", "__builtins__"}
 
