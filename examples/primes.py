@@ -17,6 +17,7 @@ import potok
 
 NUMBERS = [2, 193, 323, 1327, 433785907, 1000000007, 1000000011, 99999999977, 10**12 + 39, 10**12 + 61]
 COUNT = 2_000_000
+EXECUTORS = ("inline", "threads", "coroutines", "interpreters", "processes")
 
 
 def is_prime(number: int) -> bool:
@@ -56,5 +57,5 @@ def main(on: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--on", default="auto", choices=("auto", "inline", "threads", "processes"))
+    parser.add_argument("--on", default="auto", choices=("auto", *EXECUTORS))
     main(parser.parse_args().on)

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 
 import potok
 
+EXECUTORS = ("processes", "interpreters", "threads", "coroutines", "simulated")
+
 
 def create(data: Iterable[int], items: potok.Sender[int]) -> None:
     """Send the data."""
@@ -37,5 +39,5 @@ def main(on: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--on", default="processes", choices=("processes", "threads", "coroutines"))
+    parser.add_argument("--on", default=EXECUTORS[0], choices=EXECUTORS)
     main(parser.parse_args().on)

@@ -9,6 +9,8 @@ import argparse
 
 import potok
 
+EXECUTORS = ("processes", "interpreters", "threads", "coroutines", "inline", "simulated")
+
 
 def double(number: int) -> int:
     """Return twice the number."""
@@ -22,5 +24,5 @@ def main(on: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--on", default="processes", choices=("processes", "threads", "coroutines"))
+    parser.add_argument("--on", default=EXECUTORS[0], choices=EXECUTORS)
     main(parser.parse_args().on)

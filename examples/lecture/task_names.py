@@ -10,6 +10,8 @@ import argparse
 
 import potok
 
+EXECUTORS = ("processes", "interpreters", "threads", "coroutines", "inline", "simulated")
+
 
 def double(number: int) -> str:
     """Return a line that says who has doubled the number."""
@@ -27,5 +29,5 @@ def main(on: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--on", default="processes", choices=("processes", "threads", "coroutines"))
+    parser.add_argument("--on", default=EXECUTORS[0], choices=EXECUTORS)
     main(parser.parse_args().on)

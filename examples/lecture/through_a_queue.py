@@ -11,6 +11,8 @@ from typing import Any
 
 import potok
 
+EXECUTORS = ("processes", "interpreters", "threads", "coroutines", "inline", "simulated")
+
 
 def put_some(queue: potok.Queue[Any]) -> None:
     """Put three things, as one item."""
@@ -27,5 +29,5 @@ def main(on: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--on", default="processes", choices=("processes", "threads", "coroutines"))
+    parser.add_argument("--on", default=EXECUTORS[0], choices=EXECUTORS)
     main(parser.parse_args().on)

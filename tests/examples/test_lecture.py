@@ -1,14 +1,10 @@
-"""The lecture's programs print what they should, wherever their tasks run."""
+"""The lecture's programs print what they should, wherever their tasks run: those whose output is the same each time."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "examples" / "lecture"
+from programs import printed, runs
 
 NAMES = """\
 5 doubled to 10 by double-1
@@ -34,51 +30,49 @@ data found to be processed: 13, doubled: 26
 data found to be processed: -1, doubled: -2
 """
 
+SEARCHED = """\
+Searching prefix: Dear
+Dear James
+Closing coroutine!!
+Searching prefix: Dear
+Dear James
+Closing the task
+"""
+
 EXACTLY = {
-    "task_names.py": NAMES,
-    "through_a_queue.py": "[42, None, 'hello']\n",
-    "through_a_pipe.py": "the parent received [42, None, 'hello']\nthe task received ['hello', None, 42]\n",
-    "shared_list.py": RECORDS,
-    "shared_namespace.py": "before Namespace(x=1, y=1)\nafter Namespace(x=51, y=10000000000)\n",
-    "pool.py": "[10, 20, 40]\n",
+    "lecture/task_names.py": NAMES,
+    "lecture/through_a_queue.py": "[42, None, 'hello']\n",
+    "lecture/through_a_pipe.py": (
+        "the parent received [42, None, 'hello']\nthe task received ['hello', None, 42]\n"
+    ),
+    "lecture/shared_list.py": RECORDS,
+    "lecture/pool.py": "[10, 20, 40]\n",
+    "lecture/generator_coroutine.py": SEARCHED,
 }
 """What the programs print whose output hangs on no order."""
 
-every_executor = pytest.mark.parametrize("on", ["processes", "threads", "coroutines"])
+
+def on_its_executors(path: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("path", "on"), runs(path))
 
 
-def printed(name: str, on: str) -> str:
-    """The output of one program, which ends by itself, without a warning."""
-    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", FOLDER / name, "--on", on],
-        capture_output=True,
-        text=True,
-        env=buffered | {"PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
-    assert (done.stderr, done.returncode) == ("", 0)
-    return done.stdout
+@pytest.mark.parametrize(("path", "on"), runs(*EXACTLY))
+def test_prints_exactly(path: str, on: str) -> None:
+    assert printed(path, "--on", on) == EXACTLY[path]
 
 
-@every_executor
-@pytest.mark.parametrize("name", EXACTLY)
-def test_prints_exactly(name: str, on: str) -> None:
-    assert printed(name, on) == EXACTLY[name]
-
-
-@every_executor
-def test_start_tasks(on: str) -> None:
+@on_its_executors("lecture/start_tasks.py")
+def test_start_tasks(path: str, on: str) -> None:
     """A line from each task, whole."""
-    lines = printed("start_tasks.py", on).splitlines()
+    lines = printed(path, "--on", on).splitlines()
     places = ("Africa", "America", "Asia", "Europe")
     assert sorted(lines) == [f"The name of the continent is: {place}" for place in places]
 
 
-@every_executor
-def test_which_process(on: str) -> None:
+@on_its_executors("lecture/which_process.py")
+def test_which_process(path: str, on: str) -> None:
     """On processes each task has one to itself; elsewhere it is the program's."""
-    lines = printed("which_process.py", on).splitlines()
+    lines = printed(path, "--on", on).splitlines()
     told = [re.fullmatch(r"(\d+) doubled to (\d+) by (.+)", line) for line in lines]
     assert [(m[1], m[2]) for m in told if m] == [(str(n), str(2 * n)) for n in (5, 10, 15, 20, 25)]
     where = {m[3] for m in told if m}
@@ -88,10 +82,10 @@ def test_which_process(on: str) -> None:
         assert where == {"this process"}
 
 
-@every_executor
-def test_one_at_a_time(on: str) -> None:
+@on_its_executors("lecture/one_at_a_time.py")
+def test_one_at_a_time(path: str, on: str) -> None:
     """The two lines of each task follow one another."""
-    lines = printed("one_at_a_time.py", on).splitlines()
+    lines = printed(path, "--on", on).splitlines()
     pairs = [(lines[i].split(), lines[i + 1].split()) for i in range(0, len(lines), 2)]
     assert all(
         (first[0], second[0]) == ("first", "second") and first[1] == second[1] for first, second in pairs
@@ -99,15 +93,24 @@ def test_one_at_a_time(on: str) -> None:
     assert sorted(first[1] for first, _ in pairs) == ["10", "foxtrot", "tango"]
 
 
-@every_executor
-def test_no_sentinel(on: str) -> None:
+@on_its_executors("lecture/no_sentinel.py")
+def test_no_sentinel(path: str, on: str) -> None:
     """The consumer has everything in order, -1 like any other, and the program ends."""
-    lines = printed("no_sentinel.py", on).splitlines(keepends=True)
+    lines = printed(path, "--on", on).splitlines(keepends=True)
     lines.remove("Creating data and sending it\n")
     assert "".join(lines) == CONSUMED
 
 
-def test_every_program_is_tested() -> None:
-    here = {*EXACTLY, "start_tasks.py", "which_process.py", "one_at_a_time.py", "no_sentinel.py"}
-    tested = {*here, "logs.py"}  # in `test_lecture_logs.py`
-    assert {path.name for path in FOLDER.glob("*.py")} == tested
+def lines_with(word: str, lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if word in line.split()]
+
+
+@on_its_executors("lecture/thread_class.py")
+def test_thread_class(path: str, on: str) -> None:
+    """Each counts down in its order, whatever the other does; then the primes, in the order of the numbers."""
+    lines = printed(path, "--on", on).splitlines()
+    for name in ("A", "B"):
+        counted = [f"{name} counting down: {number}" for number in (5, 4, 3, 2, 1)]
+        assert lines_with(name, lines) == [f"Starting {name}", *counted, f"Finished {name}"]
+    primes = {2: True, 193: True, 323: False, 1327: True, 433785907: True}
+    assert lines[14:] == [f"{number} is {'' if prime else 'not '}prime" for number, prime in primes.items()]

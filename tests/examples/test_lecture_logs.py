@@ -1,32 +1,27 @@
 """The lecture's logging program logs what it should, wherever its tasks run."""
 
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from programs import command, environment, runs
 
-PROGRAM = Path(__file__).parents[2] / "examples" / "lecture" / "logs.py"
+PATH = "lecture/logs.py"
+ISOLATED = ("processes", "interpreters")
 ITEMS = ("tango", "foxtrot", "10")
 
 
 def run(on: str) -> tuple[list[str], list[str]]:
     """The lines of its output and of its log."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", PROGRAM, "--on", on],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-        check=False,
+        command(PATH, "--on", on), capture_output=True, text=True, env=environment(), check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines(), done.stderr.splitlines()
 
 
-@pytest.mark.parametrize("on", ["threads", "coroutines"])
-def test_tasks_of_this_process_log_here(on: str) -> None:
+@pytest.mark.parametrize(("path", "on"), [run for run in runs(PATH) if run.values[1] not in ISOLATED])
+def test_tasks_of_this_process_log_here(path: str, on: str) -> None:
     """One line for each, with the name of its task."""
     printed, logged = run(on)
     assert sorted(printed) == sorted(ITEMS)
@@ -36,9 +31,10 @@ def test_tasks_of_this_process_log_here(on: str) -> None:
     )
 
 
-def test_workers_log_here_what_they_do() -> None:
+@pytest.mark.parametrize(("path", "on"), [run for run in runs(PATH) if run.values[1] in ISOLATED])
+def test_workers_log_here_what_they_do(path: str, on: str) -> None:
     """Each was started, runs its task, which logs, and has ended: in this order, and nothing else."""
-    printed, logged = run("processes")
+    printed, logged = run(on)
     assert sorted(printed) == sorted(ITEMS)
     lives: dict[str, list[str]] = {}
     for line in logged:
@@ -48,7 +44,7 @@ def test_workers_log_here_what_they_do() -> None:
     assert sum(len(life) for life in lives.values()) == len(lives) + 3 * 3
     tasks = []
     for started, *life in lives.values():
-        assert re.fullmatch(r"None: worker process \d+ was started", started)
+        assert re.fullmatch(r"None: (worker process|interpreter) \d+ was started", started)
         while life:
             begun, said, ended, *life = life  # noqa: PLW2901 - three by three
             (name,) = re.fullmatch(r"(print_item-\d): task \1 starts", begun).groups()  # type: ignore[union-attr]

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import FOLDER, runs
 
-FOLDER = Path(__file__).parents[2] / "examples"
 HERE = Path(json.__file__).parent
 """A folder of the standard library."""
 
@@ -39,20 +39,24 @@ def test_files_are_parsed_and_counted() -> None:
     assert "map over count_nodes" in done.stdout
 
 
-@pytest.mark.parametrize("function", ["parse_stdlib.py:count_nodes", "hash_stdlib.py:digest"])
-def test_functions_for_the_command_line(function: str, tmp_path: Path) -> None:
+FUNCTIONS = {"parse_stdlib.py": "count_nodes", "hash_stdlib.py": "digest"}
+
+
+@pytest.mark.parametrize(("path", "on"), [*runs(*FUNCTIONS), ("parse_stdlib.py", "auto")])
+def test_functions_for_the_command_line(path: str, on: str, tmp_path: Path) -> None:
     """Each file is one record; none fails."""
     out = tmp_path / "out.jsonl"
-    done = run("-m", "potok", "map", f"{FOLDER}/{function}", f"{HERE}/*.py", "-o", out)
+    function = f"{FOLDER / path}:{FUNCTIONS[path]}"
+    done = run("-m", "potok", "map", function, f"{HERE}/*.py", "-o", out, "--on", on)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert sorted(record["input"] for record in records) == sorted(str(path) for path in HERE.glob("*.py"))
     assert all("result" in record for record in records)
 
 
-@pytest.mark.parametrize("on", ["auto", "inline", "threads", "processes"])
-def test_primes_and_countdown(on: str) -> None:
-    done = run(FOLDER / "primes.py", "--on", on)
+@pytest.mark.parametrize(("path", "on"), [*runs("primes.py"), ("primes.py", "auto")])
+def test_primes_and_countdown(path: str, on: str) -> None:
+    done = run(FOLDER / path, "--on", on)
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert told[:5] == [
