@@ -63,6 +63,9 @@ def folder(tmp_path: Path) -> Path:
         (["potok", "map", "--retries", ""], []),
         (["potok", "doctor", "--"], ["--help", "--json"]),
         (["potok", "completion", ""], ["bash", "fish", "zsh"]),
+        (["potok", "lesson", "rac"], ["race"]),
+        (["potok", "lesson", "race", "--on", "s"], ["simulated"]),
+        (["potok", "lesson", "race", "--lang", ""], ["en", "ru"]),
         (["potok", "no-such-verb", "to"], ["tools.py"]),
     ],
 )

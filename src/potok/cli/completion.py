@@ -56,7 +56,10 @@ def _verbs() -> dict[str, Verb]:
         actions = parser._actions  # noqa: SLF001 - argparse tells nobody else what it knows
         options = [_option(action) for action in actions if action.option_strings]
         words = [
-            str(word) for action in actions if not action.option_strings for word in action.choices or ()
+            str(word)
+            for action in actions
+            if not action.option_strings
+            for word in action.choices or getattr(action.type, "choices", None) or ()
         ]
         found[name] = Verb(summary, options, words)
     return found

@@ -15,6 +15,7 @@ OK, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 VERBS = {
     "map": "apply a function to every input and write the results as JSON Lines",
     "compare": "measure a function on each executor against the plain loop, and say which one pays off",
+    "lesson": "list the programs of a lecture on concurrency, or explain and run one",
     "completion": "print a script that completes potok's arguments in bash, zsh or fish",
     "doctor": "show what potok finds on this machine: Python, cores, executors, extras",
 }
