@@ -1,0 +1,17 @@
+"""README.md shows where each example runs: just where the tests run it."""
+
+from matrix import README, made
+from programs import EXECUTORS, FOLDER, RUNS_ON
+
+
+def test_readme_shows_what_the_tests_run() -> None:
+    """If not, `python tests/examples/matrix.py` writes the table anew."""
+    assert README.read_text(encoding="utf-8") == made(), "run: python tests/examples/matrix.py"
+
+
+def test_every_example_has_a_row() -> None:
+    assert set(RUNS_ON) == {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py")}
+
+
+def test_every_executor_is_known() -> None:
+    assert {on for executors in RUNS_ON.values() for on in executors} == set(EXECUTORS)
