@@ -1,7 +1,12 @@
 """The lessons: every program of the lecture, in its order, explained in both languages."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,8 @@ import pytest
 import potok
 from potok.lessons import LANGUAGES, LESSONS, Lesson, find_lesson, language_of
 
-FOLDER = Path(__file__).parents[2] / "examples" / "lecture"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "examples" / "lecture"
 
 HEADINGS = {
     "en": ["In the lecture", "What potok does better", "Try"],
@@ -34,6 +40,29 @@ def potok_names(program: Path) -> set[str]:
 def test_every_program_is_a_lesson() -> None:
     assert sorted(lesson.program for lesson in LESSONS) == sorted(FOLDER.glob("*.py"))
     assert [lesson.number for lesson in LESSONS] == list(range(1, len(LESSONS) + 1))
+
+
+def test_programs_are_found_where_a_wheel_puts_them(tmp_path: Path) -> None:
+    """Beside the package, as pyproject.toml lays them out; the sources are not needed then."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layout = project["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]
+    for source, target in layout.items():
+        for folder in (ROOT / source).iterdir() if source == "src" else [ROOT / source]:
+            name = folder.name if source == "src" else target
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(folder, tmp_path / name, ignore=ignored, dirs_exist_ok=True)
+    program = "import potok.lessons as l; print(*[each.program for each in l.LESSONS], sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    programs = [Path(line) for line in done.stdout.splitlines()]
+    assert all(path.is_file() and path.is_relative_to(tmp_path) for path in programs)
+    assert len(programs) == len(LESSONS)
 
 
 @every_lesson

@@ -18,9 +18,8 @@ __all__ = ["LANGUAGES", "LESSONS", "Lesson", "find_lesson", "language_of"]
 LANGUAGES = ("en", "ru")
 
 HERE = Path(__file__).parent
-PROGRAMS = next(
-    folder for folder in (HERE / "programs", HERE.parents[2] / "examples" / "lecture") if folder.is_dir()
-)
+SOURCES = HERE.parents[2] / "examples" / "lecture"
+PROGRAMS = SOURCES if SOURCES.is_dir() and not (HERE / "programs").is_dir() else HERE / "programs"
 
 
 class Lesson(NamedTuple):
