@@ -66,7 +66,7 @@ def why() -> str:
     return (
         "only the thread that has the GIL runs Python. It gives it up 5 ms after another has asked: rarely enough to "
         "cost next to nothing, but the two never count at the same time. Another process, or interpreter, has another "
-        f"GIL, and there are {os.cpu_count()} cores"
+        f"GIL and can use another core: there are {os.cpu_count()}, and it helps as far as they are free"
     )
 
 
