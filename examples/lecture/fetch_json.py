@@ -27,8 +27,16 @@ EXECUTORS = ("coroutines", "threads", "processes", "interpreters")
 NAMES = ("python", "programming", "compsci")
 RECORDED = {
     "python": [(336, "A bot that moderates"), (175, "Sample code for robots"), (17, "A blog on task queues")],
-    "programming": [(1360, "Bundles of commits"), (1191, "Which hash is the fastest?"), (430, "Facts about chips")],
-    "compsci": [(50, "Parsing theory in 1965"), (12, "The best prefix, and what fails"), (1, "Does RAID fail?")],
+    "programming": [
+        (1360, "Bundles of commits"),
+        (1191, "Which hash is the fastest?"),
+        (430, "Facts about chips"),
+    ],
+    "compsci": [
+        (50, "Parsing theory in 1965"),
+        (12, "The best prefix, and what fails"),
+        (1, "Does RAID fail?"),
+    ],
 }
 
 
@@ -114,7 +122,9 @@ async def main(on: str, delay: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--on", default=EXECUTORS[0], choices=EXECUTORS)
-    parser.add_argument("--delay", type=float, default=0.1, help="seconds that the server takes for an answer")
+    parser.add_argument(
+        "--delay", type=float, default=0.1, help="seconds that the server takes for an answer"
+    )
     args = parser.parse_args()
     try:
         potok.run(main, args.on, args.delay)

@@ -106,7 +106,9 @@ def main(on: str, delay: float) -> None:
     force()
     print(f"measured, with print: {measure(print_line)} of {LINES} lines mixed")
     print(f"measured, with one write a line: {measure(write_line)} of {LINES} lines mixed")
-    print("why: print writes the text, then the newline; another thread may write between the two", flush=True)
+    print(
+        "why: print writes the text, then the newline; another thread may write between the two", flush=True
+    )
     tasks = [potok.start(tell_time, f"Thread-{n}", n * delay, on=on) for n in (1, 2)]
     for task in tasks:
         task.join()

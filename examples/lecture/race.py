@@ -83,7 +83,9 @@ def enumerate_orders() -> None:
         schedules += 1
     for order, outcome in sorted(outcomes.items(), key=lambda item: (item[1], item[0])):
         print(f"{outcome}: {order}")
-    counted = ", ".join(f"{outcome} {times}x" for outcome, times in sorted(Counter(outcomes.values()).items()))
+    counted = ", ".join(
+        f"{outcome} {times}x" for outcome, times in sorted(Counter(outcomes.values()).items())
+    )
     print(f"{schedules} schedules, {len(outcomes)} orders: {counted}")
 
 

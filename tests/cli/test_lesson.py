@@ -16,7 +16,9 @@ ESCAPE = "\x1b"
 
 def environment(**variables: str) -> dict[str, str]:
     dropped = {"LC_ALL", "LC_MESSAGES", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED"}
-    return {k: v for k, v in os.environ.items() if k not in dropped} | {"PYTHONIOENCODING": "utf-8"} | variables
+    return (
+        {k: v for k, v in os.environ.items() if k not in dropped} | {"PYTHONIOENCODING": "utf-8"} | variables
+    )
 
 
 def lesson(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,9 @@ RUNS_ON = {f"lecture/{lesson.name}.py": lesson.executors for lesson in LESSONS} 
 
 def runs(*paths: str) -> list[Any]:
     """Parameters `path, on` for a test: each of these on each of its executors."""
-    return [pytest.param(path, on, marks=_needs(on), id=f"{path}-{on}") for path in paths for on in RUNS_ON[path]]
+    return [
+        pytest.param(path, on, marks=_needs(on), id=f"{path}-{on}") for path in paths for on in RUNS_ON[path]
+    ]
 
 
 def _needs(on: str) -> tuple[pytest.MarkDecorator, ...]:

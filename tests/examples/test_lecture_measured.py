@@ -34,9 +34,14 @@ def test_race(path: str, on: str) -> None:
     if on == "simulated":
         assert lines == []
         return
-    variable = [rf"on {on}, a variable, {how}: lost \d+ of 600000" for how in (r"c \+= 1", r"c = one_more\(c\)")]
+    variable = [
+        rf"on {on}, a variable, {how}: lost \d+ of 600000" for how in (r"c \+= 1", r"c = one_more\(c\)")
+    ]
     often = [f"{pattern}, switching every 1e-06 s" for pattern in variable] if on == "threads" else []
-    shared = [rf"on {on}, potok.Value, c \+= 1: lost \d+ of 1000", f"on {on}, potok.Value, atomic: lost 0 of 1000"]
+    shared = [
+        rf"on {on}, potok.Value, c \+= 1: lost \d+ of 1000",
+        f"on {on}, potok.Value, atomic: lost 0 of 1000",
+    ]
     match(lines, [*variable, *often, *shared, "why: .+"])
 
 
@@ -54,7 +59,10 @@ def test_low_level_threads(path: str, on: str) -> None:
             "why: .+",
         ],
     )
-    match(sorted(lines[5:]), [rf"Thread-{n}: \w+ \w+ +\d+ \d\d:\d\d:\d\d \d{{4}}" for n in (1, 2) for _ in range(5)])
+    match(
+        sorted(lines[5:]),
+        [rf"Thread-{n}: \w+ \w+ +\d+ \d\d:\d\d:\d\d \d{{4}}" for n in (1, 2) for _ in range(5)],
+    )
 
 
 @pytest.mark.parametrize(("path", "on"), runs("lecture/shared_namespace.py"))

@@ -34,7 +34,9 @@ def code(text: str) -> set[str]:
 def potok_names(program: Path) -> set[str]:
     """The names that it takes from potok, and those of methods it calls."""
     tree = ast.walk(ast.parse(program.read_text(encoding="utf-8")))
-    return {node.attr for node in tree if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "potok"}
+    return {
+        node.attr for node in tree if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "potok"
+    }
 
 
 def test_every_program_is_a_lesson() -> None:

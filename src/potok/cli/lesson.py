@@ -35,19 +35,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "lesson", metavar="N", nargs="?", type=Which(), help="number or name; without it, the list is shown"
     )
-    parser.add_argument("--on", metavar="NAME", choices=EXECUTORS, help=f"run on one of {', '.join(EXECUTORS)}")
     parser.add_argument(
-        "--lang", choices=LANGUAGES, help="explain in this language; by default that of the locale, or English"
+        "--on", metavar="NAME", choices=EXECUTORS, help=f"run on one of {', '.join(EXECUTORS)}"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the list, or the lesson, as JSON, for programs; run nothing"
+        "--lang",
+        choices=LANGUAGES,
+        help="explain in this language; by default that of the locale, or English",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the list, or the lesson, as JSON, for programs; run nothing",
     )
 
 
 class Which:
     """Reads a lesson's number or name."""
 
-    choices = tuple(word for lesson in LESSONS for word in (str(lesson.number), lesson.name))  # for completion
+    choices = tuple(
+        word for lesson in LESSONS for word in (str(lesson.number), lesson.name)
+    )  # for completion
 
     def __call__(self, word: str) -> Lesson:
         """Raises: ArgumentTypeError that says what there is."""
@@ -119,11 +127,14 @@ def _list(language: str) -> None:
 
     console = _console()
     rows = [
-        (f"{lesson.number:>2}  {lesson.name:<20}", lesson.title(language), lesson.executors) for lesson in LESSONS
+        (f"{lesson.number:>2}  {lesson.name:<20}", lesson.title(language), lesson.executors)
+        for lesson in LESSONS
     ]
     width = max(len(title) for _, title, _ in rows)
     for name, title, executors in rows:
-        console.print(Text(name, style="bold") + Text(f"{title:<{width}}  ") + Text(" ".join(executors), style="dim"))
+        console.print(
+            Text(name, style="bold") + Text(f"{title:<{width}}  ") + Text(" ".join(executors), style="dim")
+        )
 
 
 def _explain(lesson: Lesson, language: str, command: list[str]) -> None:

@@ -269,21 +269,22 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-class Retiring:
-    """The question to a worker that gets no more tasks, whether it may go."""
+class Parting:
+    """The question to a worker whether it may go; `stays` is called if it is the home of something."""
 
-    __slots__ = ("worker",)
+    __slots__ = ("stays", "worker")
 
     counts = False
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, stays: Callable[[], object]) -> None:
         self.worker = worker
+        self.stays = stays
 
     def answered(self, is_home: bool) -> None:
         if not self.worker.link.is_open:
             return
         if is_home:
-            board.later(SETTLING, partial(self.worker.crew.retire, self.worker))
+            self.stays()
         else:
             self.worker.crew.let_go(self.worker)
 
@@ -324,9 +325,12 @@ class Crew:
         """Give it no more tasks, and let it go; but not before nothing that lives there is referred to."""
         worker.retired = True
         try:
-            worker.link.call((worker.space, 0, "is_home", False, ()), Retiring(worker))
+            self._ask(worker, lambda: board.later(SETTLING, partial(self.retire, worker)))
         except PotokError:  # it has gone by itself
             pass
+
+    def _ask(self, worker: Worker, stays: Callable[[], object]) -> None:
+        worker.link.call((worker.space, 0, "is_home", False, ()), Parting(worker, stays))
 
     def _retire_if_too_big(self, worker: Worker) -> None:
         if not worker.task and self.options.is_too_big(worker.pid) and self._take_out(worker):
@@ -346,10 +350,20 @@ class Crew:
         if worker.task or rest > 0 or home.refers_to(worker.space):
             board.later(max(rest, IDLE_SECONDS / 2), partial(self._let_go_if_idle, worker))
             return
+        worker.watched = False
         if self._take_out(worker):
-            self.let_go(worker)
-        else:
-            worker.watched = False
+            try:
+                self._ask(
+                    worker, partial(self._put_back, worker)
+                )  # what is in a result that nobody has opened yet
+            except PotokError:  # it has gone by itself
+                pass
+
+    def _put_back(self, worker: Worker) -> None:
+        """It stays, among those that were used longest ago."""
+        self.idle.insert(0, worker)
+        worker.watched = True
+        board.later(IDLE_SECONDS / 2, partial(self._let_go_if_idle, worker))
 
     def let_go(self, worker: Worker) -> None:
         worker.link.let_go()
