@@ -203,6 +203,21 @@ class Channel(MachineTest):
         assume(len(ends) < 4 and any(not end.closed for end in ends))
         ends.append(self.machine.open(sends))
 
+    @rule(sends=st.booleans(), index=st.integers(0, 5))
+    def open_again(self, sends, index):
+        """By any end of the side, closed or not, as long as one is open."""
+        ends = self.tx if sends else self.rx
+        assume(len(ends) < 4)
+        left = any(not end.closed for end in ends)
+        try:
+            end = self.machine.open_again(ends[index % len(ends)])
+        except ClosedError:
+            assert not left
+            return
+        assert left
+        assert not end.closed
+        ends.append(end)
+
     @rule(sends=st.booleans(), index=st.integers(0, 5), cause=st.none() | st.just("cause"))
     def close(self, sends, index, cause):
         ends = self.tx if sends else self.rx

@@ -33,6 +33,7 @@ __all__ = [
     "hand_over",
     "look_closer",
     "mark_handed",
+    "open_again",
     "operate",
     "report_lost",
     "take_back_handed",
@@ -96,6 +97,11 @@ def hand_over(me: Carrier, end: End) -> End:
     return end.machine.guard.run(me, end.machine.open_like, end)  # type: ignore[no-any-return]
 
 
+def open_again(me: Carrier, end: End) -> End:
+    """Another end of the side of this one, which may be closed. Raises ClosedError if none of that side is open."""
+    return end.machine.guard.run(me, end.machine.open_again, end)  # type: ignore[no-any-return]
+
+
 def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: Task[Any], by_body: bool) -> None:
     """Note that this end was given to a task, by the body of `scope`: from now on the other side's ends look closer."""
     if by_body:
@@ -108,14 +114,16 @@ def mark_handed(me: Carrier, end: End, scope: ScopeMachine, to: Task[Any], by_bo
 
 
 def _note_handed(end: End, scope: ScopeMachine, to: Task[Any]) -> None:
-    handed = end.machine.handed
-    if end in handed:
-        handed[end].tasks.append(to)
+    machine = end.machine
+    if end in machine.handed:
+        machine.handed[end].tasks.append(to)
     else:
-        handed[end] = Handed(scope, [to])
-    for other in end.machine.ends:
-        if other.sends is not end.sends and not other.owned:
-            other.alert = True
+        machine.handed[end] = Handed(scope, [to])
+    if end.sends not in machine.alerted:  # else they are, those that were made since included
+        machine.alerted.add(end.sends)
+        for other in machine.ends:
+            if other.sends is not end.sends and not other.owned:
+                other.alert = True
 
 
 def look_closer(task: Task[Any], end: End) -> None:
@@ -173,7 +181,8 @@ def _handed_over(machine: ChannelMachine) -> list[tuple[End, Handed]]:
 
 
 def _calm_down(machine: ChannelMachine) -> None:
-    if all(end.closed for end in machine.handed):
+    if machine.alerted and all(end.closed for end in machine.handed):
+        machine.alerted.clear()
         for end in machine.ends:
             end.alert = False
 
@@ -185,20 +194,24 @@ def take_back_handed(me: Carrier, scope: ScopeMachine) -> None:
     """
     handed, scope.handed = scope.handed, {}
     failure: BaseException | None = None
+    mine: dict[ChannelMachine, list[End]] = {}
     for to, ends in handed.items():
         for end in ends:
+            mine.setdefault(end.machine, []).append(end)
             try:
                 close_end(me, end, None, _why(end, to))
             except BaseException as error:
                 failure = failure or error
-            end.machine.guard.run(me, _forget_handed, end)
+    for machine, ends in mine.items():
+        machine.guard.run(me, _forget_handed, machine, ends)
     if failure is not None:
         raise failure
 
 
-def _forget_handed(end: End) -> None:
-    end.machine.handed.pop(end, None)
-    _calm_down(end.machine)
+def _forget_handed(machine: ChannelMachine, ends: list[End]) -> None:
+    for end in ends:
+        machine.handed.pop(end, None)
+    _calm_down(machine)
 
 
 def _why(end: End, to: Task[Any]) -> str:

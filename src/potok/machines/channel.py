@@ -59,6 +59,7 @@ class ChannelMachine(Machine):
     """A channel of `capacity` items (0: rendezvous; None: unbounded)."""
 
     __slots__ = (
+        "alerted",
         "buffer",
         "cancelled",
         "capacity",
@@ -115,6 +116,7 @@ class ChannelMachine(Machine):
             Any
         ] = []  # items to report once the mutex is free; only with an `undelivered` callback
         self.handed: dict[End, Any] = {}  # ends that scopes' bodies have handed over, see `potok.kernel.ends`
+        self.alerted: set[bool] = set()  # of which side (`sends`) some are open, so that the other side looks closer
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,6 +131,12 @@ class ChannelMachine(Machine):
         """A new end of the same side as this one. Raises ClosedError if that is closed."""
         if end.closed:
             raise self.end_closed(end)
+        return self.open(end.sends)
+
+    def open_again(self, end: End) -> End:
+        """A new end of the same side as this one, which may be closed. Raises ClosedError if no end of it is open."""
+        if not (self.open_senders if end.sends else self.open_receivers):
+            raise self.end_closed(end) if self.cancelled else self.side_closed(end.sends)
         return self.open(end.sends)
 
     def _count_in(self, end: End) -> None:
@@ -239,6 +247,10 @@ class ChannelMachine(Machine):
         return ClosedError(
             f"this {side} of {self.name} was closed{': ' + end.why if end.why else ''}", cause=None
         )
+
+    def side_closed(self, sends: bool) -> ClosedError:
+        """The error for who wants an end of a side on which none is left."""
+        return ClosedError(f"the last {'sender' if sends else 'receiver'} of {self.name} was closed")
 
     def closed(self, sends: bool) -> ClosedError:
         """The error for an operation on an open end whose channel can no longer serve it."""

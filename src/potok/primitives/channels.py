@@ -17,7 +17,15 @@ from potok.errors import ClosedError, WouldBlock
 from potok.kernel.build import FREE_THREADED
 from potok.kernel.carrier import Carrier
 from potok.kernel.current import adopt, carrier, current, current_awaiting, getcurrent
-from potok.kernel.ends import close_end, hand_over, look_closer, operate, report_lost, wait_for_end
+from potok.kernel.ends import (
+    close_end,
+    hand_over,
+    look_closer,
+    open_again,
+    operate,
+    report_lost,
+    wait_for_end,
+)
 from potok.kernel.guard import Guard
 from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
@@ -83,7 +91,17 @@ class _End(Handed):
     def clone(self) -> Any:
         """Another end of the same side, counted on its own. Raises ClosedError if this end is closed."""
         end = hand_over(carrier(), self._end)
-        end.alert = self._end.alert  # used first, it settles a hand-over just as this one would
+        end.alert = bool(end.machine.handed)  # used first, it settles a hand-over just as this one would
+        return self._with_ends(end)
+
+    def rejoin(self) -> Any:
+        """Another end of the same side, though this one may be closed, while any end of that side is open.
+
+        A closed end is not counted, so who keeps one can let others join without keeping the channel open. Raises
+        ClosedError, for good, once the last end of that side is closed.
+        """
+        end = open_again(carrier(), self._end)
+        end.alert = bool(end.machine.handed)  # used first, it settles a hand-over just as any other would
         return self._with_ends(end)
 
     @property

@@ -66,7 +66,7 @@ class RemoteEnd(End):
 class RemoteChannel(Remote):
     """What stands here for a channel whose home is elsewhere. It has no reference of its own: its ends have."""
 
-    __slots__ = ("ends", "handed", "name", "size")
+    __slots__ = ("alerted", "ends", "handed", "name", "size")
 
     # What façades look at before they take a short cut: there is none.
     loose = direct = dropping = cancelled = False
@@ -83,6 +83,7 @@ class RemoteChannel(Remote):
         self.size = size
         self.ends: WeakSet[RemoteEnd] = WeakSet()
         self.handed: dict[End, Any] = {}
+        self.alerted: set[bool] = set()
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,7 +91,14 @@ class RemoteChannel(Remote):
         """A new end of the same side, counted at its home. Raises ClosedError if this one is closed."""
         if end.closed:
             raise self.end_closed(end)
-        number = ask((*end.ref, "open_like", False, ()))
+        return self._opened(end, "open_like")
+
+    def open_again(self, end: RemoteEnd) -> RemoteEnd:
+        """The same, though this one may be closed. Raises ClosedError if no end of its side is open."""
+        return self._opened(end, "open_again")
+
+    def _opened(self, end: RemoteEnd, op: str) -> RemoteEnd:
+        number = ask((*end.ref, op, False, ()))
         ref = (self.ref[0], number)
         new = RemoteEnd(ref, self, end.sends, end.moves, end.known)
         new.count = 1
@@ -278,8 +286,8 @@ def serve_end(  # noqa: C901 - a line or two for each operation
         from potok.remote.flows import serve_fetch
 
         serve_fetch(machine, link, number, args)
-    elif op == "open_like":
-        new = machine.guard.run(me, machine.open_like, end)
+    elif op in ("open_like", "open_again"):
+        new = machine.guard.run(me, getattr(machine, op), end)
         link.answer(number, at.lend(new, link))
     elif op == "close":
         cause, why = args

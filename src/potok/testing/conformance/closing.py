@@ -2,6 +2,7 @@
 
 import gc
 import warnings
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,67 @@ def test_closed_end_refuses_every_operation(play: Play, side: int) -> None:
             end.close()
 
     play(body)
+
+
+@needs()
+@pytest.mark.parametrize("side", [0, 1])
+def test_rejoin_by_a_closed_end(play: Play, side: int) -> None:
+    """By a closed end others join as long as any end of its side is open: it does not count, they do."""
+
+    async def body(do: Do) -> None:
+        ends = potok.channel(1)
+        closed, last = ends[side], ends[side].clone()
+        closed.close()
+        joined: list[Any] = list(ends)
+        joined[side] = closed.rejoin()
+        await do.send(joined[0], 5)
+        assert await do.recv(joined[1]) == 5
+        last.close()
+        assert not joined[side].closed
+        joined[side].close()
+        with pytest.raises(potok.ClosedError):
+            closed.rejoin()
+        ends[1 - side].close()
+
+    play(body)
+
+
+@needs()
+def test_rejoin_of_a_cancelled_channel_tells_the_cause(play: Play) -> None:
+    """Nobody joins a channel that was cancelled."""
+
+    async def body(do: Do) -> None:
+        tx, rx = potok.channel()
+        rx.cancel(cause := ValueError("no more"))
+        with pytest.raises(potok.ClosedError, match="no more") as caught:
+            tx.rejoin()
+        assert caught.value.cause is cause
+
+    play(body)
+
+
+async def _join_by_closed(do: Do, tx: potok.Sender[int], told: potok.Sender[str]) -> None:
+    tx.close()
+    await do.send(told, "closed")
+    with tx.rejoin() as joined:
+        await do.send(joined, 1)
+
+
+def test_rejoin_from_a_task(play: Play) -> None:
+    """A task whose own end is closed joins those that are open elsewhere, and counts until it closes that one."""
+
+    async def body(do: Do) -> object:
+        tx, rx = potok.channel()
+        told, news = potok.channel()
+        keep = tx.clone()
+        async with do.scope() as s:
+            s.start(_join_by_closed, tx, told)
+            assert await do.recv(news) == "closed"
+            got = [await do.recv(rx)]
+            keep.close()
+            return got + [item async for item in do.each(rx)]
+
+    assert play(body) == [1]
 
 
 def test_close_wakes_parked_receivers(play: Play) -> None:
