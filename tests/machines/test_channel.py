@@ -208,7 +208,7 @@ class Channel(MachineTest):
         """By any end of the side, closed or not, as long as one is open."""
         ends = self.tx if sends else self.rx
         assume(len(ends) < 4)
-        left = any(not end.closed for end in ends)
+        left = any(not end.closed for end in ends)  # paused or not
         try:
             end = self.machine.open_again(ends[index % len(ends)])
         except ClosedError:
@@ -217,6 +217,21 @@ class Channel(MachineTest):
         assert left
         assert not end.closed
         ends.append(end)
+
+    @rule(sends=st.booleans(), index=st.integers(0, 5), pause=st.booleans())
+    def pause_or_resume(self, sends, index, pause):
+        """Those that are paused do not count: see `open_ends_are_counted`."""
+        ends = self.tx if sends else self.rx
+        end = ends[index % len(ends)]
+        (self.machine.pause if pause else self.machine.resume)(end)
+        assert end.paused == (pause and not end.closed)
+        self.settle()
+
+    @invariant()
+    def open_ends_are_counted(self):
+        if hasattr(self, "machine"):
+            for ends, count in ((self.tx, self.machine.open_senders), (self.rx, self.machine.open_receivers)):
+                assert count == sum(not end.closed and not end.paused for end in ends)
 
     @rule(sends=st.booleans(), index=st.integers(0, 5), cause=st.none() | st.just("cause"))
     def close(self, sends, index, cause):

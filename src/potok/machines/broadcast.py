@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from potok.errors import Lagged
+from potok.errors import Lagged, PotokError
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, Arm, Party, park
 
@@ -95,6 +95,12 @@ class BroadcastMachine(ChannelMachine):
         for entry in self._before(end):
             entry.owed -= 1
         self._forget_paid()
+
+    def pause(self, end: End) -> None:
+        """Let an open sender not count."""
+        if isinstance(end, Subscription):
+            raise PotokError("a subscription can't be paused: unread, it would hold back the senders; close it")
+        super().pause(end)
 
     def _before(self, subscription: Subscription) -> list[Entry]:
         """What the subscription has still to get."""

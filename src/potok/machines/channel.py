@@ -39,7 +39,7 @@ __all__ = ["ChannelMachine", "End"]
 class End:
     """One counted end of a channel. `alert` is set when its next operation must look closer (closed, handed over)."""
 
-    __slots__ = ("alert", "closed", "held", "machine", "orphan", "owned", "quick", "sends", "why")
+    __slots__ = ("alert", "closed", "held", "machine", "orphan", "owned", "paused", "quick", "sends", "why")
 
     moves = False  # handed over to a task, the caller's own closes at once
 
@@ -48,6 +48,7 @@ class End:
         self.sends = sends
         self.closed = False
         self.alert = False
+        self.paused = False  # open, and not counted
         self.owned = False  # a task's own, by hand-over: closed when that ends
         self.held = 0  # references from other address spaces
         self.orphan = False  # collected here, and held there
@@ -68,6 +69,7 @@ class ChannelMachine(Machine):
         "dropping",
         "ends",
         "flows",
+        "fragile",
         "fresh",
         "gone",
         "handed",
@@ -76,6 +78,8 @@ class ChannelMachine(Machine):
         "name",
         "open_receivers",
         "open_senders",
+        "paused_receivers",
+        "paused_senders",
         "permits",
         "receivers",
         "senders",
@@ -89,8 +93,10 @@ class ChannelMachine(Machine):
         dropping: bool = False,
         undelivered: Callable[[Any], object] | None = None,
         name: str = "channel",
+        fragile: bool = False,
     ) -> None:
         self.name = name
+        self.fragile = fragile  # an end that closes with a cause cancels the channel
         self.capacity = capacity
         self.permits: deque[bool] = (
             deque()
@@ -109,6 +115,7 @@ class ChannelMachine(Machine):
         self.ends: set[End] = set()
         self.open_senders = 0
         self.open_receivers = 0
+        self.paused_senders = self.paused_receivers = 0
         self.cause: Any = None
         self.gone: Any = None  # why a receiver has closed
         self.cancelled = False
@@ -135,7 +142,7 @@ class ChannelMachine(Machine):
 
     def open_again(self, end: End) -> End:
         """A new end of the same side as this one, which may be closed. Raises ClosedError if no end of it is open."""
-        if not (self.open_senders if end.sends else self.open_receivers):
+        if not (self.open_senders + self.paused_senders if end.sends else self.open_receivers + self.paused_receivers):
             raise self.end_closed(end) if self.cancelled else self.side_closed(end.sends)
         return self.open(end.sends)
 
@@ -146,9 +153,14 @@ class ChannelMachine(Machine):
         else:
             self.open_receivers += 1
 
-    def close(self, end: End, cause: Any = None, why: str = "") -> None:  # noqa: C901 - either side, here and elsewhere
+    def close(self, end: End, cause: Any = None, why: str = "") -> None:
         """Close one end (idempotent). Operations parked on that very end fail; the value of a send is not sent."""
         if end.closed:
+            return
+        if end.paused:
+            self.resume(end)
+        if cause is not None and self.fragile:
+            self.cancel(cause)
             return
         end.closed = end.alert = True
         end.why = why
@@ -164,18 +176,51 @@ class ChannelMachine(Machine):
             if cause is not None and self.gone is None:
                 self.gone = cause
         (self.senders if end.sends else self.receivers).fail_those_at(end, lambda: self.end_closed(end))
-        if end.sends and not self.open_senders:
+        self._look_who_is_left(end.sends)
+
+    def _look_who_is_left(self, sends: bool) -> None:
+        """An end of this side counts no more: was it the last?"""
+        if sends and not self.open_senders:
             if self.flows is not None:
                 self.flows.settle()
             if not self._may_come():
                 self.end_receivers()
-        elif not end.sends and not self.open_receivers:
+        elif not sends and not self.open_receivers:
             if self.cause is None:
                 self.cause = self.gone
             self._fail(self.senders, sends=True)
-            if self.flows is not None:
-                self.flows.nobody_receives()
-            self._drop_buffer()
+            if not self.paused_receivers:
+                if self.flows is not None:
+                    self.flows.nobody_receives()
+                self._drop_buffer()
+
+    def pause(self, end: End) -> None:
+        """Let an open end not count. Without another of its side who waits on the other fails; the buffer stays.
+
+        Where items flow to and from elsewhere nothing is paused: what is told there of the end can't be taken back.
+        """
+        if end.closed or end.paused or self.flows is not None:
+            return
+        end.paused = True
+        if end.sends:
+            self.open_senders -= 1
+            self.paused_senders += 1
+        else:
+            self.open_receivers -= 1
+            self.paused_receivers += 1
+        self._look_who_is_left(end.sends)
+
+    def resume(self, end: End) -> None:
+        """Let it count again."""
+        if not end.paused:
+            return
+        end.paused = False
+        if end.sends:
+            self.open_senders += 1
+            self.paused_senders -= 1
+        else:
+            self.open_receivers += 1
+            self.paused_receivers -= 1
 
     def reap(self, end: End) -> bool:
         """Close an end that was collected; whether somebody depended on it (the other side waited, or had sent).
@@ -199,10 +244,11 @@ class ChannelMachine(Machine):
             self.cause = cause
         for end in list(self.ends):
             end.closed = end.alert = True
+            end.paused = False
             if end.held and self.flows is not None:
                 self.flows.end_closed(end)
         self.ends.clear()
-        self.open_senders = self.open_receivers = 0
+        self.open_senders = self.open_receivers = self.paused_senders = self.paused_receivers = 0
         self._drop_buffer()
         self._fail(self.receivers, sends=False)
         self._fail(self.senders, sends=True)
@@ -355,7 +401,7 @@ class ChannelMachine(Machine):
 
     def hand_out(self) -> None:
         """Items came into the buffer: the parked receivers take them; nobody does once the last one is closed."""
-        if not self.open_receivers:
+        if not self.open_receivers and not self.paused_receivers:
             self._drop_buffer()
         if self.flows is not None and self.flows.held_back:
             return
@@ -380,7 +426,7 @@ class ChannelMachine(Machine):
     def put_back(self, items: deque[Any]) -> None:
         """These were first, were shipped and not taken, and have kept their places."""
         self.buffer.extendleft(reversed(items))
-        if not self.open_receivers:
+        if not self.open_receivers and not self.paused_receivers:
             self._drop_buffer()
 
     def give_places(self, count: int) -> None:

@@ -52,7 +52,7 @@ class Flows(Grants, Shipments):
         if machine.receivers.entries and machine.buffer and not self.held_back:
             machine.hand_out()
         self.feed()
-        if self.shippings and not machine.open_senders and not machine.buffer:
+        if self.shippings and not (machine.open_senders or machine.paused_senders or machine.buffer):
             self.end_shipping()
         if machine.senders.entries:
             self.crowd()

@@ -104,6 +104,23 @@ class _End(Handed):
         end.alert = bool(end.machine.handed)  # used first, it settles a hand-over just as any other would
         return self._with_ends(end)
 
+    def pause(self) -> None:
+        """Let this end not count, until `resume`: for an end that its owner keeps, and does not use meanwhile.
+
+        If no other end of its side is open, whoever waits on the other side is told what it would be told if this
+        one were closed. But nothing is lost: what is buffered stays, and the end works again. Idempotent, safe from
+        anywhere, never waits.
+
+        An end of a buffered channel that has ends in other address spaces is not paused: it goes on to count.
+        """
+        machine = self._end.machine
+        operate(carrier(), machine, machine.pause, self._end)
+
+    def resume(self) -> None:
+        """Let this end count again. Idempotent; does nothing if it was closed meanwhile."""
+        machine = self._end.machine
+        operate(carrier(), machine, machine.resume, self._end)
+
     @property
     def closed(self) -> bool:
         """Whether this very end was closed."""
@@ -543,6 +560,7 @@ def channel(
     overflow: str = "block",
     undelivered: Callable[[Any], object] | None = None,
     name: str = "channel",
+    on_fail: str = "close",
 ) -> tuple[Sender[Any], Receiver[Any]]:
     """A channel: the end that sends and the end that receives.
 
@@ -553,6 +571,8 @@ def channel(
             room (capacity >= 1).
         undelivered: called, outside of any lock, with each item that was sent and can't be received any more.
         name: for messages and reports.
+        on_fail: what a task that fails with an end of its own does to the channel. "close": its end closes, others
+            work on. "cancel": the channel is cancelled, with the error as the cause.
     """
     if capacity is None:
         raise TypeError(
@@ -570,8 +590,10 @@ def channel(
         raise ValueError(f'overflow="drop-oldest" needs a capacity >= 1 that can overflow, not {capacity!r}')
     if undelivered is not None and not callable(undelivered):
         raise TypeError(f"undelivered must be callable, not {undelivered!r}")
+    if on_fail not in ("close", "cancel"):
+        raise ValueError(f'on_fail must be "close" or "cancel", not {on_fail!r}')
     size = None if isinstance(capacity, _Unbounded) else capacity
-    machine = ChannelMachine(size, overflow == "drop-oldest", undelivered, name)
+    machine = ChannelMachine(size, overflow == "drop-oldest", undelivered, name, on_fail == "cancel")
     machine.guard = Guard(carrier())
     if FREE_THREADED:
         machine.loose = False

@@ -113,6 +113,16 @@ class RemoteChannel(Remote):
             self.closed_here(end)  # first: what is told comes after what was said here
             _tell(end, "close", None if cause is None else pack_error(cause), why)
 
+    def pause(self, end: RemoteEnd) -> None:
+        """Idempotent; never waits."""
+        if not end.closed:
+            _tell(end, "pause")
+
+    def resume(self, end: RemoteEnd) -> None:
+        """The same."""
+        if not end.closed:
+            _tell(end, "resume")
+
     def reap(self, end: RemoteEnd) -> bool:
         """A façade here was collected. The end lives as long as it is referred to from anywhere."""
         return False
@@ -265,7 +275,7 @@ def export_channel(machine: BroadcastMachine) -> tuple[Any, ...]:
     return "channel", machine.name, machine.capacity
 
 
-def serve_end(  # noqa: C901 - a line or two for each operation
+def serve_end(  # noqa: C901, PLR0912 - a line or two for each operation
     at: Home, link: Link, number: int, end: Any, op: str, wait: bool, args: tuple[Any, ...]
 ) -> None:
     """An operation of another address space on an end of ours."""
@@ -289,6 +299,8 @@ def serve_end(  # noqa: C901 - a line or two for each operation
     elif op in ("open_like", "open_again"):
         new = machine.guard.run(me, getattr(machine, op), end)
         link.answer(number, at.lend(new, link))
+    elif op in ("pause", "resume"):
+        operate(me, machine, getattr(machine, op), end)
     elif op == "close":
         cause, why = args
         close_end(me, end, None if cause is None else told(*cause), why)

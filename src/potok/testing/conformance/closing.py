@@ -152,6 +152,86 @@ def test_rejoin_from_a_task(play: Play) -> None:
     assert play(body) == [1]
 
 
+def test_paused_end_does_not_count(play: Play) -> None:
+    """Who waits learns of it as if it were closed; the same end works again when it is resumed."""
+
+    async def body(do: Do) -> object:
+        tx, rx = potok.channel()
+        async with do.scope() as s:
+            task = s.start(receive_all, rx.clone())
+            await do.all_parked()
+            tx.pause()
+            tx.pause()
+            assert await do.result(task) == []
+            assert not tx.closed
+            tx.resume()
+            tx.resume()
+            again = s.start(receive_one, rx)
+            await do.send(tx, 5)
+            return await do.result(again)
+
+    assert play(body) == 5
+
+
+@needs()
+def test_paused_receiver_keeps_what_is_buffered(play: Play) -> None:
+    """Nobody can send while the last receiver is paused; what was sent before is there when it is resumed."""
+
+    async def body(do: Do) -> None:
+        tx, rx = potok.channel(2)
+        await do.send(tx, 1)
+        rx.pause()
+        with pytest.raises(potok.ClosedError):
+            await do.send(tx, 2)
+        other = rx.rejoin()
+        rx.resume()
+        other.close()
+        await do.send(tx, 3)
+        assert [await do.recv(rx), await do.recv(rx)] == [1, 3]
+        tx.pause()
+        tx.close()
+        tx.resume()
+        with pytest.raises(potok.ClosedError):
+            await do.recv(rx)
+
+    play(body)
+
+
+async def _fail_with(do: Do, tx: potok.Sender[int]) -> None:
+    await do.send(tx, 1)
+    raise ValueError("half done")
+
+
+def test_on_fail_cancel_ends_the_channel_for_all(play: Play) -> None:
+    """A task that fails with an end of it cancels the channel with its error, though others have ends, too."""
+
+    async def body(do: Do) -> object:
+        tx, rx = potok.channel(on_fail="cancel")
+        keep = tx.clone()
+        with pytest.raises(ExceptionGroup):
+            async with do.scope(on_fail="collect") as s:
+                s.start(_fail_with, tx)
+                assert await do.recv(rx) == 1
+                with pytest.raises(potok.ClosedError) as caught:
+                    await do.recv(rx)
+                assert isinstance(caught.value.cause, ValueError)
+        assert keep.closed
+        return str(caught.value.cause)
+
+    assert "half done" in str(play(body))
+
+
+@needs()
+def test_on_fail_is_checked(play: Play) -> None:
+    """What it may be is said."""
+
+    async def body(do: Do) -> None:
+        with pytest.raises(ValueError, match="on_fail must be"):
+            potok.channel(on_fail="explode")
+
+    play(body)
+
+
 def test_close_wakes_parked_receivers(play: Play) -> None:
     """Everyone who waits for an item learns that the last sender is gone."""
 
