@@ -95,7 +95,12 @@ def test_a_killed_process_poisons_its_channels(capfd: pytest.CaptureFixture[str]
 # ── the end of the program ──────────────────────────────────────────────────────────────────────────────────
 
 SPAWNING = """
+import sys
 from potok.csp import *
+
+def say(what):
+    sys.stdout.write(f"{{what}}\\n")  # in one piece
+    sys.stdout.flush()
 
 @process
 def write(cout):
@@ -106,11 +111,11 @@ def write(cout):
 @process
 def show(cin):
     while True:
-        print(cin(), flush=True)
+        say(cin())
 
 @process
 def late():
-    print("late", flush=True)
+    say("late")
 
 @process
 def spawn_late():
@@ -119,7 +124,7 @@ def spawn_late():
 channel = Channel()
 Spawn(show(+channel), write(-channel), spawn_late(), on={on!r})
 shutdown()
-print("main is done", flush=True)
+say("main is done")
 """
 
 

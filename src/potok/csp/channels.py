@@ -73,7 +73,9 @@ class Channel:
         self.key = (os.getpid(), number)  # the same wherever it is
         self.buffer = buffer
         # A process that fails, or is killed, poisons the channels of its ends: nobody waits for what does not come.
-        self._sender, self._receiver = potok.channel(buffer, name=self.name, on_fail="cancel")
+        self._sender, self._receiver = potok.channel(
+            buffer, name=self.name, on_fail="cancel", undelivered=_let_go
+        )
         self._given: list[Any] = []
 
     def reader(self) -> ChannelEndRead:
@@ -110,6 +112,10 @@ class Channel:
 
     def __repr__(self) -> str:
         return f"<Channel {self.name}>"
+
+
+def _let_go(_: Any) -> None:
+    """What nobody has read when a channel ends is no mistake here: networks are stopped, not drained."""
 
 
 def _arrived(name: str, buffer: int, key: tuple[int, int], sender: Any, receiver: Any) -> Channel:

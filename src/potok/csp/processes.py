@@ -27,7 +27,7 @@ import potok
 from potok.csp.channels import Channel, ChannelEnd, another_port, moved, poison, repeated, retire
 from potok.csp.ending import ChannelPoisonException, ChannelRetireException, InfoException
 
-__all__ = ["Here", "MultiProcess", "Process", "here", "multiprocess", "process"]
+__all__ = ["Gate", "Here", "MultiProcess", "Process", "here", "multiprocess", "process"]
 
 _numbers: dict[str, itertools.count[int]] = {}
 _numbering = threading.Lock()
@@ -51,6 +51,28 @@ class Here:
         """The scope for what is spawned here: one that this process leaves as it ends, or the innermost of its own."""
         inside = potok.current_scope()
         return self._stack.enter_context(potok.scope(self.on)) if inside is self._outside else inside
+
+
+class Gate:
+    """Where processes on threads wait for each other, so that none has done its work before others begin."""
+
+    __slots__ = ("_arrived", "_count", "_open")
+
+    def __init__(self, count: int) -> None:
+        self._arrived = potok.Semaphore(0)
+        self._open = potok.Event()
+        self._count = count
+
+    def arrive(self) -> None:
+        """Be there, and wait for the others."""
+        self._arrived.release()
+        self._open.wait()
+
+    def open(self) -> None:
+        """Wait until all are there, and let them go."""
+        for _ in range(self._count):
+            self._arrived.acquire()
+        self._open.set()
 
 
 class _Given(NamedTuple):
@@ -77,8 +99,8 @@ class _Body:
 
     def __call__(self, *ports: Any) -> Any:
         """Live, and pass on how that ended."""
-        if self.gate is not None and potok.current_task().executor != "inline":
-            self.gate.wait()
+        if self.gate is not None:
+            self.gate.arrive()
         mine = iter(ports)
         ends = [given.kind(given.channel, given.port or next(mine), given.origins) for given in self.ends]
         args, kwargs = _filled(self.args, ends), _filled(self.kwargs, ends)
@@ -126,7 +148,7 @@ class Process:
         self.name = f"{label}-{number}"
         self.id = f"{os.getpid()}.{self.name}"
         self.started = False
-        self.gate: potok.Event | None = None  # set when those that it is started with have been started, too
+        self.gate: Gate | None = None  # where it waits for those that it is started with
         self.given: list[
             tuple[Any, bool, Any]
         ] = []  # by channel and side, the ports of the ends that it was given

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 import potok
 from potok.csp.ending import InfoException
-from potok.csp.processes import Process, here
+from potok.csp.processes import Gate, Process, here
 
 __all__ = ["Parallel", "Sequence", "Spawn", "current_process_id", "shutdown"]
 
@@ -31,24 +31,34 @@ def Parallel(*processes: Any, on: Any = None) -> list[Any]:
             where the current process runs; threads in the main program.
 
     Raises: ExceptionGroup of what processes failed with. InfoException for what is no process, with none started.
-    Blocks: until all have ended. The first begins when the last has been started: none runs if one can't be started.
+    Blocks: until all have ended.
+    Executors: on threads, which are started one after the other, the first begins when the last is there.
     """
     chosen = _checked(processes, "Parallel")
     default = _default(on)
     paused: list[Any] = []
     try:
         with potok.scope(default) as scope:
-            gate = potok.Event() if len(chosen) > 1 else None
-            for process in chosen:
-                process.gate = gate
+            gate = _gate([process for process in chosen if on is not None or process.on is None], default)
             tasks = [_start(process, scope, on, default) for process in chosen]
             paused = _paused(chosen)
             if gate is not None:
-                gate.set()
+                gate.open()
     finally:
         for port in paused:
             port.resume()
     return [task.result() for task in tasks]
+
+
+def _gate(processes: list[Process], default: Any) -> Gate | None:
+    """What they wait at, if they have threads."""
+    where = potok.current_task().executor if default is None else getattr(default, "name", default)
+    if where != "threads" or len(processes) < 2:
+        return None
+    gate = Gate(len(processes))
+    for process in processes:
+        process.gate = gate
+    return gate
 
 
 def _paused(processes: list[Process]) -> list[Any]:

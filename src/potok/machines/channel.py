@@ -223,7 +223,7 @@ class ChannelMachine(Machine):
             self.paused_receivers -= 1
 
     def reap(self, end: End) -> bool:
-        """Close an end that was collected; whether somebody depended on it (the other side waited, or had sent).
+        """Close an end that was collected; whether somebody depended on it (the other side waited, or items are lost).
 
         One that is held elsewhere is closed when it is let go there.
         """
@@ -231,7 +231,8 @@ class ChannelMachine(Machine):
             end.orphan = True
             return False
         last = (self.open_senders if end.sends else self.open_receivers) == 1
-        missed = self.receivers.live() if end.sends else self.senders.live() or bool(self.buffer)
+        unsaid = bool(self.buffer) and self.undelivered is None  # else they are reported there
+        missed = self.receivers.live() if end.sends else self.senders.live() or unsaid
         self.close(end, None, "it was collected without having been closed")
         return last and missed
 
