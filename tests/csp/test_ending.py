@@ -66,6 +66,39 @@ def test_a_process_that_nobody_serves_is_a_deadlock() -> None:
     cout.retire()
 
 
+DEADLOCKED = """
+from potok.csp import *
+
+@process
+def swap(cin, cout):
+    cout(cin())
+
+@process
+def read(cin):
+    cin()
+
+a, b = Channel("a"), Channel("b")
+{program}
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "Parallel(swap(+a, -b), swap(+b, -a), on={on!r})",
+        "cout = -a; Parallel(read(+a), on={on!r})",
+        "Spawn(read(+a), on={on!r}); cin = +b; cin()",
+    ],
+)
+def test_a_deadlock_while_running_is_an_error(on: str, program: str) -> None:
+    """A program in which nobody can go on ends, and says which channel it was."""
+    script = DEADLOCKED.format(program=program.format(on=on))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 1
+    assert "DeadlockError" in done.stderr
+    assert "recv on a" in done.stderr or "recv on b" in done.stderr
+
+
 def test_a_killed_process_is_an_error_of_parallel() -> None:
     """And who waits for it is cancelled."""
     channel = Channel()
