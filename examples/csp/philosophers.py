@@ -70,12 +70,19 @@ def in_order(forks: list[Channel], meals: int) -> list[Process]:
 
 
 @process
-def guest(sit: ChannelEndRead, leave: ChannelEndWrite, forks: list[Channel], meals: int) -> int:
+def guest(
+    sit: ChannelEndRead,
+    leave: ChannelEndWrite,
+    take: tuple[ChannelEndRead, ...],
+    put: tuple[ChannelEndWrite, ...],
+    meals: int,
+) -> int:
     """Eat as everybody does, but only while having a seat."""
-    first, second = forks
     for _ in range(meals):
         seat = sit()
-        Parallel(at(first, second, 1))
+        first, second = take[0](), take[1]()
+        put[0](first)
+        put[1](second)
         leave(seat)
     return meals
 
@@ -96,7 +103,8 @@ def butler(sit: ChannelEndWrite, leave: ChannelEndRead, leaves: int) -> None:
 def with_butler(forks: list[Channel], meals: int) -> list[Process]:
     """Everybody asks for a seat first."""
     sit, leave = Channel("sit"), Channel("leave")
-    guests = [guest(+sit, -leave, [forks[i], forks[i - 1]], meals) for i in range(SEATS)]
+    pairs = [(forks[i], forks[i - 1]) for i in range(SEATS)]
+    guests = [guest(+sit, -leave, (+left, +right), (-left, -right), meals) for left, right in pairs]
     return [*guests, butler(-sit, +leave, SEATS * meals)]
 
 
