@@ -64,7 +64,9 @@ def png(lines: list[bytes]) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", len(lines[0]), len(lines), 8, 0, 0, 0, 0)  # 8 bits of grey, not interlaced
+    header = struct.pack(
+        ">IIBBBBB", len(lines[0]), len(lines), 8, 0, 0, 0, 0
+    )  # 8 bits of grey, not interlaced
     pixels = zlib.compress(b"".join(b"\0" + line for line in lines), 9)  # each line is unfiltered
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 

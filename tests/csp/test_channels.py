@@ -138,7 +138,12 @@ def test_multiplied_channels() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"buffer": -1}, "buffer"), ({"buffer": 1.5}, "buffer"), ({"buffer": True}, "buffer"), ({"name": 7}, "name")],
+    [
+        ({"buffer": -1}, "buffer"),
+        ({"buffer": 1.5}, "buffer"),
+        ({"buffer": True}, "buffer"),
+        ({"name": 7}, "name"),
+    ],
 )
 def test_bad_arguments_are_named(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(InfoException, match=f"{named} must be"):

@@ -93,7 +93,9 @@ a, b = Channel("a"), Channel("b")
 def test_a_deadlock_while_running_is_an_error(on: str, program: str) -> None:
     """A program in which nobody can go on ends, and says which channel it was."""
     script = DEADLOCKED.format(program=program.format(on=on))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50
+    )
     assert done.returncode == 1
     assert "DeadlockError" in done.stderr
     assert "recv on a" in done.stderr or "recv on b" in done.stderr

@@ -66,7 +66,10 @@ def test_what_passes_through(on: str, made: Any, written: list[Any]) -> None:
 
 def test_delta_copies_to_both(on: str) -> None:
     a, b, c = 3 * Channel()
-    assert Parallel(write(-a, 1, 2), Delta2(+a, -b, -c), read_all(+b), read_all(+c), on=on)[2:] == [[1, 2], [1, 2]]
+    assert Parallel(write(-a, 1, 2), Delta2(+a, -b, -c), read_all(+b), read_all(+c), on=on)[2:] == [
+        [1, 2],
+        [1, 2],
+    ]
 
 
 def test_plus_adds_pairwise(on: str) -> None:

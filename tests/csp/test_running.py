@@ -151,7 +151,9 @@ def test_parallel_takes_threads_in_the_main_program() -> None:
 
 def test_on_is_for_all_processes_of_the_call() -> None:
     """Said at the call it holds for a multiprocess, too."""
-    assert [executor for _, executor, _ in Parallel(who(), who_apart(), on="coroutines")] == ["coroutines"] * 2
+    assert [executor for _, executor, _ in Parallel(who(), who_apart(), on="coroutines")] == [
+        "coroutines"
+    ] * 2
 
 
 def test_on_is_handed_down() -> None:
@@ -247,7 +249,12 @@ def test_multiplied_ends_in_containers(near: object) -> None:
 
 def test_multiplied_by_a_number_of_things() -> None:
     """From either side, by none, by a float that is whole; and by nothing else."""
-    assert [len(times) for times in (3 * square(1), square(1) * 2, 0 * square(1), 2.0 * square(1))] == [3, 2, 0, 2]
+    assert [len(times) for times in (3 * square(1), square(1) * 2, 0 * square(1), 2.0 * square(1))] == [
+        3,
+        2,
+        0,
+        2,
+    ]
     for wrong, error in ((1.5, ValueError), (-1, ValueError), ("2", TypeError), (True, TypeError)):
         with pytest.raises(error, match="multiplied"):
             wrong * square(1)  # type: ignore[operator]

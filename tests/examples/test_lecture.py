@@ -114,3 +114,10 @@ def test_thread_class(path: str, on: str) -> None:
         assert lines_with(name, lines) == [f"Starting {name}", *counted, f"Finished {name}"]
     primes = {2: True, 193: True, 323: False, 1327: True, 433785907: True}
     assert lines[14:] == [f"{number} is {'' if prime else 'not '}prime" for number, prime in primes.items()]
+
+
+@on_its_executors("lecture/csp_two_processes.py")
+def test_csp_two_processes(path: str, on: str) -> None:
+    """Both have ended before the program goes on, and their lines are whole."""
+    *both, last = printed(path, "--on", on).splitlines()
+    assert (sorted(both), last) == (["P1 exiting", "P2 exiting"], "Terminating")

@@ -58,6 +58,7 @@ NAMES = (
     "through_a_pipe",
     "shared_list",
     "shared_namespace",
+    "csp_two_processes",
     "reference_counts",
     "gil_countdown",
     "start_tasks",

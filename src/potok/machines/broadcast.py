@@ -99,7 +99,9 @@ class BroadcastMachine(ChannelMachine):
     def pause(self, end: End) -> None:
         """Let an open sender not count."""
         if isinstance(end, Subscription):
-            raise PotokError("a subscription can't be paused: unread, it would hold back the senders; close it")
+            raise PotokError(
+                "a subscription can't be paused: unread, it would hold back the senders; close it"
+            )
         super().pause(end)
 
     def _before(self, subscription: Subscription) -> list[Entry]:

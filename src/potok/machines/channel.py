@@ -123,7 +123,9 @@ class ChannelMachine(Machine):
             Any
         ] = []  # items to report once the mutex is free; only with an `undelivered` callback
         self.handed: dict[End, Any] = {}  # ends that scopes' bodies have handed over, see `potok.kernel.ends`
-        self.alerted: set[bool] = set()  # of which side (`sends`) some are open, so that the other side looks closer
+        self.alerted: set[bool] = (
+            set()
+        )  # of which side (`sends`) some are open, so that the other side looks closer
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,7 +144,11 @@ class ChannelMachine(Machine):
 
     def open_again(self, end: End) -> End:
         """A new end of the same side as this one, which may be closed. Raises ClosedError if no end of it is open."""
-        if not (self.open_senders + self.paused_senders if end.sends else self.open_receivers + self.paused_receivers):
+        if not (
+            self.open_senders + self.paused_senders
+            if end.sends
+            else self.open_receivers + self.paused_receivers
+        ):
             raise self.end_closed(end) if self.cancelled else self.side_closed(end.sends)
         return self.open(end.sends)
 

@@ -144,9 +144,9 @@ class Home(References):
 
     def _forward(self, link: Link, number: int, request: Any) -> None:
         forward = self.link_to(request[0])
-        relay = link.serving[number] = (Lending if request[2] in ("open", "open_like", "open_again") else Relay)(
-            link, number, forward
-        )
+        relay = link.serving[number] = (
+            Lending if request[2] in ("open", "open_like", "open_again") else Relay
+        )(link, number, forward)
         relay.sent = forward.call(request, relay)
 
     def operate(
