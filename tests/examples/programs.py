@@ -17,7 +17,17 @@ EXECUTORS = ("inline", "coroutines", "threads", "interpreters", "processes", "si
 BY_MAP = ("inline", "coroutines", "threads", "interpreters", "processes")
 """Where a `def` function makes sense that `potok map` is given."""
 
+ANYWHERE_CSP = ("coroutines", "threads", "processes")
+
 RUNS_ON = {f"lecture/{lesson.name}.py": lesson.executors for lesson in LESSONS} | {
+    "csp/commstime.py": ANYWHERE_CSP,
+    "csp/mandelbrot.py": ANYWHERE_CSP,
+    "csp/monte_carlo.py": ANYWHERE_CSP,
+    "csp/philosophers.py": (*ANYWHERE_CSP, "simulated"),  # simulated: the naive ones
+    "csp/sieve.py": ANYWHERE_CSP,
+    "csp/skynet.py": ("coroutines",),  # a hundred thousand processes
+    "csp/token_ring.py": ANYWHERE_CSP,
+    "csp/web_server.py": ("coroutines", "threads"),
     "fetch_pages.py": ("coroutines",),
     "hash_stdlib.py": BY_MAP,
     "parse_stdlib.py": BY_MAP,

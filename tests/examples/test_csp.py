@@ -11,11 +11,15 @@ import zlib
 from pathlib import Path
 
 import pytest
+from programs import RUNS_ON
 
 FOLDER = Path(__file__).parents[2] / "examples" / "csp"
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
-every_executor = pytest.mark.parametrize("on", ["coroutines", "threads", "processes"])
+
+def wherever_it_runs(name: str, *but: str) -> pytest.MarkDecorator:
+    """On each executor that README.md shows for it."""
+    return pytest.mark.parametrize("on", [on for on in RUNS_ON[f"csp/{name}.py"] if on not in but])
 
 
 def command(name: str, *options: object) -> list[str]:
@@ -36,7 +40,7 @@ def printed(name: str, *options: object) -> str:
     return done.stdout
 
 
-@every_executor
+@wherever_it_runs("commstime")
 def test_commstime(on: str) -> None:
     """The number has gone round as often as it was read; the time is whatever it is."""
     first, second = printed("commstime.py", "--on", on, "--rounds", 50).splitlines()
@@ -44,12 +48,12 @@ def test_commstime(on: str) -> None:
     assert second.endswith(" µs for a communication")
 
 
-@every_executor
+@wherever_it_runs("sieve")
 def test_sieve(on: str) -> None:
     assert printed("sieve.py", "--on", on, "--below", 20) == "2 3 5 7 11 13 17 19\n"
 
 
-@every_executor
+@wherever_it_runs("philosophers", "simulated")
 @pytest.mark.parametrize("cure", ["order", "butler", "either"])
 def test_cured_philosophers_eat(on: str, cure: str) -> None:
     assert printed("philosophers.py", cure, "--on", on, "--meals", 2) == f"{cure}: each has eaten 2 2 2 2 2\n"
@@ -65,13 +69,13 @@ def test_naive_philosophers_come_to_a_deadlock() -> None:
     assert told.count("philosopher-") == 5
 
 
-@every_executor
+@wherever_it_runs("monte_carlo")
 def test_monte_carlo(on: str) -> None:
     """The bags have seeds: the result is the same everywhere."""
     assert printed("monte_carlo.py", "--on", on) == "20000 darts say that pi is about 3.1362\n"
 
 
-@every_executor
+@wherever_it_runs("mandelbrot")
 def test_mandelbrot(on: str, tmp_path: Path) -> None:
     """The picture is a PNG, symmetric, black in the middle of the set and light outside."""
     path = tmp_path / "picture.png"
@@ -101,7 +105,7 @@ def decoded(png: bytes) -> list[bytes]:
     return [line[1:] for line in lines]
 
 
-@every_executor
+@wherever_it_runs("token_ring")
 def test_token_ring(on: str) -> None:
     told = "after 3 rounds past 6 processes the token is 18\n"
     assert printed("token_ring.py", "--on", on, "--elements", 6, "--rounds", 3) == told
@@ -113,7 +117,7 @@ def test_skynet() -> None:
     assert second.startswith("in ")
 
 
-@pytest.mark.parametrize("on", ["coroutines", "threads"])
+@wherever_it_runs("web_server")
 def test_web_server(on: str) -> None:
     """It answers what is asked, one thing after the other and two at a time, and ends after so many requests."""
     server = subprocess.Popen(
