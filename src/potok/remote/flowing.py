@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -23,6 +25,19 @@ from potok.remote.home import home
 __all__ = ["FlowingChannel", "give_back", "hear_home"]
 
 
+_departing: deque[Any] = deque()
+"""Boxes of channels that were collected, which have not taken their leave of the home yet."""
+
+_seeing_off = threading.Lock()
+
+
+def _see_off() -> None:
+    """Have them do so. When this returns all have that were there before, whoever saw to it."""
+    with _seeing_off:
+        while _departing:
+            give_up(_departing.popleft())
+
+
 class FlowingChannel(RemoteChannel):
     """What stands here for a buffered channel whose home is elsewhere: a box for each direction."""
 
@@ -32,6 +47,8 @@ class FlowingChannel(RemoteChannel):
 
     def __init__(self, ref: Ref, spec: tuple[Any, ...], name: str, size: int | None) -> None:
         super().__init__(ref, spec, name, size)
+        if _departing:
+            _see_off()  # what stood here for the same channel before speaks first
         self.inbox: FlowingInbox | None = None
         self.outbox: FlowingOutbox | None = None
         self.made: dict[bool, Any] = {}  # both, by whether they send, each put there in one step
@@ -45,7 +62,8 @@ class FlowingChannel(RemoteChannel):
             if box.lane is None and box.may_begin():
                 box.free_slot()
             else:
-                board.soon(partial(give_up, box))
+                _departing.append(box)
+                board.soon(_see_off)
 
     @property
     def flows(self) -> FlowingChannel:
