@@ -1,12 +1,14 @@
-"""README.md shows where each example runs: just where the tests run it."""
+"""README.md and README.ru.md show where each example runs: just where the tests run it."""
 
-from matrix import README, made
+import pytest
+from matrix import WORDS, made, shown
 from programs import EXECUTORS, FOLDER, RUNS_ON
 
 
-def test_readme_shows_what_the_tests_run() -> None:
+@pytest.mark.parametrize("name", WORDS)
+def test_readme_shows_what_the_tests_run(name: str) -> None:
     """If not, `python tests/examples/matrix.py` writes the table anew."""
-    assert README.read_text(encoding="utf-8") == made(), "run: python tests/examples/matrix.py"
+    assert shown(name) == made(name), "run: python tests/examples/matrix.py"
 
 
 def test_every_example_has_a_row() -> None:
