@@ -42,6 +42,7 @@ from potok.remote.calling import Round, block_for
 from potok.remote.channels import RemoteChannel
 from potok.remote.holding import Holding, ask_for_holders
 from potok.remote.home import home
+from potok.remote.looking import with_tasks
 from potok.remote.sync import RemoteLock
 from potok.remote.tasks import TaskHome
 
@@ -174,7 +175,6 @@ def survey() -> None:
 def _ask(then: Any) -> None:
     """Ask all spaces who waits there; `then` is told, or told None if one has not answered."""
     answers: list[Any] = []
-    links = [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
 
     def heard() -> None:
         try:
@@ -186,7 +186,7 @@ def _ask(then: Any) -> None:
             _surveying.release()
             raise
 
-    Round(links, "parked", True, (), answers, heard)
+    Round(with_tasks(), "parked", True, (), answers, heard)
 
 
 def _unpacked(answer: Any) -> Rows:
@@ -346,9 +346,8 @@ def _understood(
 def looks_stuck() -> set[int]:
     """The ids of tasks that wait for one another, in whatever space; none of it is proven. Blocks for a round trip."""
     answers: list[Any] = []
-    links = [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
     block_for(
-        lambda slot: Round(links, "parked", True, (), answers, partial(slot.answered, True)), timeout=PATIENCE
+        lambda slot: Round(with_tasks(), "parked", True, (), answers, partial(slot.answered, True)), timeout=PATIENCE
     )
     spaces = [_unpacked(answer) for answer in answers if answer is not None]
     spaces.append(rows_here())

@@ -18,6 +18,7 @@ from potok.links.packing import Ref
 from potok.remote.calling import Round
 from potok.remote.channels import channels_here
 from potok.remote.home import home
+from potok.remote.looking import with_tasks
 
 __all__ = ["Holding", "ask_for_holders", "holders_here"]
 
@@ -57,14 +58,13 @@ def ask_for_holders(
 ) -> None:
     """Ask all spaces; `then` is told what is certain. `spaces` tell who is parked."""
     answers: list[Any] = []
-    links = [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
     parked = {row.id for rows in spaces for row in rows.rows}
     guests = [task for task in living() if hasattr(task.kernel, "pid_of") and task.id in parked]
 
     def heard() -> None:
         then({} if None in answers else _merged(refs, answers, guests))
 
-    Round(links, "holders", True, (refs,), answers, heard)
+    Round(with_tasks(), "holders", True, (refs,), answers, heard)
 
 
 def _merged(refs: list[Ref], answers: list[Told], guests: list[Task[Any]]) -> dict[Ref, Holding]:

@@ -20,7 +20,7 @@ from potok.remote.calling import Round, ask, block_for
 from potok.remote.home import Home, home, me_as_owner
 from potok.remote.link import Link
 
-__all__ = ["look"]
+__all__ = ["look", "with_tasks"]
 
 Places = tuple[Any, ...] | None
 
@@ -65,10 +65,10 @@ def _look(but: tuple[int, int], then: Callable[[Places], object]) -> None:
         found.append(places_here(but))  # last: what the others' answers came behind has been handled
         then(None if None in found else tuple(sorted(found)))
 
-    Round(_with_tasks(), "look", True, (but,), found, seen)
+    Round(with_tasks(), "look", True, (but,), found, seen)
 
 
-def _with_tasks() -> list[Link]:
+def with_tasks() -> list[Link]:
     """The links to where tasks may be: a worker that was let go has none."""
     return [link for link in list(home.links.values()) if link.is_open and not link.dismissed]
 
@@ -105,7 +105,7 @@ def waits_here() -> Waits:
 
 def _survey(answers: list[Waits | None], then: Callable[[], object]) -> None:
     """Ask all what their tasks wait for."""
-    Round(_with_tasks(), "waits", True, (), answers, then)
+    Round(with_tasks(), "waits", True, (), answers, then)
 
 
 def _all_waits(answers: list[Waits | None]) -> Waits:
