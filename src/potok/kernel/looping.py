@@ -8,6 +8,7 @@ that thread or for asyncio tasks that wait in potok (`potok.kernel.adopting`).
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -238,6 +239,15 @@ def kernels() -> list[LoopKernel]:
     """Those of all loops that are there."""
     with _meeting:
         return list(_kernels)
+
+
+def _after_fork() -> None:
+    global _meeting
+    _meeting = threading.Lock()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def kernel_of(loop: Any) -> LoopKernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -30,5 +31,15 @@ def serve_here() -> None:
 
 def service_idents() -> set[int | None]:
     """The identifiers of those that are there."""
-    with _changing:
-        return {*_serving, *(thread.ident for thread in _services)}
+    with _changing:  # a thread that has ended leaves its identifier to another
+        return {*_serving, *(thread.ident for thread in _services if thread.is_alive())}
+
+
+def _after_fork() -> None:
+    global _changing
+    _changing = threading.Lock()  # another thread may have held it
+    _serving.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -28,9 +28,10 @@ from potok.machines.channel import End
 from potok.machines.scope import ScopeMachine
 from potok.machines.waiting import Waiter
 
-__all__ = ["ANYBODY", "Holders", "handles_of"]
+__all__ = ["ANYBODY", "MANY", "Holders", "handles_of"]
 
 ANYBODY: Final = None
+MANY = 100  # holders of one thing; with more, who is who would take too long
 LIMIT = 2000  # objects between the channels and who holds them; with more, it may be anybody
 DEPTH = 12  # walks
 _OPTIMIZED = 0x1  # CO_OPTIMIZED: the dict of such a frame's variables is made for whoever asks
@@ -40,6 +41,7 @@ _PLUMBING = (
     "potok.remote.",
     *(f"potok.machines.{room}" for room in ("flows", "granting", "inbox", "mailbox", "outbox", "shipping")),
 )
+_FRAMES_OWN = 3  # references to the dict of a frame's variables: the frame's, one variable's, one argument's
 _MODULE_NAMES = {"__name__", "__builtins__"}
 
 Frames = Mapping[Task[Any], list[FrameType]]
@@ -57,6 +59,7 @@ class Holders:
         self._counts: Counter[int] = Counter()  # references that are accounted for
         self._held: dict[int, set[Task[Any]]] = {}
         self._loose: set[int] = set()  # what anybody may hold
+        self._told: dict[int, frozenset[Task[Any]] | None] = {}
         self._aio = {id(task.value): task for task in parked if task.value is not None}
         self._frames = {id(frame): task for task, frames in parked.items() for frame in frames}
         self._functions: dict[CodeType, list[tuple[int, Any]]] = {}
@@ -70,18 +73,23 @@ class Holders:
 
     def of(self, number: int) -> frozenset[Task[Any]] | None:
         """The parked tasks that hold the thing of this id, directly or not; ANYBODY if there may be others."""
+        if number not in self._told:
+            self._told[number] = self._find(number)
+        return self._told[number]
+
+    def _find(self, number: int) -> frozenset[Task[Any]] | None:
         found: set[Task[Any]] = set()
         seen = {number}
         ahead = [number]
         while ahead:
             number = ahead.pop()
-            if number in self._loose:
+            if number in self._loose or len(found) > MANY:
                 return ANYBODY
             found |= self._held.get(number, set())
             further = self._referrers.get(number, set()) - seen
             seen |= further
             ahead += further
-        return frozenset(found)
+        return frozenset(found) if len(found) <= MANY else ANYBODY
 
     # ── objects that refer to others ────────────────────────────────────────────────────────────────────────
 
@@ -236,7 +244,7 @@ class Holders:
         del self._known[number]
         for number in self._known:
             thing = self._known[number]
-            weak = weakref.getweakrefcount(thing) and not type(thing).__module__.startswith("potok.")
+            weak = weakref.getweakrefcount(thing) and _is_users(thing)
             del thing
             if weak or sys.getrefcount(self._known[number]) - ours > self._counts[number]:
                 self._loose.add(number)
@@ -276,7 +284,18 @@ def _is_module(container: Any) -> bool:
     return type(container) is dict and container.keys() >= _MODULE_NAMES
 
 
+def _is_users(thing: Any) -> bool:
+    """Whether users may know of it: potok's own weak references lead to other things."""
+    module = type(thing).__module__
+    return not module.startswith("potok.") or module.startswith("potok.primitives.")
+
+
 def _forget_variables(frame: FrameType) -> None:
-    """Until 3.12 the dict made for `f_locals` stays with the frame, and keeps alive what the frame lets go."""
+    """Until 3.12 the dict made for `f_locals` stays with the frame, and keeps alive what the frame lets go.
+
+    It is also what `locals()` has returned there: then it is the user's.
+    """
     if sys.version_info < (3, 13) and frame.f_code.co_flags & _OPTIMIZED:
-        frame.f_locals.clear()
+        variables = frame.f_locals
+        if sys.getrefcount(variables) <= _FRAMES_OWN:
+            variables.clear()

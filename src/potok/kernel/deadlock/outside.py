@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Iterable
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 from potok.kernel import interrupts
 from potok.kernel.services import service_idents
@@ -21,12 +22,43 @@ from potok.kernel.task import Task
 __all__ = ["handles_signals", "may_be_timed", "someone_outside", "threads_outside"]
 
 
+_WAITS: Final = {
+    ("potok.kernel.threadkernel", "_block"),
+    ("potok.kernel.hub", "_sleep"),
+    ("potok.kernel.pool", "_wait"),
+    ("potok.executors.interpreters.making", "_enter"),
+    ("potok.remote.board", "wait"),
+    ("potok.remote.board", "_bid_for_lead"),
+    ("potok.remote.board", "_stand_by"),
+    ("potok.remote.board", "_wait_to_be_stirred"),
+    ("potok.remote.desk", "_run"),
+    ("potok.remote.polls", "poll"),
+    ("potok.remote.spinning", "poll"),
+}
+"""The functions of potok's in which a thread waits, and has none of anybody's code to go on with."""
+
+
 def threads_outside(parked: Iterable[Task[Any]]) -> list[int]:
-    """The threads that may do anything: not potok's, and not those of parked tasks."""
+    """The threads that may do anything: not those of potok's and of parked tasks, while these wait."""
     known = service_idents()
     known.update(task.carrier.ident for task in parked)
-    known.add(threading.get_ident())
-    return [ident for ident in sys._current_frames() if ident not in known]
+    here = threading.get_ident()
+    return [
+        ident
+        for ident, frame in sys._current_frames().items()
+        if ident != here and not (ident in known and _is_waiting(frame))
+    ]
+
+
+def _is_waiting(frame: FrameType) -> bool:
+    """Whether a thread is at a place where it waits, and not in a callback, say, that its loop has called."""
+    if _place(frame) == ("selectors", "select"):
+        return frame.f_back is not None and _place(frame.f_back) == ("asyncio.base_events", "_run_once")
+    return _place(frame) in _WAITS
+
+
+def _place(frame: FrameType) -> tuple[Any, str]:
+    return frame.f_globals.get("__name__"), frame.f_code.co_name
 
 
 def someone_outside(parked: Collection[Task[Any]]) -> bool:
@@ -90,9 +122,16 @@ def may_be_timed(task: Task[Any]) -> bool:
     else:
         return False
     scheduled = getattr(loop, "_scheduled", None)
-    return scheduled is None or any(_timed_by(handle) is known_as for handle in list(scheduled))
+    return scheduled is None or any(_may_end(handle, known_as) for handle in list(scheduled))
 
 
-def _timed_by(handle: Any) -> Any:
-    """Whose time-out this timer is."""
-    return getattr(getattr(handle._callback, "__self__", None), "_task", None)
+def _may_end(handle: Any, known_as: Any) -> bool:
+    """Whether this timer may cancel the task: not a time-out of another one, a sleep, nor what is potok's."""
+    callback = handle._callback
+    if handle.cancelled() or callback is None:
+        return False
+    owner = getattr(callback, "__self__", None)
+    if owner is not None and getattr(owner, "_task", owner) is known_as:  # `cancel`; asyncio's own time-outs
+        return True
+    modules = (getattr(callback, "__module__", None) or "", type(owner).__module__)
+    return not any(module.startswith(("potok.", "asyncio.", "_asyncio")) for module in modules)
