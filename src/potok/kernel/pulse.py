@@ -6,6 +6,8 @@ take no more than a hundredth of the time.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +24,8 @@ beyond: list[Callable[[], object]] = []
 
 neighbours: list[Callable[[], bool]] = []
 """Tell whether there are other address spaces, whose tasks may wake ours."""
+
+_OURS = {"potok", *sys.stdlib_module_names}
 
 _looking = threading.Lock()
 _begun = 0.0  # when the last look began
@@ -55,27 +59,51 @@ class Pulse:
             return
         if _begun > self.due - self._pause or _look(here):
             self._pause = min(2 * self._pause, LONGEST)
-        self.due = now + self._pause
+        self.due = max(now + self._pause, _not_before)
 
 
 def _look(here: FrameType) -> bool:
     """False if it is too early for a look, or another looks just now."""
     global _begun, _failed, _not_before
-    now = time.monotonic()
-    if _failed or now < _not_before or not _looking.acquire(blocking=False):
+    now, looking = time.monotonic(), _looking
+    if _failed or now < _not_before or not looking.acquire(blocking=False):
         return False
     try:
         from potok.kernel.deadlock.proof import resolve
 
         _begun = now = time.monotonic()
         resolve(here)
-    except Exception:
+    except Exception as error:
+        if _is_of_a_handler(error):
+            raise
         import logging
 
-        if not _failed:
-            logging.getLogger("potok").exception("the look for deadlocks failed; they are not found any more")
+        logging.getLogger("potok").exception("the look for deadlocks failed; they are not found any more")
         _failed = True
     finally:
         _not_before = time.monotonic() + SHARE * (time.monotonic() - now)
-        _looking.release()
+        looking.release()
     return True
+
+
+def _is_of_a_handler(error: BaseException) -> bool:
+    """Whether a user's signal handler has raised it, which happened to come while this thread looked."""
+    from potok.kernel.interrupts import may_raise
+
+    if threading.current_thread() is not threading.main_thread() or not may_raise():
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] not in _OURS
+
+
+def _after_fork() -> None:
+    """In a child of a thread beside which another has just looked."""
+    global _looking
+    _looking = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
