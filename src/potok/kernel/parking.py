@@ -217,6 +217,8 @@ def wait(task: Task[Any], deadline: float | None) -> Any:
     if reuse and due is None and task.trap != ATTEND:
         waiter.item = waiter.end = None  # a stand-in for an end elsewhere is let go when nobody has it
         task.spare = waiter
+    elif isinstance(task.pending, DeadlockError):  # it was told so late that a peer had gone on meanwhile
+        task.pending = None
     return got
 
 

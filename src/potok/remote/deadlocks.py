@@ -16,8 +16,10 @@ Invariants
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -30,6 +32,7 @@ from potok.kernel.deadlock.outside import someone_outside
 from potok.kernel.deadlock.proof import all_around, arms_of, gather, is_handle_kept
 from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import INTERRUPTED, revoke
+from potok.kernel.pulse import SHARE
 from potok.kernel.stuck import living
 from potok.kernel.task import ATTEND, Task
 from potok.links.packing import Ref
@@ -128,7 +131,7 @@ def _way(arm: Waiter) -> Told:  # noqa: PLR0911 - a line for each kind
     if isinstance(machine, ScopeMachine):
         if arm.op == "finish":
             return "tasks", tuple(member.id for member in list(machine.members)), True
-        return "tasks", () if arm.item.finished else (arm.item.id,), False
+        return "tasks", (arm.item.id,), False
     return ()
 
 
@@ -166,10 +169,39 @@ PATIENCE = 1.0  # seconds that a list waits for a process that does not answer
 _surveying = threading.Lock()
 
 
+_spent = 0.0  # seconds that went by with the answers of this survey, without the waiting for them
+_not_before = 0.0
+
+
 def survey() -> None:
-    """Ask all spaces, twice; then decide. One at a time."""
-    if _surveying.acquire(blocking=False):
-        _ask(lambda first: _ask(partial(_compare, first)))
+    """Ask all spaces, twice; then decide. One at a time, and they take no more than their share of the time."""
+    global _spent
+    if time.monotonic() >= _not_before and _surveying.acquire(blocking=False):
+        _spent = 0.0
+        try:
+            _ask(lambda first: _ask(partial(_compare, first)))
+        except BaseException:
+            _over()
+            raise
+
+
+def _over() -> None:
+    """The next may come."""
+    global _not_before
+    _not_before = time.monotonic() + SHARE * _spent
+    try:
+        _surveying.release()
+    except RuntimeError:  # the round inside of this one has failed, and has said so
+        pass
+
+
+def _after_fork() -> None:
+    global _surveying
+    _surveying = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _ask(then: Any) -> None:
@@ -177,13 +209,16 @@ def _ask(then: Any) -> None:
     answers: list[Any] = []
 
     def heard() -> None:
+        global _spent
+        began = time.monotonic()
         try:
             spaces = None if None in answers else [_unpacked(answer) for answer in answers]
             if spaces is not None:
                 spaces.append(rows_here())
+            _spent += time.monotonic() - began
             then(spaces)
         except BaseException:
-            _surveying.release()
+            _over()
             raise
 
     Round(with_tasks(), "parked", True, (), answers, heard)
@@ -195,23 +230,26 @@ def _unpacked(answer: Any) -> Rows:
 
 
 def _compare(first: list[Rows] | None, second: list[Rows] | None) -> None:
+    global _spent
+    began = time.monotonic()
     if first is not None and second is not None:
         if _tell_all(decide(first, second, _known())):
-            _surveying.release()
+            _over()
             return
         wanted = decisive(first, second)
         if wanted:
             gc.collect()
+            _spent += 2 * (time.monotonic() - began)  # and as much for the holders
             ask_for_holders(wanted, second, lambda held: _ask(partial(_compare_with, held, second)))
             return
-    _surveying.release()
+    _over()
 
 
 def _compare_with(holders: Mapping[Ref, Holding], second: list[Rows], third: list[Rows] | None) -> None:
     """Those who were parked as it was asked who holds what, and still are at the same place."""
     if third is not None:
         _tell_all(decide(second, third, _known(), holders))
-    _surveying.release()
+    _over()
 
 
 def _known() -> dict[int, Task[Any]]:
@@ -329,7 +367,9 @@ def _understood(
         way = Way(frozenset(told[1]), all=told[2])
     elif kind == "task":
         task = home.thing(told[1][1])
-        way = Way(frozenset(() if task.finished else (task.id,)))
+        if task.finished:  # the answer is on its way
+            return Way(None)
+        way = Way(frozenset((task.id,)))
     elif kind in ("lock", "lock here"):
         by, certain = _holder(home.thing(told[1][1])) if kind == "lock" else told[1:]
         if by is not None and (certain or total or guess):

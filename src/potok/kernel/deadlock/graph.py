@@ -77,11 +77,11 @@ def _waits_for(ways: Iterable[Way], stuck: set[Key]) -> list[Key]:
 def _in_order(part: set[Key], edges: Mapping[Key, list[Key]]) -> list[Key]:
     """A walk along the edges, from the first by name; whoever it does not come by follows."""
     here: Key | None = min(part, key=_order)
-    order: list[Key] = []
+    order: dict[Key, None] = {}
     while here is not None:
-        order.append(here)
+        order[here] = None
         here = next((other for other in edges[here] if other in part and other not in order), None)
-    return order + sorted(part.difference(order), key=_order)
+    return [*order, *sorted(part.difference(order), key=_order)]
 
 
 def _order(key: Key) -> Any:

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from potok.errors import DeadlockError
 from potok.kernel.current import carrier
 from potok.kernel.deadlock.graph import Way, dead, knots
-from potok.kernel.deadlock.holders import ANYBODY, Holders, handles_of
+from potok.kernel.deadlock.holders import ANYBODY, MANY, Holders, handles_of
 from potok.kernel.deadlock.outside import handles_signals, may_be_timed, someone_outside, threads_outside
 from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import revoke
@@ -99,10 +99,12 @@ def resolve(here: FrameType) -> bool:
         return _ask_beyond()
     if any(wait_without_end(task) is not parked.places[task] for task in stuck):
         return False
-    for knot in found:
-        told = sentence([_line(task, parked.places[task], ways[task]) for task in knot], total)
+    told = [
+        sentence([_line(task, parked.places[task], ways[task]) for task in knot], total) for knot in found
+    ]
+    for knot, message in zip(found, told, strict=True):  # at once: who is told may cancel the others
         for task in _first_to_go(knot, parked.places):
-            revoke(carrier(), parked.places[task], DeadlockError(told))
+            revoke(carrier(), parked.places[task], DeadlockError(message))
     return True
 
 
@@ -154,7 +156,14 @@ def wait_without_end(task: Task[Any]) -> Waiter | None:
         return None
     if waiter.since == NOT_YET or waiter.due is not None or task.pending is not None:
         return None
-    return waiter
+    return None if any(map(_is_over, arms_of(waiter))) else waiter
+
+
+def _is_over(arm: Waiter) -> bool:
+    """Whether what it waits for, the end of a task or scope, has come: then its wake is on the way."""
+    if not isinstance(arm.machine, ScopeMachine):
+        return False
+    return arm.machine.ended if arm.op == "finish" else bool(arm.item.finished)
 
 
 # ── their ways out ──────────────────────────────────────────────────────────────────────────────────────────
@@ -212,7 +221,7 @@ def _certain(arm: Waiter, ask: bool = True) -> Any:
     if isinstance(machine, ScopeMachine):
         if arm.op == "finish":
             return Way(frozenset(machine.members), all=True)
-        return _NOBODY if arm.item.finished else Way(frozenset((arm.item,)))
+        return Way(frozenset((arm.item,)))
     if isinstance(machine, ChannelMachine) and not machine.shared and ask:
         return _At(id(machine))
     return _ANYBODY
@@ -223,7 +232,8 @@ def _likely(arm: Waiter, owners: Mapping[int, set[Task[Any]]]) -> Way:
     if isinstance(machine, LockMachine | RLockMachine):
         return _held_by(machine.holder)
     if isinstance(machine, ChannelMachine):
-        return Way(frozenset(owners.get(id(machine), set()) - {arm.task}))
+        its = owners.get(id(machine), set())
+        return _ANYBODY if len(its) > MANY else Way(frozenset(its - {arm.task}))
     return _certain(arm)  # type: ignore[no-any-return]
 
 
