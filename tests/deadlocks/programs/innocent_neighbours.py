@@ -1,6 +1,7 @@
 """What looks stuck, though a thread that has a parked task in it, or is potok's, is just running somebody's code."""
 
 import asyncio
+import ctypes
 import subprocess
 import sys
 import threading
@@ -137,3 +138,29 @@ def timer_of_the_loop_that_cancels_its_task() -> None:
             s.start(both, other, one, met, False)
 
     asyncio.run(main())
+
+
+@innocent()
+def thread_that_python_does_not_know() -> None:
+    """A timer of the C library calls from a thread of its own, in which no Python has run before."""
+    event = potok.Event()
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    set_event = call(lambda _: event.set())
+
+    class How(ctypes.Structure):
+        _fields_ = (
+            ("value", ctypes.c_void_p),
+            ("signal", ctypes.c_int),
+            ("notify", ctypes.c_int),
+            ("function", call),
+            ("rest", ctypes.c_char * 64),
+        )
+
+    library = ctypes.CDLL(None, use_errno=True)
+    how = How(notify=2, function=set_event)  # SIGEV_THREAD
+    timer = ctypes.c_void_p()
+    assert not library.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(how), ctypes.byref(timer))
+    when = (ctypes.c_long * 4)(0, 0, 0, int(LOOKS_STUCK * 1e9))
+    assert not library.timer_settime(timer, 0, when, None)
+    event.wait()
+    assert not library.timer_delete(timer)

@@ -8,6 +8,7 @@ tasks wait for. In doubt there is something.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -63,7 +64,26 @@ def _place(frame: FrameType) -> tuple[Any, str]:
 
 def someone_outside(parked: Collection[Task[Any]]) -> bool:
     """Whether anything but a task might still wake somebody in this process."""
-    return bool(threads_outside(parked)) or handles_signals() or any(not _is_idle(loop) for loop in _loops())
+    return (
+        bool(threads_outside(parked))
+        or _has_native_threads()
+        or handles_signals()
+        or any(not _is_idle(loop) for loop in _loops())
+    )
+
+
+def _has_native_threads() -> bool:
+    """Whether there are threads that Python has not seen yet: of a library in C, that may call back at any time.
+
+    Those of other interpreters can't be told from them.
+    """
+    interpreters = sys.modules.get("_interpreters")
+    if interpreters is not None and len(interpreters.list_all()) > 1:
+        return False
+    try:
+        return len(os.listdir("/proc/self/task")) > len(sys._current_frames())
+    except OSError:  # there is no such folder in this system
+        return False
 
 
 def handles_signals() -> bool:
