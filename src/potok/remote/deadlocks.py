@@ -169,7 +169,7 @@ PATIENCE = 1.0  # seconds that a list waits for a process that does not answer
 _surveying = threading.Lock()
 
 
-_spent = 0.0  # seconds that went by with the answers of this survey, without the waiting for them
+_spent = 0.0  # seconds of work on the answers of this survey, without the waiting for them
 _not_before = 0.0
 
 
@@ -210,12 +210,12 @@ def _ask(then: Any) -> None:
 
     def heard() -> None:
         global _spent
-        began = time.monotonic()
+        began = time.thread_time()
         try:
             spaces = None if None in answers else [_unpacked(answer) for answer in answers]
             if spaces is not None:
                 spaces.append(rows_here())
-            _spent += time.monotonic() - began
+            _spent += time.thread_time() - began
             then(spaces)
         except BaseException:
             _over()
@@ -231,7 +231,7 @@ def _unpacked(answer: Any) -> Rows:
 
 def _compare(first: list[Rows] | None, second: list[Rows] | None) -> None:
     global _spent
-    began = time.monotonic()
+    began = time.thread_time()
     if first is not None and second is not None:
         if _tell_all(decide(first, second, _known())):
             _over()
@@ -239,7 +239,7 @@ def _compare(first: list[Rows] | None, second: list[Rows] | None) -> None:
         wanted = decisive(first, second)
         if wanted:
             gc.collect()
-            _spent += 2 * (time.monotonic() - began)  # and as much for the holders
+            _spent += time.thread_time() - began
             ask_for_holders(wanted, second, lambda held: _ask(partial(_compare_with, held, second)))
             return
     _over()
