@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from functools import partial
@@ -36,6 +37,17 @@ def _see_off() -> None:
     with _seeing_off:
         while _departing:
             give_up(_departing.popleft())
+
+
+def _forget_departing() -> None:
+    """In a forked child: what stood here is the parent's, and so is who saw it off just then."""
+    global _seeing_off
+    _seeing_off = threading.Lock()
+    _departing.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_departing)
 
 
 class FlowingChannel(RemoteChannel):
