@@ -633,3 +633,19 @@ def test_two_readers_park_on_ends_of_their_own() -> None:
         cout(1)
         assert ends[1].result() == "done"
     retire(other, cout)
+
+
+@process
+def ask_for_a_reader(channel: Channel) -> None:
+    """And forget it."""
+    channel.reader()
+
+
+@pytest.mark.parametrize("on", ["coroutines", "threads", "processes"])
+def test_item_stays_though_who_asked_for_a_reader_is_gone(on: str) -> None:
+    """What is buffered in a channel that somebody still has is not lost with the ends of a process, wherever it ran."""
+    channel = Channel(buffer=1)
+    channel.writer()("kept")
+    Parallel(ask_for_a_reader(channel), on=on)
+    gc.collect()
+    assert channel.reader()() == "kept"

@@ -49,7 +49,7 @@ class Channel:
     then asks for ends of its own.
     """
 
-    __slots__ = ("__weakref__", "_given", "_receiver", "_sender", "buffer", "key", "name")
+    __slots__ = ("__weakref__", "_came", "_given", "_receiver", "_sender", "buffer", "key", "name")
 
     def __init__(self, name: str | None = None, buffer: int = 0, connect: Any = None) -> None:
         """Make a channel.
@@ -77,10 +77,12 @@ class Channel:
             buffer, name=self.name, on_fail="cancel", undelivered=_let_go
         )
         self._given: list[Any] = []
+        self._came = False  # from where it was made
 
     def reader(self) -> ChannelEndRead:
         """A new end that reads, also written `+channel`. On a retired channel it is a retired one."""
-        return ChannelEndRead(self, self.kept(_joined(self._receiver)))
+        # Where the channel only came to, the receiver it came with stays: what is buffered is not lost with our ends.
+        return ChannelEndRead(self, self.kept(_joined(self._receiver, keep=self._came)))
 
     def writer(self) -> ChannelEndWrite:
         """A new end that writes, also written `-channel`. On a retired channel it is a retired one."""
@@ -122,17 +124,18 @@ def _arrived(name: str, buffer: int, key: tuple[int, int], sender: Any, receiver
     """The same channel in another address space."""
     channel = object.__new__(Channel)
     channel.name, channel.buffer, channel.key, channel._given = name, buffer, key, []
-    channel._sender, channel._receiver = sender, receiver
+    channel._sender, channel._receiver, channel._came = sender, receiver, True
     return channel
 
 
-def _joined(port: Any) -> Any:
-    """An end of the same side; from now on it is the ends that were asked for that count."""
+def _joined(port: Any, keep: bool = False) -> Any:
+    """An end of the same side; from now on it is the ends that were asked for that count, or also this one (`keep`)."""
     try:
         joined = port.rejoin()
     except potok.ClosedError:
         return port  # it says why, whenever it is used
-    port.close()
+    if not keep:
+        port.close()
     return joined
 
 
