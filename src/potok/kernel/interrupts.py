@@ -29,6 +29,7 @@ __all__ = [
     "numbers",
     "raise_pending",
     "release_main",
+    "signals_come",
     "was_interrupted",
 ]
 
@@ -90,12 +91,12 @@ def _is_main_interpreter() -> bool:
         return True
 
 
-_signals_come = _is_main_interpreter()
+signals_come = _is_main_interpreter()
 
 
 def may_raise() -> bool:
     """Whether there is a signal handler that may raise in the main thread, at any of its steps. Asked by that one."""
-    if not _signals_come:
+    if not signals_come:
         return False
     for handler in filter(callable, map(getsignal, numbers)):
         for known in harmless:

@@ -87,7 +87,12 @@ def _has_native_threads() -> bool:
 
 
 def handles_signals() -> bool:
-    """Whether a user's handler may run: then a signal may come at any time."""
+    """Whether a user's handler may run: then a signal may come at any time.
+
+    A sub-interpreter may not even look at them, as the main one's objects are not its own; it runs none, either.
+    """
+    if not interrupts.signals_come:
+        return False
     handlers = ((number, interrupts.getsignal(number)) for number in interrupts.numbers)
     return any(callable(handler) and not _only_ends(number, handler) for number, handler in handlers)
 
