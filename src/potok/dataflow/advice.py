@@ -16,8 +16,8 @@ from potok.dataflow.plan import Plan
 
 __all__ = ["Advice", "There", "is_warm"]
 
-HIDDEN: Final = 0.8
-"""What is left of a start-up while which the loop goes on: much, as on two cores the workers slow it down."""
+HIDDEN: Final = 0.5
+"""What is left of a start-up during which the loop goes on: as on two cores the workers slow it down, half of it."""
 
 SETTLED: Final = 0.03
 """Seconds, at least, between two looks at how it goes elsewhere."""
