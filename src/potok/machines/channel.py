@@ -152,6 +152,10 @@ class ChannelMachine(Machine):
             raise self.end_closed(end) if self.cancelled else self.side_closed(end.sends)
         return self.open(end.sends)
 
+    def is_handed_over(self) -> bool:
+        """Whether all its open ends are tasks' own. Asked without the mutex, for reports."""
+        return all(end.owned for end in list(self.ends))
+
     def _count_in(self, end: End) -> None:
         self.ends.add(end)
         if end.sends:

@@ -8,7 +8,8 @@ moment between the two.
              ◀───────────────── "deadlock" (task, where it was parked, the message) ───────────────┘
 
 Invariants
-    A cycle of RLocks and of ends of tasks is proven by each of its tasks being at the same waiter twice.
+    A cycle of RLocks and of ends of tasks is proven by each of its tasks being at the same waiter twice. So is one of
+    channels, where in between no space knew of anybody else who holds one of them (`holding`).
     Anything else is told only of a total deadlock: in no space does a task run, or wait with a deadline, nor may
     anything outside wake one, and no message has been handled between the two looks.
 """
@@ -167,8 +168,6 @@ def _raise_in(task: Task[Any], waiter: Waiter, error: DeadlockError) -> None:
 PATIENCE = 1.0  # seconds that a list waits for a process that does not answer
 
 _surveying = threading.Lock()
-
-
 _spent = 0.0  # seconds of work on the answers of this survey, without the waiting for them
 _not_before = 0.0
 
@@ -257,9 +256,7 @@ def _known() -> dict[int, Task[Any]]:
 
 
 def _tell_all(told: Iterable[tuple[Row, int, str]]) -> bool:
-    found = sorted(
-        told, key=lambda each: each[1] == home.space
-    )  # theirs first: who has failed closes ends of others
+    found = sorted(told, key=lambda each: each[1] == home.space)  # theirs first: who fails closes ends of others
     for row, space, message in found:
         if space == home.space:
             tell(row.id, row.stamp, message)
@@ -270,17 +267,25 @@ def _tell_all(told: Iterable[tuple[Row, int, str]]) -> bool:
 
 def decisive(first: list[Rows], second: list[Rows]) -> list[Ref]:
     """The channels of which it matters who holds them: if nobody else did, those who wait there could not go on."""
-    before = {row.id: row.stamp for rows in first for row in rows.rows}
-    rows = {row.id: row for told in second for row in told.rows if before.get(row.id) == row.stamp}
+    still = _still(first, second)
     ways = {
         number: [
             Way(frozenset()) if told[:1] == ("channel",) else _understood(told, {}, False)
             for told in row.ways
         ]
-        for number, row in rows.items()
+        for number, (row, _) in still.items()
     }
-    refs = {tuple(told[1]) for number in dead(ways) for told in rows[number].ways if told[:1] == ("channel",)}
+    told = (told for number in dead(ways) for told in still[number][0].ways)
+    refs = {tuple(each[1]) for each in told if each[:1] == ("channel",)}
     return [ref for ref in refs if ref[0] == home.space]
+
+
+def _still(first: list[Rows], second: list[Rows]) -> dict[int, tuple[Row, int]]:
+    """By their ids, those who are at the same place in both looks, and in which space."""
+    before = {row.id: row.stamp for rows in first for row in rows.rows}
+    return {
+        row.id: (row, rows.space) for rows in second for row in rows.rows if before.get(row.id) == row.stamp
+    }
 
 
 def _may_be_cancelled(
@@ -293,9 +298,6 @@ def _may_be_cancelled(
         if len(ours) < len(knot) or not around <= stuck:
             return True
     return is_handle_kept(ours, gather(), sys._getframe())
-
-
-Owns = Iterable[tuple[int, tuple[tuple[Ref, bool], ...]]]
 
 
 def decide(
@@ -311,17 +313,9 @@ def decide(
     told = {row.id for rows in second for row in rows.rows}
     sent = [task for task in known.values() if _runs_elsewhere(task)]
     missing = any(task.id not in told for task in sent)  # on its way, or just ended
-    before = {row.id: row.stamp for rows in first for row in rows.rows}
-    still = {
-        row.id: (row, rows.space) for rows in second for row in rows.rows if before.get(row.id) == row.stamp
-    }
+    still = _still(first, second)
     total = not missing and _is_total(first) and _is_total(second) and _traffic(first) == _traffic(second)
-    owners = _owners(
-        [
-            *((task.id, tuple(_owned(task))) for task in sent),
-            *((row.id, row.owns) for row, _ in still.values()),
-        ]
-    )
+    owners = _owners(sent, (row for row, _ in still.values()))
     ways = {
         number: [_understood(told, owners, total, holders=holders) for told in row.ways]
         for number, (row, _) in still.items()
@@ -345,8 +339,10 @@ def _traffic(spaces: list[Rows]) -> dict[int, int]:
     return {rows.space: rows.traffic for rows in spaces}
 
 
-def _owners(owns: Owns) -> dict[tuple[Ref, bool], set[int]]:
+def _owners(sent: Iterable[Task[Any]], rows: Iterable[Row]) -> dict[tuple[Ref, bool], set[int]]:
+    """By channel and side: the tasks that have ends of their own, of those sent elsewhere and of those that wait."""
     found: dict[tuple[Ref, bool], set[int]] = {}
+    owns = [*((task.id, tuple(_owned(task))) for task in sent), *((row.id, row.owns) for row in rows)]
     for number, ends in owns:
         for ref, sends in ends:
             found.setdefault(((ref[0], ref[1]), sends), set()).add(number)
@@ -392,8 +388,7 @@ def looks_stuck() -> set[int]:
     spaces = [_unpacked(answer) for answer in answers if answer is not None]
     spaces.append(rows_here())
     rows = [row for told in spaces for row in told.rows]
-    sent = [(task.id, tuple(_owned(task))) for task in living() if _runs_elsewhere(task)]
-    owners = _owners([*sent, *((row.id, row.owns) for row in rows)])
+    owners = _owners(filter(_runs_elsewhere, living()), rows)
     total = _is_total(spaces)
     return dead({row.id: [_understood(told, owners, total, guess=True) for told in row.ways] for row in rows})
 

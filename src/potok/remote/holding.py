@@ -92,5 +92,4 @@ def _holding(ref: Ref, mine: frozenset[int] | None, answers: list[Told]) -> Hold
         known, count = home.counted(end)
         if count != counts.get(known, 0):
             return Holding(None, False)
-    handed = all(end.owned for end in list(channel.ends))
-    return Holding(mine.union(*(tasks for tasks, _ in theirs)), handed)
+    return Holding(mine.union(*(tasks for tasks, _ in theirs)), channel.is_handed_over())

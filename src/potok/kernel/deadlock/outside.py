@@ -22,7 +22,6 @@ from potok.kernel.task import Task
 
 __all__ = ["handles_signals", "may_be_timed", "someone_outside", "threads_outside"]
 
-
 _WAITS: Final = {
     ("potok.kernel.threadkernel", "_block"),
     ("potok.kernel.hub", "_sleep"),
@@ -111,11 +110,9 @@ def _only_ends(number: int, handler: Any) -> bool:
 def _loops() -> list[Any]:
     """Those that potok has ever met; any other runs in a thread of somebody's."""
     looping = sys.modules.get("potok.kernel.looping")
-    return (
-        []
-        if looping is None
-        else [kernel.loop for kernel in looping.kernels() if not kernel.loop.is_closed()]
-    )
+    if looping is None:
+        return []
+    return [kernel.loop for kernel in looping.kernels() if not kernel.loop.is_closed()]
 
 
 def _is_idle(loop: Any) -> bool:

@@ -5,7 +5,7 @@
     prove    the dead (`graph`), and their knots
     raise    DeadlockError at the park points of each knot
 
-Called by whoever has been parked for a while (`watch`), never by an operation.
+Called by whoever has been parked for a while (`potok.kernel.pulse`), never by an operation.
 
 Invariants
     What is raised was proven of one moment, at which all of the dead were parked: each is seen at the same waiter
@@ -52,7 +52,6 @@ __all__ = [
     "is_handle_kept",
     "looks_stuck",
     "resolve",
-    "wait_without_end",
 ]
 
 _NOBODY = Way(frozenset())
@@ -76,8 +75,8 @@ class Parked(NamedTuple):
     running: list[Task[Any]]
 
 
-def resolve(here: FrameType) -> bool:
-    """Look, and raise DeadlockError in the tasks of every knot that is found. Whether there was one.
+def resolve(here: FrameType) -> None:
+    """Look, and raise DeadlockError in the tasks of every knot that is found; else ask beyond this address space.
 
     `here` is the frame of the current thread from which the frames of the task that is parked in it begin.
     """
@@ -87,7 +86,8 @@ def resolve(here: FrameType) -> bool:
     ways = _in_total(parked.places) if total else _provable(parked.places)
     suspects = dead({task: [_optimistic(way) for way in its] for task, its in ways.items()})
     if not suspects:
-        return _ask_beyond()
+        _ask_beyond()
+        return
     gc.collect()  # what nobody can reach any more may close an end as it goes
     if not total:
         _ask_for_holders(ways, suspects, parked, here)
@@ -96,22 +96,21 @@ def resolve(here: FrameType) -> bool:
     if not total:
         found = [knot for knot in found if not _may_be_cancelled(knot, stuck, parked, here)]
     if not found:
-        return _ask_beyond()
+        _ask_beyond()
+        return
     if any(wait_without_end(task) is not parked.places[task] for task in stuck):
-        return False
+        return
     told = [
         sentence([_line(task, parked.places[task], ways[task]) for task in knot], total) for knot in found
     ]
     for knot, message in zip(found, told, strict=True):  # at once: who is told may cancel the others
         for task in _first_to_go(knot, parked.places):
             revoke(carrier(), parked.places[task], DeadlockError(message))
-    return True
 
 
-def _ask_beyond() -> bool:
+def _ask_beyond() -> None:
     for ask in beyond:
         ask()
-    return False
 
 
 def _line(task: Task[Any], waiter: Waiter, ways: Iterable[Way]) -> str:
@@ -257,7 +256,7 @@ def _owners(places: Places) -> dict[int, set[Task[Any]]]:
 def _is_owned(arm: Waiter) -> bool:
     machine = arm.machine
     if isinstance(machine, ChannelMachine):
-        return all(end.owned for end in list(machine.ends))
+        return machine.is_handed_over()
     return isinstance(machine, LockMachine)
 
 
@@ -345,8 +344,7 @@ def holders_of(
 
 def _is_entangled(waiter: Any) -> bool:
     return all(
-        not isinstance(arm.machine, ChannelMachine) or all(end.owned for end in list(arm.machine.ends))
-        for arm in arms_of(waiter)
+        not isinstance(arm.machine, ChannelMachine) or arm.machine.is_handed_over() for arm in arms_of(waiter)
     )
 
 
