@@ -1,13 +1,12 @@
 """`potok compare` as people and scripts use it: what it reads, prints, writes, and ends with."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from terminal import on_a_terminal
 
 from potok.cli.main import main
 
@@ -150,39 +149,13 @@ def test_help_says_what_the_columns_mean(capsys: pytest.CaptureFixture[str]) -> 
         assert f"{word}" in out
 
 
-def on_a_terminal(*arguments: str, variables: Mapping[str, str] | None = None) -> str:
-    """Run `potok compare` with stdout on a pseudo-terminal; what it showed."""
-    try:
-        ours, theirs = os.openpty()
-    except (AttributeError, OSError):
-        pytest.skip("no pseudo-terminals here: not Unix, or a container without /dev/pts")
-    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "potok", "compare", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        env=environment | {"TERM": "xterm-256color", "COLUMNS": "60"} | (variables or {}),
-    )
-    os.close(theirs)
-    received = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            received += chunk
-    except OSError:  # how Linux says that the other side of a terminal was closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    return received.decode()
-
-
 def test_terminal_gets_colours_unless_told_otherwise() -> None:
     """The same table; nothing is cut off on a narrow one, and NO_COLOR gets no escape sequence at all."""
-    arguments = ("compared:double", lines("a"), *QUICK)
-    shown = on_a_terminal(*arguments)
+    arguments = ("compare", "compared:double", lines("a"), *QUICK)
+    shown = on_a_terminal(*arguments, COLUMNS="60")
     assert "\x1b[" in shown
     assert "plain loop" in shown
-    plain = on_a_terminal(*arguments, variables={"NO_COLOR": "1"})
+    plain = on_a_terminal(*arguments, COLUMNS="60", NO_COLOR="1")
     assert "\x1b" not in plain
     assert "…" not in plain
     assert plain.splitlines()[2].startswith("executor")

@@ -3,11 +3,11 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from terminal import on_a_terminal
 
 from potok.cli import doctor
 from potok.cli.main import main
@@ -147,32 +147,7 @@ def test_text_names_the_same_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert ESCAPE not in out
 
 
-def doctor_on_a_terminal(**variables: str) -> str:
-    """Run `potok doctor` with a pseudo-terminal as stdout and return what arrives there."""
-    try:
-        ours, theirs = os.openpty()
-    except (AttributeError, OSError):
-        pytest.skip("no pseudo-terminals here: not Unix, or a container without /dev/pts")
-    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "potok", "doctor"],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        env=environment | {"TERM": "xterm-256color"} | variables,
-    )
-    os.close(theirs)
-    received = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            received += chunk
-    except OSError:  # how Linux says that the other side of a terminal was closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    return received.decode()
-
-
 def test_colours_only_where_they_are_wanted() -> None:
     """A terminal gets colours unless NO_COLOR is set; then it gets no escape sequence at all."""
-    assert ESCAPE in doctor_on_a_terminal()
-    assert ESCAPE not in doctor_on_a_terminal(NO_COLOR="1")
+    assert ESCAPE in on_a_terminal("doctor")
+    assert ESCAPE not in on_a_terminal("doctor", NO_COLOR="1")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from terminal import on_a_terminal
 
 from potok.cli.main import main
 from potok.lessons import LESSONS, find_lesson
@@ -139,36 +140,13 @@ def test_ctrl_c_ends_the_program_with_130(on: str) -> None:
     assert errors == "interrupted: what was under way is cancelled, the server is closed\n"
 
 
-def on_a_terminal(**variables: str) -> str:
-    """What a terminal gets of a lesson."""
-    try:
-        ours, theirs = os.openpty()
-    except (AttributeError, OSError):
-        pytest.skip("no pseudo-terminals here: not Unix, or a container without /dev/pts")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "potok", "lesson", "pool", "--on", "inline"],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        env=environment(TERM="xterm-256color", **variables),
-    )
-    os.close(theirs)
-    received = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            received += chunk
-    except OSError:  # how Linux says that the other side of a terminal was closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    return received.decode()
-
-
 def test_text_is_drawn_on_a_terminal() -> None:
     """Without the marks of Markdown; with NO_COLOR without any escape sequence."""
-    drawn = on_a_terminal()
+    lesson = ("lesson", "pool", "--on", "inline")
+    drawn = on_a_terminal(*lesson, environment=environment())
     assert ESCAPE in drawn
     assert "`" not in drawn
     assert "[10, 20, 40]" in drawn
-    plain = on_a_terminal(NO_COLOR="1")
+    plain = on_a_terminal(*lesson, environment=environment(), NO_COLOR="1")
     assert ESCAPE not in plain
     assert "[10, 20, 40]" in plain

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import on_a_terminal
 
 import potok
 from potok.cli.main import main
@@ -551,45 +552,25 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     assert len(err) == 4
 
 
-def on_a_terminal(*arguments: str, **variables: str) -> str:
-    """Run `potok map` with a pseudo-terminal as stderr and return what arrives there."""
-    try:
-        ours, theirs = os.openpty()
-    except (AttributeError, OSError):
-        pytest.skip("no pseudo-terminals here: not Unix, or a container without /dev/pts")
-    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "potok", "map", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env=environment | {"TERM": "xterm-256color", "COLUMNS": "120"} | variables,
-    )
-    os.close(theirs)
-    received = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            received += chunk
-    except OSError:  # how Linux says that the other side of a terminal was closed
-        pass
-    os.close(ours)
-    assert process.wait() in (0, 1)
-    return received.decode()
+def map_on_a_terminal(*arguments: str, **variables: str) -> str:
+    """What `potok map` shows where its stderr is a terminal."""
+    options = {"COLUMNS": "120"} | variables
+    return on_a_terminal("map", *arguments, stream="stderr", statuses=(0, 1), **options)
 
 
 def test_progress_is_a_bar_on_a_terminal() -> None:
     """Coloured, with the count; notes stay readable; NO_COLOR takes away the colours, a dumb terminal the bar."""
     arguments = ("tools_of_mine:picky", lines("a", "bad"), "--progress")
-    shown = on_a_terminal(*arguments)
+    shown = map_on_a_terminal(*arguments)
     assert SGR.search(shown)
     assert "2/?" in SGR.sub("", shown)
     assert "item 1 (bad) failed: ValueError: no bad ones" in shown
     assert "2 items, 1 failed" in shown
     assert shown.splitlines()[-1].startswith("  now, after 2 items")
-    plain = on_a_terminal(*arguments, NO_COLOR="1")
+    plain = map_on_a_terminal(*arguments, NO_COLOR="1")
     assert "2/?" in plain
     assert not SGR.search(plain)
-    dumb = on_a_terminal(*arguments, TERM="dumb")
+    dumb = map_on_a_terminal(*arguments, TERM="dumb")
     assert "\x1b" not in dumb
 
 
@@ -615,7 +596,7 @@ def test_function_is_never_tried_in_the_process_of_the_command_line(
 
 def test_nothing_is_drawn_without_progress() -> None:
     """And rich is not even imported."""
-    assert "\x1b" not in on_a_terminal("tools_of_mine:picky", lines("a", "bad"))
+    assert "\x1b" not in map_on_a_terminal("tools_of_mine:picky", lines("a", "bad"))
     program = (
         "import sys; from potok.cli.main import main; main(sys.argv[1:]); sys.exit('rich' in sys.modules)"
     )
