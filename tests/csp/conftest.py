@@ -1,9 +1,14 @@
-"""What the tests of the CSP vocabulary share."""
+"""What the tests of the CSP vocabulary share; `bodies.py` is importable by them."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
 import potok
 from potok.testing import simulated
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 EVERYWHERE = ["threads", "coroutines", "processes"]
 

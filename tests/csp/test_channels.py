@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from bodies import write as write_and_retire
 
 import potok
 from potok.csp import (
@@ -31,13 +32,6 @@ def write(cout: Any, *items: Any) -> None:
     """Write the items, and forget to retire."""
     for item in items:
         cout(item)
-
-
-@process
-def write_and_retire(cout: Any, *items: Any) -> None:
-    for item in items:
-        cout(item)
-    retire(cout)
 
 
 @process
@@ -641,7 +635,6 @@ def ask_for_a_reader(channel: Channel) -> None:
     channel.reader()
 
 
-@pytest.mark.parametrize("on", ["coroutines", "threads", "processes"])
 def test_item_stays_though_who_asked_for_a_reader_is_gone(on: str) -> None:
     """What is buffered in a channel that somebody still has is not lost with the ends of a process, wherever it ran."""
     channel = Channel(buffer=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from bodies import read_all, write
 
 from potok.csp import (
     Channel,
-    ChannelRetireException,
     Delta2,
     Identity,
     Mux2,
@@ -20,25 +20,7 @@ from potok.csp import (
     Tail,
     poison,
     process,
-    retire,
 )
-
-
-@process
-def write(cout: Any, *items: Any) -> None:
-    for item in items:
-        cout(item)
-    retire(cout)
-
-
-@process
-def read_all(cin: Any) -> list[Any]:
-    got = []
-    try:
-        while True:
-            got.append(cin())
-    except ChannelRetireException:
-        return got
 
 
 @process

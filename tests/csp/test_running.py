@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from bodies import read_all, write
 
 import potok
 from potok.csp import (
@@ -50,23 +51,6 @@ def within(processes: list[Any]) -> list[Any]:
 @multiprocess()
 def within_apart() -> list[Any]:
     return Parallel(who(), who_apart())
-
-
-@process
-def write(cout: Any, *items: Any) -> None:
-    for item in items:
-        cout(item)
-    retire(cout)
-
-
-@process
-def read_all(cin: Any) -> list[Any]:
-    got = []
-    try:
-        while True:
-            got.append(cin())
-    except ChannelRetireException:
-        return got
 
 
 @process

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from bodies import read_all, write
 
 import potok
 from potok.csp import (
@@ -46,13 +47,6 @@ def note(what: str, channel_input: Any = None) -> None:
 
 
 @process
-def write(cout: Any, *items: Any) -> None:
-    for item in items:
-        cout(item)
-    retire(cout)
-
-
-@process
 def merge(select: Any, *cins: Any) -> list[Any]:
     """Whatever comes by any of the ends, until one is retired."""
     got = []
@@ -67,16 +61,6 @@ def merge(select: Any, *cins: Any) -> list[Any]:
 @process
 def write_to_one(select: Any, couts: list[Any], items: list[Any]) -> list[int]:
     return [couts.index(select(*[OutputGuard(cout, item) for cout in couts])[0]) for item in items]
-
-
-@process
-def read_all(cin: Any) -> list[Any]:
-    got = []
-    try:
-        while True:
-            got.append(cin())
-    except ChannelRetireException:
-        return got
 
 
 @every_select
