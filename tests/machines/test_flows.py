@@ -217,9 +217,7 @@ class FlowsTest(RuleBasedStateMachine):
         self._look()
 
     def _tell(self):
-        self.flows.feed()
-        for number, shipping in self.flows.shippings.items():
-            self.flows.tell(number, shipping)
+        self.flows.flow_on()
 
     @rule(where=st.sampled_from([0, *SPACES]), flush=st.booleans())
     def send(self, where, flush):
@@ -540,6 +538,41 @@ def test_spaces_are_fed_while_it_is_looked_what_others_have_taken():
     flows.pull(1, page.__getitem__, 1, 0, 3, 3, 1)
     assert [party.waiter.wakes for party in waiting] == [1, 0]
     assert ("items", (1, [2], False)) in flows.said[1]
+
+
+def gather(machine, items):
+    """Send them, and leave them for more to come."""
+    for item in items:
+        assert machine.take_place()
+        machine.buffer.append(item)
+
+
+def test_what_was_seen_to_be_taken_makes_room_though_an_older_word_tells_of_less():
+    """An inbox whose window is all places never tells what it takes: what is left behind would never be shipped."""
+    machine, flows, tx, _ = flowing(4)
+    page = [0, 0]
+    flows.pull(1, page.__getitem__, 1, 0, 0, 4, 1)
+    gather(machine, range(4))
+    flows.flow_on()
+    page[1] = 3
+    flows.look()
+    flows.pull(1, page.__getitem__, 1, 1, 1, 5, 1)
+    gather(machine, range(4, 7))
+    machine.close(tx)
+    assert (list(machine.buffer), flows.said[1][-1]) == ([], ("press", ()))
+
+
+def test_the_end_is_told_though_the_last_items_went_after_the_last_sender_had_closed():
+    machine, flows, tx, _ = flowing(4)
+    page = [0, 0]
+    flows.pull(1, page.__getitem__, 1, 0, 0, 1, 1)
+    gather(machine, range(2))
+    machine.close(tx)
+    page[1] = 1
+    flows.flow_on()
+    assert (list(machine.buffer), flows.said[1][-1]) == ([], ("press", ()))
+    flows.pull(1, page.__getitem__, 1, 2, 2, 2, 1)
+    assert flows.said[1][-1][0] == "over"
 
 
 class Wired:

@@ -51,11 +51,22 @@ class Flows(Grants, Shipments):
             self._balance()
         if machine.receivers.entries and machine.buffer and not self.held_back:
             machine.hand_out()
+        self._ship_all()
+        if machine.senders.entries:
+            self.crowd()
+
+    def _ship_all(self) -> None:
+        """Ship what may be shipped; if that was the last that ever comes, see to the end."""
+        machine = self.machine
         self.feed()
         if self.shippings and not (machine.open_senders or machine.paused_senders or machine.buffer):
             self.end_shipping()
-        if machine.senders.entries:
-            self.crowd()
+
+    def flow_on(self) -> None:
+        """Have go what was gathered. The last sender may have closed while some of it had no room."""
+        self._ship_all()
+        for space, shipping in self.shippings.items():
+            self.tell(space, shipping)
 
     def crowd(self) -> None:
         """A sender waits for a place: find out what was taken, ask for what is granted and unused."""

@@ -114,7 +114,9 @@ class Shipments(Saying):
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
             return  # its answer tells more
-        shipping.need, shipping.limit, shipping.window = need, limit, limit - taken
+        window = shipping.window = limit - taken
+        shipping.need = need
+        shipping.limit = max(limit, shipping.taken + window)  # it may have been seen to take more meanwhile
         self._took(shipping, taken)
         self.settle()
 

@@ -49,7 +49,7 @@ class HomeFlows(Flows):
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, kept)
         self.number = number
-        self.burst = Burst(machine, self._go)
+        self.burst = Burst(machine, self.flow_on)
         self.spinner = Spinner()  # for senders
         self.looker = Spinner()  # for receivers
         self.fixing: set[int] = set()  # spaces for which items are being packed
@@ -222,11 +222,6 @@ class HomeFlows(Flows):
         if self.held_back or not self.shippings:
             return True
         return self.burst.go() if self.burst.is_over(len(machine.buffer)) else self.burst.gather()
-
-    def _go(self) -> None:
-        self.feed()
-        for space, shipping in self.shippings.items():
-            self.tell(space, shipping)
 
     def look_out(self, task: Task[Any]) -> None:
         """Nothing is here: see whether something comes by a lane within a moment, before the task parks."""
