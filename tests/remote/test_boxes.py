@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from potok.remote import flowing
+from potok.remote import channels, flowing
 
 
 @pytest.mark.parametrize("sends", [True, False])
@@ -31,3 +31,18 @@ def test_threads_that_use_a_direction_for_the_first_time_at_once_have_one_box(
         first, second = threads.map(channel.near, [end] * 2)
     assert first is second
     assert first is (channel.outbox if sends else channel.inbox)
+
+
+def test_box_is_let_go_with_its_last_end_while_that_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may hear of it at once, and still finds it by a weak reference."""
+    given_up: list[Any] = []
+    monkeypatch.setattr(flowing, "let_go", given_up.append)
+    monkeypatch.setattr(channels.board, "soon", lambda call: call())
+    monkeypatch.setattr(channels.home, "link_to", lambda space: None)
+    monkeypatch.setattr(channels.home, "let_go", lambda ref, count: None)
+    channel = flowing.FlowingChannel((1 << 30, 1), (), "channel", 3)
+    end = channels.RemoteEnd((1 << 30, 2), channel, False, False, ())
+    end.count = 1
+    box = channel.near(end)
+    del end
+    assert given_up == [box]

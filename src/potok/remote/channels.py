@@ -43,7 +43,7 @@ NOBODY: Any = type("NoQueue", (), {"entries": (), "__slots__": ()})()
 class RemoteEnd(End):
     """What stands here for an end whose home is elsewhere."""
 
-    __slots__ = ("__weakref__", "count", "known", "moves", "ref", "told")
+    __slots__ = ("__weakref__", "collected", "count", "known", "moves", "ref", "told")
 
     machine: RemoteChannel  # type: ignore[assignment]
 
@@ -55,11 +55,13 @@ class RemoteEnd(End):
         self.moves = moves
         self.known = spec
         self.count = 0  # references that it answers for
+        self.collected = False  # though it may still be found: weak references to it end after `__del__`
         self.told: ClosedError | None = None  # that it was closed at its home
         machine.ends.add(self)
 
     def __del__(self) -> None:
         if getattr(self, "count", 0):
+            self.collected = True
             board.soon(partial(self.machine.dropped, self.ref, self.count, self.sends))
 
 

@@ -178,7 +178,7 @@ class FlowingChannel(RemoteChannel):
 
     def _let_go_if_last(self, box: Any, sends: bool) -> None:
         """Inside of the box: an end that is there by now was there before anything is done with it."""
-        if all(end.closed for end in self.ends if end.sends is sends):
+        if all(end.closed or end.collected for end in self.ends if end.sends is sends):
             let_go(box)
 
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
