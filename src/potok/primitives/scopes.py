@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from potok.errors import Cancelled, ScopeError
 from potok.kernel import interrupts
+from potok.kernel.callers import called_from
 from potok.kernel.cancelling import cancel_scope, echoes, effective_above
 from potok.kernel.colour import in_coroutine
 from potok.kernel.current import current, current_awaiting
@@ -121,8 +122,7 @@ class Scope:
         if self._machine.ended:
             raise ScopeError("start: this scope has ended; start tasks before its `with` block is left")
         task = self.start_for(self._starter(), fn, args, on, name, carry)
-        caller = sys._getframe(1)
-        task.origin = (caller.f_code, caller.f_lasti)
+        task.origin = called_from()
         return task
 
     def start_for(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from potok.errors import BlockingCallError, PotokError
 from potok.kernel import stuck as standing
+from potok.kernel.callers import called_from
 from potok.kernel.carrier import in_main_thread
 from potok.kernel.current import current, getcurrent, running_loop
 from potok.kernel.exiting import watch_exit
@@ -79,8 +80,7 @@ def start(
     executor = resolve(on)
     watch_exit()
     task = launch(root, current(), executor, executor.open_root(), fn, args, name, carry)
-    caller = sys._getframe(1)
-    task.origin = (caller.f_code, caller.f_lasti)
+    task.origin = called_from()
     return task
 
 

@@ -7,17 +7,16 @@ import os
 import sys
 import time
 from collections.abc import Collection
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
+from potok.kernel.callers import users_frame
 from potok.kernel.stuck import frame_of
 from potok.kernel.task import Task
 from potok.machines.scope import ScopeMachine
 from potok.machines.waiting import Waiter
 
 __all__ = ["ended_by", "sentence", "waits", "who"]
-
-_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def sentence(lines: list[str], total: bool) -> str:
@@ -78,9 +77,7 @@ def _line_of(code: CodeType, offset: int) -> int:
 
 def _where(task: Task[Any]) -> str:
     """The user's code that waits."""
-    frame: FrameType | None = frame_of(task)
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back
+    frame = users_frame(frame_of(task))
     return "" if frame is None else f" at {_short(frame.f_code)}:{frame.f_lineno}"
 
 
