@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 import potok
+from potok.links import parts
+from potok.links.packing import Packed
 from potok.remote import memory
 from potok.remote.buffers import store
 
@@ -52,7 +54,7 @@ def refills(tx: potok.Sender[Any], n: int, size: int) -> None:
         tx.send(array)
 
 
-@pytest.mark.parametrize("size", [1 << 15, 1 << 16, MIB, 8 * MIB])
+@pytest.mark.parametrize("size", [1 << 15, 1 << 16, 1 << 17, MIB, 8 * MIB])
 def test_what_is_sent_is_fixed_as_send_returns(size: int) -> None:
     """`array[:] = i; tx.send(array)` in a loop sends different values, whatever the size."""
     tx, rx = potok.channel(4)
@@ -60,9 +62,19 @@ def test_what_is_sent_is_fixed_as_send_returns(size: int) -> None:
         s.start(refills, tx, 12, size)
         for number, array in enumerate(rx):
             assert array[0] == array[-1] == number
-            assert array.flags.writeable == (size < 1 << 16)
+            assert array.flags.writeable == (size < 1 << 17)
     del array
     assert number == 11
+
+
+def test_what_is_in_an_array_is_not_taken_for_its_class() -> None:
+    """Only the pickle around its bytes is searched for `__main__`, whose classes would need cloudpickle."""
+    array = np.frombuffer(b"__main__" * (1 << 13), np.int64)
+    found = parts.dumped(array)
+    assert found is not None
+    pickled, beside = found
+    assert not beside
+    assert (Packed(pickled).open() == array).all()
 
 
 @pytest.mark.stress

@@ -90,7 +90,7 @@ class Mine:
     __hash__ = None  # type: ignore[assignment]
 
 
-LARGE = bytes(range(256)) * 400
+LARGE = bytes(range(256)) * 600
 VALUES = {
     "bytes": LARGE,
     "bytearray": bytearray(LARGE),
@@ -106,7 +106,7 @@ VALUES = {
     "two kinds": [memoryview(LARGE), bytearray(LARGE)],
     "view in depth": Mine([[[[memoryview(LARGE)]]]]),
     "view of doubles": memoryview(array.array("d", range(20_000))),
-    "table": memoryview(LARGE).cast("B", (100, 1024)),
+    "table": memoryview(LARGE).cast("B", (150, 1024)),
     "every second": memoryview(LARGE)[::2],
 }
 each_value = pytest.mark.parametrize("value", list(VALUES.values()), ids=list(VALUES))

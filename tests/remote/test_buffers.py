@@ -19,7 +19,7 @@ from potok.links.parts import BIG
 from potok.remote import buffers, memory
 from potok.remote.buffers import Store
 
-LARGE = bytes(range(256)) * 400
+LARGE = bytes(range(256)) * 600
 
 
 class Peer:

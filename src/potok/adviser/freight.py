@@ -1,7 +1,7 @@
 """What it takes to send a function, items and results to another address space: bytes, seconds, or why it can't be.
 
 Items and results are pickled as potok would do it: with the plain pickle, and by value with cloudpickle where that
-fails; buffers of 64 KiB and more go beside the pickle and are copied. Nothing is unpickled here, for that runs code of
+fails; buffers of 128 KiB and more go beside the pickle and are copied. Nothing is unpickled here, for that runs code of
 the user's which nobody asked for: it is taken to last as long as pickling. Weighing stops when its time is up, so a
 huge object costs no more than a small one: then the figures are the least that it takes.
 """
@@ -20,7 +20,7 @@ from potok.adviser.state import module_of
 
 __all__ = ["Load", "cloudpickle_is_loaded", "weigh", "weigh_each", "why_stuck", "why_unloadable"]
 
-BESIDE: Final = 1 << 16
+BESIDE: Final = 1 << 17
 """From so many bytes on a buffer goes beside the pickle."""
 
 COPYING: Final = 5e9

@@ -33,7 +33,7 @@ class PotokBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
     """What joblib knows as "potok".
 
     Parallel calls inside of a call run there, one after the other: `n_jobs` is how many run at a time in all. Arrays
-    of 64 KiB and more travel as potok sends them, in memory that is mapped at the other side, without joblib's files.
+    of 128 KiB and more travel as potok sends them, in memory that is mapped at the other side, without joblib's files.
 
     Args:
         on: the executor, or its name, as `potok.FuturesExecutor` takes it.

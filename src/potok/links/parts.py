@@ -1,4 +1,4 @@
-"""What of a value goes beside its pickle: buffers of 64 KiB and more, in blocks. No I/O.
+"""What of a value goes beside its pickle: buffers of 128 KiB and more, in blocks. No I/O.
 
     value ──▶ pickle (small: in the Packed) + parts: the buffers in it, each a stretch of a block
               pickle (large: the first part itself)
@@ -41,13 +41,14 @@ __all__ = [
     "set_memory",
 ]
 
-BIG: Final = 1 << 16
-"""From so many bytes on a buffer goes beside the pickle."""
+BIG: Final = 1 << 17
+"""From so many bytes on a buffer goes beside the pickle. What the accounting of a block costs would copy less twice."""
 
 FEW: Final = 16  # so many elements of a container are looked at, to see whether there are big buffers
 DEEP: Final = 3  # and so deep
 MAIN: Final = b"__main__"
-A_FRAME: Final = 3 * BIG  # what pickle writes at once is less, unless it is the bytes of one big value
+LONG: Final = 1 << 16  # bytes that pickle writes by themselves, if it is given a file
+A_FRAME: Final = 3 * LONG  # what it writes at once is less, unless it is the bytes of one big value
 BYTES: Final = frozenset({bytes, bytearray, memoryview, str})
 CONTAINERS: Final = frozenset({tuple, list, dict})
 
@@ -120,7 +121,7 @@ def dumped(
     taken: list[Part] | None = [] if beside and _memory is not None else None
     _local.taken = taken
     try:
-        if pickler is None and not _is_big(value, DEEP):
+        if pickler is None and not _has_long(value, DEEP):
             pieces: list[Any] = [pickle.dumps(value, 5, buffer_callback=_take)]
         else:
             written: list[Any] = []
@@ -170,15 +171,18 @@ def is_shared(buffer: pickle.PickleBuffer) -> bool:
     return _memory is not None and bool(_memory.looks_at_all and _memory.shares(buffer))
 
 
-def _is_big(value: Any, depth: int) -> bool:
-    """Whether there are big bytes in it, or a memoryview, as far as can be told at a glance."""
+def _has_long(value: Any, depth: int) -> bool:
+    """Whether there are long bytes in it, or a memoryview, as far as can be told at a glance."""
     kind = type(value)
     if kind in BYTES:
-        return kind is memoryview or len(value) >= BIG
-    if kind not in CONTAINERS or not depth or len(value) > FEW:
+        return kind is memoryview or len(value) >= LONG
+    if kind not in CONTAINERS:
+        # An array. Its class is asked: what stands for something elsewhere would ask its home.
+        return hasattr(kind, "nbytes") and value.nbytes >= LONG
+    if not depth or len(value) > FEW:
         return False
     for part in value.values() if kind is dict else value:  # noqa: SIM110 - half the time of any()
-        if _is_big(part, depth - 1):
+        if _has_long(part, depth - 1):
             return True
     return False
 

@@ -34,7 +34,7 @@ from potok.machines.mailbox import granted_by, shown
 __all__ = ["LANES", "LANE_SIZE", "LANE_WORDS", "Lane"]
 
 LANES: Final = 2 if platform.machine() in ("x86_64", "AMD64", "i686") else 0  # in each direction
-LANE_SIZE: Final = 1 << 15  # bytes
+LANE_SIZE: Final = 1 << 18  # bytes: two of the largest buffers that go in their pickle
 LANE_WORDS: Final = 6
 WRITTEN, READ, WATCHED, HEARD, EPOCH, BEGUN = range(LANE_WORDS)
 """What is written, see `ONE`; bytes read, in all; the epoch that is watched; see `tell_heard`; the epoch that is
