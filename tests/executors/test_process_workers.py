@@ -1,6 +1,7 @@
 """*processes*: how long a worker lives, what it starts with, and what bounds it."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,27 @@ def test_worker_that_gets_no_more_tasks_stays_while_it_is_a_home() -> None:
         first.join()
         s.start(abs, -1).result()
         assert first.result().recv() == 7
+
+
+def setting(spoil: str) -> tuple[Path, tuple[str, ...], int]:
+    """What a task begins with, and whose it is; then have other ones, for the rest of the worker's life."""
+    found = Path.cwd(), tuple(sys.path), os.getpid()
+    os.chdir(spoil)
+    sys.path.append(spoil)
+    return found
+
+
+def test_each_task_begins_where_its_program_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its folder and with its module path, whatever they were before, or a task has made of them."""
+    mine = potok.processes(preload=("textwrap",))
+    here = Path.cwd()
+    with potok.scope(on=mine) as s:
+        for folder in (here, here, tmp_path, tmp_path, here):
+            monkeypatch.chdir(folder)
+            monkeypatch.syspath_prepend(str(folder))
+            told = [s.start(setting, "/").result() for _ in range(2)]
+            assert [each[:2] for each in told] == [(folder, tuple(sys.path))] * 2
+            assert told[0][2] == told[1][2]
 
 
 def hoard(size_bytes: int) -> int:

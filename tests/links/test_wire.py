@@ -44,6 +44,18 @@ def test_frames_do_not_depend_on_how_the_bytes_were_cut(
     assert decoder.leave() == []
 
 
+@given(st.binary(max_size=40), frames)
+def test_the_short_way_takes_what_the_long_one_would(before: bytes, sent: list[tuple[int, bytes, int]]) -> None:
+    """One whole frame without descriptors, and nothing begun before it; else nothing is taken, nor kept."""
+    data = before[:1] + b"".join(encode(*each) for each in sent)
+    is_one = not before and len(sent) == 1 and not sent[0][2]
+    assert Decoder().whole(data) == (Frame(sent[0][0], sent[0][1]) if is_one else None)
+    decoder = Decoder()
+    decoder.feed(MARK)
+    assert decoder.whole(encode(1, b"whole")) is None
+    assert fed(decoder, encode(1, b"whole")[len(MARK) :]) == [Frame(1, b"whole")]
+
+
 def test_a_stream_that_ends_in_a_frame_is_not_between_frames() -> None:
     """In its header or in its payload, all the same."""
     data = encode(1, b"payload")

@@ -305,8 +305,10 @@ class Session:
             return []
         events: list[Event] = []
         try:
-            self._decoder.feed(data, descriptors)
-            for frame in self._decoder.frames():
+            whole = None if descriptors else self._decoder.whole(data)
+            if whole is None:
+                self._decoder.feed(data, descriptors)
+            for frame in self._decoder.frames() if whole is None else (whole,):
                 event = self._understood(frame)
                 if event is not None:
                     events.append(event)

@@ -59,6 +59,15 @@ class Decoder:
         self._descriptors.extend(descriptors)  # first: for the bytes there may be no memory
         self._bytes += data
 
+    def whole(self, data: bytes) -> Frame | None:
+        """The frame that these bytes are, if nothing is missing, left over or beside it: the short way past `feed`."""
+        if self._bytes or self._failed is not None or len(data) < HEADER.size:
+            return None
+        mark, kind, count, size = HEADER.unpack_from(data)
+        if mark != MARK or count or len(data) != HEADER.size + size:
+            return None
+        return Frame(kind, data[HEADER.size :])
+
     def frames(self) -> Iterator[Frame]:
         """What has become whole, in order. Raises WireError after the last good one, and from then on."""
         data, start = self._bytes, 0

@@ -105,6 +105,7 @@ class Worker:
         "fault",
         "gone",
         "idle_since",
+        "kit",
         "link",
         "logged",
         "maker",
@@ -139,6 +140,7 @@ class Worker:
         self.retired = False  # it gets no more tasks
         self.logged = False  # how it has ended
         self.idle_since = 0.0
+        self.kit: Any = None  # what it was last told to run tasks with
         self.link: Any = None  # until it is made
 
     def stop(self) -> None:
@@ -480,11 +482,23 @@ def kept_descriptors() -> set[int]:
 class Assigned:
     """A task that some worker is to run; `asker` is told how it ended."""
 
-    __slots__ = ("after", "asker", "before", "crew", "number", "spare", "tries", "until", "why", "worker")
+    __slots__ = (
+        "asker",
+        "before",
+        "crew",
+        "kit",
+        "number",
+        "reason",
+        "spare",
+        "tries",
+        "until",
+        "why",
+        "worker",
+    )
 
     def __init__(self, request: tuple[Any, ...], asker: Any = None) -> None:
-        *self.before, work, rest, reason, options, setting = request
-        self.after = (reason, options, setting)
+        *self.before, work, rest, self.reason, options, setting = request
+        self.kit = (options, setting)
         self.asker = asker
         self.crew = crew_of(options)
         self.until = None if rest is None else time.monotonic() + rest
@@ -501,10 +515,12 @@ class Assigned:
             worker = self.worker = self.crew.take()
             work, self.spare = self.spare, _once_more(self.spare)
             rest = None if self.until is None else max(0.0, self.until - time.monotonic())
-            request = (*self.before, work, rest, *self.after)
+            news = None if worker.kit == self.kit else self.kit  # mostly it is what it was for the last task
+            request = (*self.before, work, rest, self.reason, news)
             worker.is_given(self)
             try:
                 self.number = worker.link.call((worker.space, 0, "run", True, request), self)
+                worker.kit = self.kit
                 break
             except PotokError:  # it has died since
                 if self.spare is None or not self.tries:

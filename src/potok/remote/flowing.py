@@ -204,6 +204,8 @@ class FlowingChannel(RemoteChannel):
 
 def give_back() -> None:
     """A task of this worker has ended: what came for it and it did not take goes back."""
+    if not channels_here:
+        return
     me = carrier()
     for channel in list(channels_here.values()):
         box = channel.inbox if isinstance(channel, FlowingChannel) else None

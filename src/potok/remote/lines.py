@@ -90,7 +90,8 @@ class WholeLines(io.RawIOBase):
     def flush_all(self) -> None:
         """Write what any thread has begun."""
         for part in list(self._parts.values()):
-            self._write_begun(part, len(part))
+            if part:
+                self._write_begun(part, len(part))
 
     def forget(self) -> None:
         """In a forked child: what was begun is the parent's to write."""
@@ -107,6 +108,7 @@ class WholeLines(io.RawIOBase):
 
 
 _installed: list[WholeLines] = []
+_ours: list[Any] = [None, None]  # the text streams above those: stdout, stderr
 
 
 def print_whole_lines() -> None:
@@ -120,6 +122,7 @@ def print_whole_lines() -> None:
         except (AttributeError, OSError, ValueError):  # there is none, or it is no file
             continue
         _installed.append(raw)
+        _ours[name == "stderr"] = text
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
     if hasattr(os, "register_at_fork"):
@@ -133,9 +136,11 @@ def _forget() -> None:
 
 def flush_all() -> None:
     """Write what was printed without an end of line. Never raises."""
-    for stream in (sys.stdout, sys.stderr):
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+    for stream, ours in zip(streams, _ours, strict=True):
         try:
-            stream.flush()
+            if stream is not ours or ours is None or not ours.write_through:  # else it keeps nothing back
+                stream.flush()
         except (AttributeError, OSError, ValueError):  # there is none; it was closed, or nobody reads it
             pass
     for raw in _installed:

@@ -206,8 +206,7 @@ def settle() -> None:
 
 def life(task: str, told: str) -> None:
     """In a worker: a line of its life, about that task."""
-    logger = logging.getLogger(LIFE)
-    if _shipping.wanted is not None and logger.isEnabledFor(logging.INFO):
+    if _shipping.wanted is not None and (logger := logging.getLogger(LIFE)).isEnabledFor(logging.INFO):
         record = logger.makeRecord(LIFE, logging.INFO, __file__, 0, "task %s %s", (task, told), None)
         record.taskName = task
         logger.handle(record)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from potok.errors import Cancelled, PotokError, RemoteError, WorkerDied
 from potok.kernel.cancelling import effective, expire
@@ -19,6 +19,9 @@ from potok.remote import handles  # noqa: F401 - what may be among the arguments
 from potok.remote.calling import ask, understood
 from potok.remote.contexts import pack_work
 from potok.remote.home import home
+
+if TYPE_CHECKING:
+    from potok.remote.crew import Assigned
 
 __all__ = ["Run", "WorkerKernel"]
 
@@ -119,12 +122,18 @@ class WorkerKernel(ThreadKernel):
             run.number = link.call((0, 0, "run", True, request), run)
             run.recall = partial(link.recall, run.number)
         else:
-            from potok.remote.crew import Assigned
-
-            assigned = Assigned(request, run)
+            assigned = _assigned()(request, run)
             run.pid = assigned.known_pid
             assigned.send()
             run.recall = assigned.recall
+
+
+@cache
+def _assigned() -> type[Assigned]:
+    """Found once: the crew is the program's, no worker imports it."""
+    from potok.remote.crew import Assigned
+
+    return Assigned
 
 
 def _out_of_reach(result: Packed) -> RemoteError | None:

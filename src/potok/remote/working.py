@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from potok.errors import Cancelled, PotokError
@@ -49,11 +50,11 @@ TIDY = 0.2  # seconds without work after which a worker collects its garbage
 class Job:
     """A task that was sent here."""
 
-    __slots__ = ("border", "id", "name", "number", "options", "origin", "setting", "work")
+    __slots__ = ("border", "id", "kit", "name", "number", "origin", "work")
 
     def __init__(self, number: int, request: tuple[Any, ...]) -> None:
         self.number = number
-        self.name, self.id, self.origin, self.work, rest, reason, self.options, self.setting = request
+        self.name, self.id, self.origin, self.work, rest, reason, self.kit = request
         deadline = None if rest is None else time.monotonic() + rest
         self.border = ScopeMachine(root, None, "border", deadline)
         self.border.guard = Guard(None)
@@ -88,6 +89,9 @@ class Worker:
         self.job: Job | None = None
         self.over = False
         self.initialized = False
+        self.options: Options | None = None  # until it is told; and so what follows
+        self.spec: Any = None
+        self.setting: Any = None
         home.space = -1  # until it is told
         home.run = self.accept
         home.recall_run = self.recall
@@ -192,23 +196,24 @@ class Worker:
             pass
 
     def _run(self, job: Job) -> tuple[Any, ...]:
-        where = f"in {self.called()}, task {job.name}"
         try:
-            self.settle_in(*job.setting)
+            if job.kit is not None:
+                self._equip(*job.kit)
+            self.settle_in(*self.setting)
             records.settle()
-            failure = self._initialize(job.options)
+            failure = None if self.initialized else self._initialize(self.options)
             if failure is not None:
-                return ("unfit", *pack_error(failure, where), os.getpid())
+                return ("unfit", *pack_error(failure, self._place_of(job.name)), os.getpid())
             fn, args, context, _ = open_work(job.work)
         except BaseException as error:
-            return ("failed", *pack_error(self.explained(error), where), os.getpid())
+            return ("failed", *pack_error(self.explained(error), self._place_of(job.name)), os.getpid())
         root.guard.run(self.me, root.attach, job.border)
         task = SentTask(fn, args, job.border, job.name)
         task.id = job.id
         task.ref = job.origin
         task.kernel = _kernel
-        task.spec = job.options.executor()
-        task.executor = task.spec.name
+        task.spec = self.spec
+        task.executor = self.spec.name
         if is_async(fn):
             task.base_trap |= ASYNC
         task.trap = ATTEND
@@ -224,12 +229,20 @@ class Worker:
         if task.error is not None:
             task.error = self.explained(task.error)
         records.life(job.name, _described(task.error))
-        return _outcome(task, where)
+        return _outcome(task, self._place_of)
 
-    def _initialize(self, options: Options) -> PotokError | None:
+    def _place_of(self, task: str) -> str:
+        """Where a traceback of it is from."""
+        return f"in {self.called()}, task {task}"
+
+    def _equip(self, options: Options, setting: tuple[tuple[str, ...], str]) -> None:
+        """From now on run tasks so."""
+        self.setting = setting
+        if options != self.options:
+            self.options, self.spec = options, options.executor()
+
+    def _initialize(self, options: Any) -> PotokError | None:
         """Get ready for the first task. What went wrong, if it did: this worker is then of no use."""
-        if self.initialized:
-            return None
         if options.initializer is not None:
             try:
                 initialize(options.initializer)
@@ -251,7 +264,7 @@ def _described(error: BaseException | None) -> str:
     return "was cancelled" if isinstance(error, Cancelled) else f"has failed: {type(error).__name__}: {error}"
 
 
-def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
+def _outcome(task: Task[Any], place_of: Callable[[str], str]) -> tuple[Any, ...]:
     if task.error is None:
         try:
             return "returned", pack(task.value), os.getpid()
@@ -262,7 +275,7 @@ def _outcome(task: Task[Any], where: str) -> tuple[Any, ...]:
         traceback.clear_frames(task.error.__traceback__)  # what had no place is there
         store.relieve()
     try:
-        return ("failed", *pack_error(task.error, where), os.getpid())
+        return ("failed", *pack_error(task.error, place_of(task.name)), os.getpid())
     except MemoryError:
         return (
             "failed",
