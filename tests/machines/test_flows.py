@@ -611,6 +611,39 @@ def one_taken_and_one_held():
     return machine, tx, rx, there
 
 
+def test_task_with_the_only_receiver_is_sent_the_next_item_while_it_is_busy_with_one():
+    """However long it takes: nobody else can want that item. One, not more; none while there is another receiver."""
+    machine, flows, tx, rx = flowing(None)
+    rx.owned = True
+    there = Wired(flows)
+    there.inbox.window = 0  # it comes seldom
+    assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
+    there.carry_home()
+    send_all(machine, tx, range(3))
+    there.carry_here()  # takes item 0, and says so
+    there.carry_home()
+    there.carry_here()
+    assert (list(there.inbox.buffer), list(machine.buffer)) == ([1], [2])
+    machine.open_like(rx)
+    assert there.inbox.receive(Party(), ThereEnd(sends=False)) == 1
+    there.carry_home()
+    there.carry_here()
+    assert (list(there.inbox.buffer), list(machine.buffer)) == ([], [2])
+
+
+def test_only_receiver_that_tasks_share_has_nothing_sent_to_who_is_busy():
+    """Another of them may want the item, here or elsewhere, and look for it where the channel is."""
+    machine, flows, tx, _ = flowing(None)
+    there = Wired(flows)
+    there.inbox.window = 0
+    assert there.inbox.receive(Party(), ThereEnd(sends=False)) is PARKED
+    there.carry_home()
+    send_all(machine, tx, range(2))
+    there.carry_here()
+    there.carry_home()
+    assert (list(flows.said[1]), list(machine.buffer)) == ([], [1])
+
+
 def test_what_is_given_back_unasked_is_not_taken_though_it_arrives():
     """An item that was under way as the last task there ended belongs to the channel again, and to it only."""
     machine, tx, rx, there = one_taken_and_one_held()

@@ -114,11 +114,18 @@ class Shipments(Saying):
         if shipping.epoch != epoch or shipping.recalling:
             self._took(shipping, taken)
             return  # its answer tells more
+        if limit == taken and self._is_left_to_one_task():
+            limit += 1
         window = shipping.window = limit - taken
         shipping.need = need
         shipping.limit = max(limit, shipping.taken + window)  # it may have been seen to take more meanwhile
         self._took(shipping, taken)
         self.settle()
+
+    def _is_left_to_one_task(self) -> bool:
+        """Whether the only receiver is the own one of a task: nobody else can want the next item."""
+        machine = self.machine
+        return machine.open_receivers == 1 and all(end.owned for end in machine.ends if not end.sends)
 
     def lend_item(self, space: int, look: Callable[[int], int], epoch: int, taken: int, slot: int) -> None:
         """A task there, which does not wait, wants one if there is any."""
