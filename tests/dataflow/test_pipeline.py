@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import potok
+from potok.kernel import events
 
 MIXTURES = list(itertools.product(["inline", "coroutines", "threads", "processes"], repeat=2))
 """Two stages: every executor before every other, and before itself."""
@@ -361,6 +362,25 @@ def test_afor_each(run: Callable[[Any], None]) -> None:
 
     run(main)
     assert stored == [0, 2, 4, 6, 8]
+
+
+def test_for_each_is_told_of_all_results_at_once() -> None:
+    """Who waits for the end is not woken for each result on the way there; failures are still counted."""
+    me, woken = potok.current_task(), []
+
+    def note(event: events.Event) -> None:
+        if event.kind == "Woken" and event.task is me:
+            woken.append(event)
+
+    steps = potok.pipeline(range(100), on_error="return")
+    with events.subscribed(note):
+        assert steps.for_each(refuse_tens, on="threads", workers=1) == (100, 10)
+    assert len(woken) <= 10 + 4  # the failures, the count, the last message, the supervisor's end
+
+
+def refuse_tens(x: int) -> None:
+    if x % 10 == 0:
+        raise ValueError(x)
 
 
 def test_for_each_is_refused_in_async_def() -> None:

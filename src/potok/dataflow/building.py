@@ -12,7 +12,7 @@ from potok.dataflow.arguments import name_of
 from potok.dataflow.colour import is_async
 from potok.dataflow.line import Order, PipelineResults
 from potok.dataflow.mapping import meter_of
-from potok.dataflow.stages import Step
+from potok.dataflow.stages import Step, Tally
 from potok.dataflow.workload import work_of
 
 __all__ = ["Options", "Pipeline", "Summary", "begin"]
@@ -173,7 +173,7 @@ class Pipeline:
         count = failed = 0
         with last as results:
             for result in results:
-                count += 1
+                count += result if type(result) is Tally else 1
                 failed += isinstance(result, potok.BadItem)
         return Summary(count, failed)
 
@@ -182,12 +182,12 @@ class Pipeline:
         count = failed = 0
         async with self._with("for_each", fn, options) as results:
             async for result in results:
-                count += 1
+                count += result if type(result) is Tally else 1
                 failed += isinstance(result, potok.BadItem)
         return Summary(count, failed)
 
     def __repr__(self) -> str:
-        steps = "".join(f".{_called(step)}" for step in self._steps if step.kind != "spread")
+        steps = "".join(f".{_called(step)}" for step in self._steps if step.kind not in _THEN.values())
         return f"<potok.pipeline({self._source.kind}){steps}>"
 
     # ── putting it together ─────────────────────────────────────────────────────────────────────────────────
@@ -213,17 +213,21 @@ class Pipeline:
         label += f" on {getattr(options['on'], 'name', options['on'])}"
         work = work_of(kind, fn, name, coroutine)
         potok.map(work, (), **options)  # raises for what is wrong with them
+        then = _THEN.get(kind)
+        if then == "count" and self._progress:
+            then = None  # each result is progress
         step = Step(kind, work, coroutine, label, options)
-        return self._and(
-            step, *([Step("spread", None, False, label)] if kind in ("filter", "flat_map") else ())
-        )
+        return self._and(step, *([Step(then, None, False, label)] if then else ()))
 
     def _number(self) -> int:
-        return 1 + sum(step.kind != "spread" for step in self._steps)
+        return 1 + sum(step.kind not in _THEN.values() for step in self._steps)
 
     def _and(self, *steps: Step) -> Self:
         return type(self)(self._source, self._steps + steps, self._ordered, self._on_error, self._progress)
 
+
+_THEN = {"filter": "spread", "flat_map": "spread", "for_each": "count"}
+"""What is done on the spot with the results of a map that is such a step: part of it, and no call of the user's."""
 
 _OF_ALL = ", which is said once, for the whole pipeline: potok.pipeline(source, on_error=..., progress=...)"
 

@@ -24,7 +24,7 @@ from potok.dataflow.pooled import ordinary
 from potok.dataflow.results import raisable
 from potok.dataflow.stream import CANCELLED, LAST, Halt, Stream
 
-__all__ = ["Stage", "Step", "stages_of"]
+__all__ = ["Stage", "Step", "Tally", "stages_of"]
 
 WORKS_ITSELF: Final = ("inline", "auto")
 """Where a map does all its work, or some, in the task that reads its results."""
@@ -241,7 +241,35 @@ class Batch(OnTheSpot):
             self._give(self._index, items)
 
 
-_KINDS: dict[str, type[OnTheSpot]] = {"filter": Filter, "flat_map": FlatMap, "spread": Spread, "batch": Batch}
+class Tally(int):
+    """In place of so many results that nobody looks at."""
+
+    __slots__ = ()
+
+
+class Count(OnTheSpot):
+    """How many have come: one message, at the end, where each would wake a thread that but counts."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self, step: Step, give: Give, fail: Callable[..., None]) -> None:
+        super().__init__(step, give, fail)
+        self._count = 0
+
+    def take(self, _index: int, _item: Any) -> None:
+        self._count += 1
+
+    def end(self) -> None:
+        self._give(0, Tally(self._count))
+
+
+_KINDS: dict[str, type[OnTheSpot]] = {
+    "filter": Filter,
+    "flat_map": FlatMap,
+    "spread": Spread,
+    "batch": Batch,
+    "count": Count,
+}
 
 
 def _iterator(parts: Any) -> Iterator[Any]:
