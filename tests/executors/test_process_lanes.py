@@ -119,6 +119,35 @@ def test_many_threads_of_the_program_receive_what_comes_by_lanes() -> None:
     assert sorted(item for items in got for item in items) == list(range(600))
 
 
+def send_as_it_changes(tx: potok.Sender[Any]) -> None:
+    item: dict[str, Any] = {"n": 0, "seen": []}
+    for n in range(100):
+        item["n"] = n
+        item["seen"].append(n)
+        del item["seen"][:-3]
+        tx.send(item)
+        tx.send(item["seen"])
+    twice = [1]
+    tx.send((twice, twice, bytearray(b"2")))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("relayed", [False, True])
+def test_container_is_as_it_was_when_it_was_sent(relayed: bool) -> None:
+    """Also one that is in it twice, and on its way from one worker to another."""
+    there, here = potok.channel(10), potok.channel(10)
+    with potok.scope(on=ON) as s:
+        s.start(send_as_it_changes, there[0])
+        if relayed:
+            s.start(echo, there[1], here[0])
+        *got, (first, second, third) = here[1] if relayed else there[1]
+    seen = [list(range(max(0, n - 2), n + 1)) for n in range(100)]
+    assert got[::2] == [{"n": n, "seen": seen[n]} for n in range(100)]
+    assert got[1::2] == seen
+    assert first is second
+    assert (first, third) == ([1], bytearray(b"2"))
+
+
 def receive_then_die(rx: potok.Receiver[int], tx: potok.Sender[int], count: int) -> None:
     for _ in range(count):
         tx.send(rx.recv())

@@ -45,6 +45,7 @@ __all__ = [
     "all_plain",
     "export",
     "give_back",
+    "is_simple",
     "opened",
     "pack",
     "pack_error",
@@ -198,7 +199,7 @@ def pack(value: Any, keep: bool = False, beside: bool = True) -> Packed:
                 raise _too_large(value) from None
         if keep:
             return Packed(b"", (), item)  # copied when it leaves, if it ever does
-    elif kind in CONTAINERS and _is_simple(value, SHALLOW):
+    elif kind in CONTAINERS and is_simple(value):
         return Packed(pickle.dumps(value, 5), (), item)
     outer = getattr(_local, "refs", None)
     refs: list[Ref] = []
@@ -219,24 +220,40 @@ def all_plain(values: Iterable[Any]) -> bool:
     return all(type(value) in PLAIN for value in values)
 
 
-def _is_simple(value: Any, depth: int) -> bool:
-    """Whether it is a small container of nothing but what pickle manages without help."""
+def is_simple(  # noqa: C901, PLR0911, PLR0912 - called for most items: each call in it would be dear
+    value: Any, depth: int = SHALLOW, met: list[int] | None = None
+) -> bool:
+    """Whether it is a small container of nothing but what pickle, or marshal, manages without help.
+
+    Of exact types only: no code of the user's runs as it is copied. And no container is in it twice, of which marshal
+    would make two.
+    """
     if len(value) > FEW:
         return False
+    parts = value
     if type(value) is dict:
         for key in value:
             if type(key) is not str and type(key) is not int:
                 return False
-        value = value.values()
-    for part in value:
+        parts = value.values()
+    for part in parts:
         kind = type(part)
         if kind in ATOMS:
             continue
         if kind is str or kind is bytes:
             if len(part) > SHORT:
                 return False
-        elif not (depth and kind in CONTAINERS and _is_simple(part, depth - 1)):
+        elif not depth or kind not in CONTAINERS:
             return False
+        else:
+            if met is None:
+                met = [id(part)]
+            elif id(part) in met:
+                return False
+            else:
+                met.append(id(part))
+            if not is_simple(part, depth - 1, met):
+                return False
     return True
 
 

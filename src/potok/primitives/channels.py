@@ -31,8 +31,8 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import RETRY, abandon, attend, await_woken, check_timeout, wait
 from potok.kernel.starting import Handed
 from potok.kernel.task import ASYNC, Task
-from potok.links.packing import ATOMS, Packed, give_back, opened, pack
-from potok.links.parts import BIG
+from potok.links.packing import ATOMS, Packed, give_back, is_simple, opened, pack
+from potok.links.parts import BIG, CONTAINERS
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.waiting import PARKED, park
 
@@ -206,6 +206,8 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.shared:
             if type(item) not in ATOMS:
+                if _copied_there(task, item, end):
+                    return
                 item = fixed(item, machine)
             if end.quick is not None and end.quick.send_quickly(task.carrier, item, end):
                 return
@@ -248,6 +250,8 @@ class Sender(_End, Generic[T]):
         machine = end.machine
         if machine.shared:
             if type(item) not in ATOMS:
+                if _copied_there(task, item, end):
+                    return
                 item = fixed(item, machine)
             if end.quick is not None and end.quick.send_quickly(task.carrier, item, end):
                 return
@@ -444,6 +448,22 @@ def fixed(item: Any, machine: Any) -> Any:
     if kind in ATOMS or ((kind is str or kind is bytes) and len(item) < BIG):
         return item
     return pack(item, not machine.away)
+
+
+def _copied_there(task: Task[Any], item: Any, end: End) -> bool:
+    """Whether it went into a lane to its home as it is at this moment: at half the price of packing it first.
+
+    At home it would have to be fixed all the same: what is shipped is kept there until a task took it.
+    """
+    quick = end.quick
+    return bool(
+        not FREE_THREADED  # another thread may change it meanwhile, which marshal does not expect
+        and quick is not None
+        and quick.lane is not None
+        and type(item) in CONTAINERS
+        and is_simple(item)
+        and quick.send_quickly(task.carrier, item, end)
+    )
 
 
 def outgoing(task: Task[Any], item: Any) -> Any:

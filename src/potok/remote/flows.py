@@ -46,6 +46,8 @@ class HomeFlows(Flows):
 
     __slots__ = ("burst", "fixing", "looker", "number", "spinner")
 
+    lane = None  # of its own: what is sent here is packed, and kept until it was taken
+
     def __init__(self, machine: ChannelMachine, number: int) -> None:
         super().__init__(machine, self._stirred, kept)
         self.number = number

@@ -28,17 +28,19 @@ from marshal import dumps, loads
 from struct import Struct
 from typing import Any, Final
 
-from potok.links.packing import PLAIN, Packed
+from potok.links.packing import PLAIN, Packed, is_simple
+from potok.links.parts import CONTAINERS
 from potok.machines.mailbox import granted_by, shown
 
 __all__ = ["LANES", "LANE_SIZE", "LANE_WORDS", "Lane"]
 
 LANES: Final = 2 if platform.machine() in ("x86_64", "AMD64", "i686") else 0  # in each direction
 LANE_SIZE: Final = 1 << 18  # bytes: two of the largest buffers that go in their pickle
-LANE_WORDS: Final = 6
-WRITTEN, READ, WATCHED, HEARD, EPOCH, BEGUN = range(LANE_WORDS)
-"""What is written, see `ONE`; bytes read, in all; the epoch that is watched; see `tell_heard`; the epoch that is
-written, and what was written before it."""
+LANE_WORDS: Final = 16
+WRITTEN, EPOCH, BEGUN = range(3)
+"""The writer's: what is written, see `ONE`; the epoch that is written, and what was written before it."""
+READ, WATCHED, HEARD = range(8, 11)
+"""In a cache line of their own, the reader's: bytes read, in all; the epoch that is watched; see `tell_heard`."""
 
 # What is written is told by one number, which is stored in one step: items << 40, plus their bytes.
 ONE: Final = 1 << 40
@@ -46,7 +48,8 @@ BYTES: Final = ONE - 1
 WORD: Final = (1 << 64) - 1
 
 # Items stand there without a gap, each as marshal writes it: with the head of a list before them, they are one, and
-# all are read in one step. (Version 2 has no references from one value to another.) A packed one is a list of itself.
+# all are read in one step. (Version 2 has no references from one value to another.) A packed one is a list of itself,
+# and a list, like a packed one, is in a list: the first of two.
 VERSION: Final = 2
 HEAD: Final = Struct("<cI")
 
@@ -81,10 +84,14 @@ class Lane:
     # ── who writes ──────────────────────────────────────────────────────────────────────────────────────────
 
     def put(self, epoch: int, item: Any) -> bool | None:
-        """Put an item there: an immutable one, or a packed one that is nothing but its bytes. False: it can't be.
+        """Put an item there: an immutable one, a simple container as it is now, or a packed one of nothing but bytes.
+
+        False: it can't be.
 
         None: it is there, and the reader does not look by itself.
         """
+        if type(item) in CONTAINERS and not is_simple(item):
+            return False
         if not self.write(epoch, item):
             return False
         with _lock:  # see `_barrier`
@@ -92,12 +99,17 @@ class Lane:
         return True if self._words[WATCHED] == epoch else None
 
     def write(self, epoch: int, item: Any) -> bool:
-        """As `put`; whether the reader looks by itself is for the caller to see, by `is_watched`, after a barrier."""
+        """As `put`; whether the reader looks by itself is for the caller to see, by `is_watched`, after a barrier.
+
+        That a container is simple the caller has seen, too: of others, marshal makes something else.
+        """
         kind = type(item)
         if kind in PLAIN:
             data = dumps(item, VERSION)
-        elif kind is Packed and not item.needs_care:
+        elif kind is Packed and item.data and not item.parts:  # it needs no care
             data = dumps([item.data], VERSION)
+        elif kind in CONTAINERS:
+            data = dumps([item, None] if kind is list else item, VERSION)
         else:
             return False
         words = self._words
@@ -160,7 +172,7 @@ class Lane:
             return []
         items: list[Any] = loads(b"".join((HEAD.pack(b"[", new >> 40), self._read(new))))  # noqa: S302 - of our own
         if list in map(type, items):
-            items = [Packed(item[0]) if type(item) is list else item for item in items]
+            items = [_unwrapped(item) if type(item) is list else item for item in items]
         return items
 
     def _turn_to(self, epoch: int, new: int) -> int:
@@ -209,3 +221,7 @@ class Lane:
         """Have what is there taken. `rung`: the writer has told of it, and will not do so again unless asked."""
         if self.drawn is not None and (rung or self.has_come()):
             self.drawn(rung)
+
+
+def _unwrapped(item: list[Any]) -> Any:
+    return item[0] if len(item) > 1 else Packed(item[0])
