@@ -20,7 +20,7 @@ What was found (two noisy cores, CPython 3.11, so by processor time and counts, 
   the channel decides: with a capacity of 2 every other item wakes a process, which here takes longer than a copy.
 - 64 KiB went beside the pickle, too, and cost 80 µs at either side for a copy of 3: a message with the block's name,
   the accounting, the answer. Now up to 128 KiB are pickled and go by the lane, as ints do, which has room for two of
-  the largest: 13 µs at either side, of which 9 are pickling. (Looking for `__main__` in the pickle took 20; a pickler
+  the largest: 13 µs at either side, of which 8 are pickling. (Looking for `__main__` in the pickle took 20; a pickler
   that is given a file hands over long bytes by themselves, and they are passed over.)
 - A note for each block that goes back doubled the messages; now it goes along with the next one that is sent anyway.
 - A loan saves the copy: of 16 MiB the sender's time goes down to a third. Taking from its pages the right to write,

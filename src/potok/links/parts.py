@@ -189,9 +189,18 @@ def _has_long(value: Any, depth: int) -> bool:
 
 def _plain(sink: Sink, take: Any) -> pickle.Pickler:
     pickler = pickle.Pickler(sink, 5, buffer_callback=take)
-    known: Any = copyreg.dispatch_table
-    pickler.dispatch_table = ChainMap({memoryview: _reduce_view}, known)
+    pickler.dispatch_table = _table
     return pickler
+
+
+class _Table(dict[type, Any]):
+    """What `copyreg` knows, and memoryviews. It is asked for each object: a ChainMap takes a tenth of the whole."""
+
+    def __missing__(self, kind: type) -> Any:
+        return copyreg.dispatch_table[kind]
+
+
+_table = _Table()
 
 
 @cache
@@ -218,6 +227,9 @@ def _reduce_view(view: memoryview) -> Any:
         )
     flat = pickle.PickleBuffer(view) if view.c_contiguous else view.tobytes()
     return _make_view, (flat, view.format, view.shape)
+
+
+_table[memoryview] = _reduce_view
 
 
 def _make_view(flat: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
