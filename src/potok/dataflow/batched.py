@@ -82,7 +82,8 @@ class Batched(Pooled):
 
     def _ring(self) -> None:
         self._board.hungry = 0
-        self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
+        with suppress(potok.ClosedError):  # it has ended: all is done, or `outcomes` tells why not
+            self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""

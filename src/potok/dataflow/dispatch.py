@@ -29,7 +29,7 @@ from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
 from potok.dataflow.plan import Lot, Piece, Plan, shown
-from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, PART, aserve, serve
+from potok.dataflow.serving import BEGUN, DONE, END, FACTS, HERE, PART, aserve, serve
 
 __all__ = ["lead"]
 
@@ -239,7 +239,9 @@ class _Dispatcher:
         One that has died, or gives back what it got, is replaced: a task more for a worker that is there.
         """
         for hand in self._hands.values():
-            if hand is not self._lonely:
+            if hand is not self._lonely and not hand.tx.closed:
+                with suppress(potok.ClosedError):  # it has died: we shall see
+                    hand.tx.send_nowait(END)
                 hand.tx.close()
 
     def _can_take(self, hand: Hand) -> bool:
