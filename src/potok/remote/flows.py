@@ -5,7 +5,7 @@
 
 Invariants
     What a channel has to say is said in the order in which it came to say it, and before whatever its task does next.
-    An item is fixed when `send` returns: it is immutable (`PLAIN`) or packed.
+    An item is fixed when `send` returns: it is immutable (`PLAIN`) or packed, or a copy that came by a lane.
 """
 
 from __future__ import annotations
