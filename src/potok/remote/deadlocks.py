@@ -17,6 +17,7 @@ Invariants
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 import threading
@@ -24,7 +25,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from potok.errors import DeadlockError
 from potok.kernel.current import carrier
@@ -33,7 +34,7 @@ from potok.kernel.deadlock.outside import someone_outside
 from potok.kernel.deadlock.proof import all_around, arms_of, gather, is_handle_kept
 from potok.kernel.deadlock.words import ended_by, sentence, waits, who
 from potok.kernel.parking import INTERRUPTED, revoke
-from potok.kernel.pulse import SHARE
+from potok.kernel.pulse import FIRST, SHARE
 from potok.kernel.stuck import living
 from potok.kernel.task import ATTEND, Task
 from potok.links.packing import Ref
@@ -79,15 +80,25 @@ class Rows(NamedTuple):
     traffic: int
 
 
+SETTLED: Final = FIRST / 2
+"""Seconds after which a task that is parked is taken to stay so: fewer than pass until it looks itself."""
+
+
 # ── in every space ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rows_here() -> Rows:
-    """Who waits in this space."""
+def rows_here(surely: bool = True) -> Rows:
+    """Who waits in this space. `surely`: only who has for a while; whoever else is parked looks himself, if he stays.
+
+    Where they are is told of those only: the frames of a task that is woken meanwhile change as they are looked at.
+    """
     parked = gather()
     running = [task for task in parked.running if not _runs_elsewhere(task)]
-    alive = bool(running) or home.unsettled() or someone_outside(parked.places)
-    rows = tuple(_row(task, waiter) for task, waiter in parked.places.items())
+    since = time.monotonic() - SETTLED if surely else math.inf
+    places = {task: waiter for task, waiter in parked.places.items() if waiter.since <= since}
+    alive = len(places) < len(parked.places) or bool(running) or home.unsettled()
+    alive = alive or someone_outside(parked.places)
+    rows = tuple(_row(task, waiter, surely) for task, waiter in places.items())
     return Rows(home.space, rows, alive, sum(link.traffic for link in list(home.links.values())))
 
 
@@ -95,9 +106,9 @@ def _runs_elsewhere(task: Task[Any]) -> bool:
     return hasattr(task.kernel, "pid_of")
 
 
-def _row(task: Task[Any], waiter: Waiter) -> Row:
+def _row(task: Task[Any], waiter: Waiter, in_words: bool) -> Row:
     ways = tuple(_way(arm) for arm in arms_of(waiter)) or ((),)
-    told = waits(task, waiter)
+    told = waits(task, waiter) if in_words else ""
     return Row(task.id, task.name, task.executor, _stamp(waiter), waiter.op, told, ways, tuple(_owned(task)))
 
 
@@ -220,7 +231,7 @@ def _ask(then: Any) -> None:
             _over()
             raise
 
-    Round(with_tasks(), "parked", True, (), answers, heard)
+    Round(with_tasks(), "parked", True, (True,), answers, heard)
 
 
 def _unpacked(answer: Any) -> Rows:
@@ -383,10 +394,11 @@ def looks_stuck() -> set[int]:
     """The ids of tasks that wait for one another, in whatever space; none of it is proven. Blocks for a round trip."""
     answers: list[Any] = []
     block_for(
-        lambda slot: Round(with_tasks(), "parked", True, (), answers, partial(slot.answered, True)), timeout=PATIENCE
+        lambda slot: Round(with_tasks(), "parked", True, (False,), answers, partial(slot.answered, True)),
+        timeout=PATIENCE,
     )
     spaces = [_unpacked(answer) for answer in answers if answer is not None]
-    spaces.append(rows_here())
+    spaces.append(rows_here(surely=False))
     rows = [row for told in spaces for row in told.rows]
     owners = _owners(filter(_runs_elsewhere, living()), rows)
     total = _is_total(spaces)

@@ -28,7 +28,7 @@ def _survey(link: Link | None) -> None:
 def _serve_parked(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
     from potok.remote.deadlocks import rows_here
 
-    link.answer(number, rows_here())
+    link.answer(number, rows_here(args[0]))
 
 
 def _serve_holders(at: Home, link: Link, number: int, args: tuple[Any, ...]) -> None:
