@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from types import FrameType
@@ -16,6 +15,7 @@ from potok.kernel.carrier import in_main_thread
 from potok.kernel.current import current, getcurrent, running_loop
 from potok.kernel.exiting import watch_exit
 from potok.kernel.guard import Guard
+from potok.kernel.imported import imported
 from potok.kernel.parking import Elapsed, aperform, attend, perform
 from potok.kernel.root import root
 from potok.kernel.stuck import TaskInfo
@@ -197,7 +197,7 @@ def await_(awaitable: Awaitable[T]) -> T:
 def tasks() -> list[TaskInfo]:
     """The live tasks of this process, each with what it waits for, since when, and who holds it."""
     infos = standing.live_tasks()
-    looking = sys.modules.get("potok.remote.looking")
+    looking = imported("potok.remote.looking")
     if looking is None or not any(hasattr(info.task.kernel, "pid_of") for info in infos):
         return infos
     told = looking.waits()
@@ -211,7 +211,8 @@ def stuck() -> list[TaskInfo]:
     a Lock may be released by anybody, and nobody knows who will set an event. Where no task of the program runs, all
     that wait without a deadline look stuck.
     """
-    if "potok.remote.home" in sys.modules and sys.modules["potok.remote.home"].home.links:
+    remote = imported("potok.remote.home")
+    if remote is not None and remote.home.links:
         from potok.remote.deadlocks import looks_stuck as looks_stuck_anywhere
 
         found = looks_stuck_anywhere()

@@ -7,13 +7,13 @@ stands parked at the same one in both looks was parked in between, all of them a
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from potok.kernel import parking
 from potok.kernel.build import FREE_THREADED
+from potok.kernel.imported import imported
 from potok.kernel.parking import check_timeout
 from potok.kernel.stuck import live_tasks, place
 from potok.kernel.task import Task
@@ -61,7 +61,7 @@ def _pauses(me: Task[Any], timeout: float) -> Iterator[float]:
 
 def _all_parked(me: Task[Any]) -> bool:
     """Whether all stand where they stood a moment ago: each time a task parks it has another waiter."""
-    looking = sys.modules.get("potok.remote.looking")
+    looking = imported("potok.remote.looking")
     if looking is not None:
         first = looking.look(me)
         return first is not None and first == looking.look(me)

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Final
 
 from potok.kernel import interrupts
+from potok.kernel.imported import imported
 from potok.kernel.services import service_idents
 from potok.kernel.task import Task
 
@@ -109,7 +110,7 @@ def _only_ends(number: int, handler: Any) -> bool:
 
 def _loops() -> list[Any]:
     """Those that potok has ever met; any other runs in a thread of somebody's."""
-    looping = sys.modules.get("potok.kernel.looping")
+    looping = imported("potok.kernel.looping")
     if looping is None:
         return []
     return [kernel.loop for kernel in looping.kernels() if not kernel.loop.is_closed()]
