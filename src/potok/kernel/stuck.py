@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from potok.kernel.root import implicit, root
 from potok.kernel.task import Task
+from potok.kernel.weakly import items_of
 from potok.machines.scope import ScopeMachine
 from potok.machines.select import Group
 
@@ -44,8 +45,7 @@ def live_tasks(ask_holders: bool = False) -> list[TaskInfo]:
 
 def living() -> set[Task[Any]]:
     """Every live task of this process, adopted ones that wait included."""
-    adopted = (known() for known in implicit.valuerefs())
-    found = {task for task in adopted if task is not None and task.waiter is not None}
+    found = {task for _, task in items_of(implicit) if task.waiter is not None}
     found.update(task for task in _below(root) if not task.finished)
     return found
 

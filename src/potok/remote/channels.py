@@ -14,6 +14,7 @@ from potok.errors import ClosedError, PotokError
 from potok.kernel.current import carrier
 from potok.kernel.ends import close_end, operate, report_lost
 from potok.kernel.parking import RETRY
+from potok.kernel.weakly import members_of
 from potok.links.packing import Packed, Ref, pack_error, safely_opened, told
 from potok.machines.broadcast import BroadcastMachine, Subscription
 from potok.machines.channel import ChannelMachine, End
@@ -144,7 +145,7 @@ class RemoteChannel(Remote):
         """Somebody has closed it: its home says so when it is used."""
 
     def cancel(self, cause: Any = None) -> None:
-        for end in list(self.ends):
+        for end in members_of(self.ends):
             told_cause = pack_error(cause) if isinstance(cause, BaseException) else (packed(cause), "")
             _tell(end, "cancel", told_cause)
             return

@@ -12,6 +12,7 @@ from potok.errors import ClosedError, PotokError
 from potok.kernel.current import carrier
 from potok.kernel.parking import RETRY
 from potok.kernel.task import Task
+from potok.kernel.weakly import items_of, members_of
 from potok.links.packing import Ref, told
 from potok.machines.channel import End
 from potok.machines.mailbox import Error
@@ -178,7 +179,7 @@ class FlowingChannel(RemoteChannel):
 
     def _let_go_if_last(self, box: Any, sends: bool) -> None:
         """Inside of the box: an end that is there by now was there before anything is done with it."""
-        if all(end.closed or end.collected for end in self.ends if end.sends is sends):
+        if all(end.closed or end.collected for end in members_of(self.ends) if end.sends is sends):
             let_go(box)
 
     def dropped(self, ref: Ref, count: int, sends: bool) -> None:
@@ -207,7 +208,7 @@ def give_back() -> None:
     if not channels_here:
         return
     me = carrier()
-    for channel in list(channels_here.values()):
+    for _, channel in items_of(channels_here):
         box = channel.inbox if isinstance(channel, FlowingChannel) else None
         if box is not None:
             box.guard.run(me, box.give_back)

@@ -22,6 +22,7 @@ from potok.kernel.ends import operate
 from potok.kernel.guard import Guard, run_outside
 from potok.kernel.parking import RETRY
 from potok.kernel.task import Task
+from potok.kernel.weakly import items_of, members_of
 from potok.links.packing import Packed, pack_error, told
 from potok.machines.channel import ChannelMachine, End
 from potok.machines.flows import Flows
@@ -388,7 +389,7 @@ def settle(link: Link, error: BaseException) -> None:
 def _depart(space: int, numbers: tuple[int, ...], error: BaseException) -> None:
     """That space is no more: what it had of channels here comes back, and channels of its are no more."""
     me = carrier()
-    for machine in list(_flowing):
+    for machine in members_of(_flowing):
         flows = machine.flows
         shipping = flows.shippings.get(space)
         taken = 0
@@ -396,17 +397,17 @@ def _depart(space: int, numbers: tuple[int, ...], error: BaseException) -> None:
             taken = numbers[shipping.slot]
         if shipping is not None or space in flows.grantings:
             operate(me, machine, flows.gone, space, taken)
-    for channel in list(channels_here.values()):
+    for _, channel in items_of(channels_here):
         if channel.ref[0] == space and isinstance(channel, FlowingChannel):
             channel.home_is_gone(error)
 
 
 def cut_off(error: PotokError) -> None:
     """In a forked child: nothing flows to where these channels are, nor from there; the memory is the parent's."""
-    for machine in list(_flowing):
+    for machine in members_of(_flowing):
         machine.guard = Guard(None)  # the other may be held by a thread that is not here
         machine.flows.forsake()
-    for channel in list(channels_here.values()):
+    for _, channel in items_of(channels_here):
         if isinstance(channel, FlowingChannel):
             for box in (channel.inbox, channel.outbox):
                 if box is not None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from potok.kernel.deadlock.proof import holders_of
 from potok.kernel.stuck import living
 from potok.kernel.task import Task
+from potok.kernel.weakly import members_of
 from potok.links.packing import Ref
 from potok.remote.calling import Round
 from potok.remote.channels import channels_here
@@ -38,7 +39,7 @@ def holders_here(refs: Iterable[Ref]) -> Told:
     """Asked by the program, in another space."""
     known = [((ref[0], ref[1]), channels_here.get((ref[0], ref[1]))) for ref in refs]
     counts = {
-        ref: tuple((end.ref, end.count) for end in list(channel.ends))
+        ref: tuple((end.ref, end.count) for end in members_of(channel.ends))
         for ref, channel in known
         if channel is not None
     }

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 from potok.errors import PotokError
 from potok.kernel.current import carrier
 from potok.kernel.task import Task
+from potok.kernel.weakly import items_by_key, items_of, members_of
 from potok.links.packing import Ref, export, set_handles
 from potok.machines.waiting import PARKED, Machine
 from potok.remote.link import Link
@@ -101,15 +102,15 @@ class Home(References):
         """That address space is no more: what its tasks held is abandoned, what they had borrowed comes back."""
         me = carrier()
         with self._lock:
-            strangers = [task for key, task in self._strangers.items() if key[0] == space]
+            strangers = [task for key, task in items_of(self._strangers) if key[0] == space]
         for stranger in strangers:  # first: what is lent comes back to them after, and looks
             stranger.gone = why
         for machine in self.held_there(space):
             machine.guard.run(me, _abandon_if_held, machine, space, why)
-        for barrier in [barrier for barrier, there in list(self.trips.items()) if there == space]:
+        for barrier in [barrier for barrier, there in items_by_key(self.trips) if there == space]:
             barrier.guard.run(me, barrier.abort)
         with self._lock:
-            back = [(semaphore, there.pop(space, 0)) for semaphore, there in self._borrowed.items()]
+            back = [(semaphore, there.pop(space, 0)) for semaphore, there in items_by_key(self._borrowed)]
         for semaphore, n in back:
             if n > 0:
                 semaphore.guard.run(me, semaphore.release, n)
@@ -120,7 +121,7 @@ class Home(References):
     def held_there(self, space: int) -> list[Any]:
         """Locks of ours that a task of that space holds."""
         with self._lock:
-            return [lock for lock in self.locks if getattr(lock.holder, "space", None) == space]
+            return [lock for lock in members_of(self.locks) if getattr(lock.holder, "space", None) == space]
 
     # ── serving ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from potok.errors import PotokError
 from potok.kernel.current import carrier
 from potok.kernel.ends import operate
+from potok.kernel.weakly import items_of
 from potok.links.packing import Ref
 from potok.machines.channel import End
 from potok.machines.waiting import Machine
@@ -178,7 +179,7 @@ class References:
 
     def refers_to(self, space: int) -> bool:
         """Whether anything of that space is referred to, from here or from another."""
-        if any(ref[0] == space for ref in list(self.stand_ins.keys())):
+        if any(ref[0] == space for ref, _ in items_of(self.stand_ins)):
             return True
         return any(
             n > 0 and ref[0] == space
