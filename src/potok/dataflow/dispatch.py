@@ -106,8 +106,11 @@ class _Dispatcher:
                 self._bury_dead()
                 self._kill_late()
                 self._give_out()
-                if self._over or self._has_done_all():
-                    return not self._over
+                if self._over:
+                    return False
+                if self._has_done_all():
+                    self._send_newcomers_away()
+                    return True
                 self._wait()
         finally:
             self._mail_tx.close()
@@ -122,6 +125,12 @@ class _Dispatcher:
     def _has_given_all(self) -> bool:
         """Whether all is done or in the hands of workers, and no more will come."""
         return self._board.input_ended and not self._pending and not self._again.alone
+
+    def _send_newcomers_away(self) -> None:
+        """Who has not come up yet is not waited for: that may take as long as an initializer does."""
+        for hand in self._hands.values():
+            if not hand.greeted:
+                hand.task.cancel(MAP_ENDED)
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -276,7 +285,8 @@ class _Dispatcher:
         if any(hand is not self._lonely for hand in idle):
             return 0 if self._again.alone and self._lonely is None else 1
         ahead = self._sizing.sends_ahead and any(
-            len(hand.lots) == 1 and hand is not self._lonely for hand in self._hands.values()
+            len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
+            for hand in self._hands.values()
         )
         return self._sizing.size if ahead else 0
 
@@ -345,7 +355,7 @@ class _Dispatcher:
         if deadline is None or monotonic() < deadline:
             return
         for hand in list(self._hands.values()):
-            if hand.index is None or hand.late is not None:
+            if hand.index is None or hand.late is not None or hand.task.done():
                 continue
             if monotonic() >= hand.since + self._plan.timeout + GRACE:  # type: ignore[operator]
                 hand.late = hand.index

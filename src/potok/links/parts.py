@@ -178,7 +178,8 @@ def _has_long(value: Any, depth: int) -> bool:
         return kind is memoryview or len(value) >= LONG
     if kind not in CONTAINERS:
         # An array. Its class is asked: what stands for something elsewhere would ask its home.
-        return hasattr(kind, "nbytes") and value.nbytes >= LONG
+        size = value.nbytes if hasattr(kind, "nbytes") else 0
+        return type(size) is int and size >= LONG
     if not depth or len(value) > FEW:
         return False
     for part in value.values() if kind is dict else value:  # noqa: SIM110 - half the time of any()

@@ -518,9 +518,9 @@ class Assigned:
             news = None if worker.kit == self.kit else self.kit  # mostly it is what it was for the last task
             request = (*self.before, work, rest, self.reason, news)
             worker.is_given(self)
+            worker.kit = self.kit  # before it can have answered, and be given another task
             try:
                 self.number = worker.link.call((worker.space, 0, "run", True, request), self)
-                worker.kit = self.kit
                 break
             except PotokError:  # it has died since
                 if self.spare is None or not self.tries:
@@ -555,7 +555,7 @@ class Assigned:
             except Exception as failure:
                 error = failure
         self.spare = None
-        self.worker.done()
+        self.worker.done(fit=False)  # it may not even have got the task, nor what to run it with
         self.asker.failed(error)
 
 

@@ -110,7 +110,10 @@ class Lane:
         elif kind is Packed and item.data and not item.parts:  # it needs no care
             data = dumps([item.data], VERSION)
         elif kind in CONTAINERS:
-            data = dumps([item, None] if kind is list else item, VERSION)
+            try:
+                data = dumps([item, None] if kind is list else item, VERSION)
+            except ValueError:  # another thread has put something else into it
+                return False
         else:
             return False
         words = self._words
