@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
-import potok
 from potok.dataflow.board import Board
 from potok.dataflow.crew import Crew, Reins, hire
 from potok.dataflow.dispatch import lead
 from potok.dataflow.intake import Intake
-from potok.dataflow.plan import Piece, Plan
+from potok.dataflow.plan import Plan
 from potok.dataflow.pooled import Pooled
 from potok.dataflow.sizing import LARGEST
 
@@ -30,15 +28,6 @@ class Batched(Pooled):
     def __init__(self, plan: Plan, intake: Intake) -> None:
         super().__init__(plan, intake)
         self._board = Board(plan)
-
-    async def atake(self) -> Piece | None:
-        """As there; the event loop gets its turn before a piece that is there already, as each one may be."""
-        there = False
-        with suppress(potok.ClosedError):  # who takes the piece will see
-            there = self._has_due()
-        if there:
-            await potok.asleep(0)
-        return await super().atake()
 
     def _hire(self, awaiting: bool) -> Reins:
         return hire(self.plan, awaiting, Crew, lead=functools.partial(lead, self._board), on="threads")
@@ -70,7 +59,7 @@ class Batched(Pooled):
         return min(2 * self._board.sizing.size, LARGEST)
 
     def _send(self, first: int, items: list[Any]) -> None:
-        self._board.add((first, items, 0))
+        self._board.pending.append((first, items, 0))
         wanted = self._board.hungry
         if wanted and (len(items) > 1 or len(self._board.pending) >= wanted):
             self._ring()
@@ -82,8 +71,7 @@ class Batched(Pooled):
 
     def _ring(self) -> None:
         self._board.hungry = 0
-        with suppress(potok.ClosedError):  # it has ended: all is done, or `outcomes` tells why not
-            self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
+        self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""

@@ -29,7 +29,7 @@ AHEAD: Final = 1.5 * TARGET
 SHORTEST: Final = 0.001
 """Seconds that a lot should take at least, also towards the end of the input."""
 
-LARGEST: Final = 4096
+LARGEST: Final = 16384
 """Items in a lot, at most."""
 
 GROWTH: Final = 16
