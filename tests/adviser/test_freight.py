@@ -12,6 +12,7 @@ import pytest
 
 import potok
 from potok.adviser.freight import BESIDE, weigh, weigh_each, why_stuck, why_unloadable
+from potok.links.parts import BIG
 
 
 class Counted:
@@ -27,6 +28,11 @@ class Counted:
     @staticmethod
     def _make(data):
         Counted.made += 1
+
+
+def test_buffers_go_beside_the_pickle_from_the_size_on_from_which_the_links_send_them_so() -> None:
+    """The adviser knows of the links by this number only."""
+    assert BESIDE == BIG
 
 
 def test_a_small_value_weighs_what_its_pickle_does():
