@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 import potok
+from potok.kernel.imported import imported
 
 SETTLE_SECONDS = 5.0
 """How long what is ending may take; only a failing test waits that long."""
@@ -145,13 +146,13 @@ def _kept_by_others() -> tuple[str, ...]:
 
 def _idle_interpreters() -> set[int]:
     """The threads of interpreters that have no task."""
-    making = sys.modules.get("potok.executors.interpreters.making")
+    making = imported("potok.executors.interpreters.making")
     return making.maker.idle_threads() if making is not None else set()
 
 
 def _kept_descriptors() -> set[int]:
     """What idle worker processes, those who make and hear them, and memory that lies idle have open."""
-    crew, buffers = sys.modules.get("potok.remote.crew"), sys.modules.get("potok.remote.buffers")
+    crew, buffers = imported("potok.remote.crew"), imported("potok.remote.buffers")
     kept = crew.kept_descriptors() if crew is not None else set()
     return kept | (
         buffers.store.descriptors() | buffers.board.descriptors() if buffers is not None else set()

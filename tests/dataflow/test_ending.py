@@ -394,15 +394,53 @@ async def aabs(x: int) -> int:
 def test_event_loop_gets_its_turn(on: str, fn: Callable[[int], Any]) -> None:
     """Whoever reads results that are always at hand can be cancelled by asyncio, and starves nobody."""
 
-    async def read(inputs: Any) -> None:
+    async def read() -> None:
         async with asyncio.timeout(0.05):
-            async for _ in potok.map(fn, inputs, on=on):
+            async for _ in potok.map(fn, itertools.count(), on=on):
                 pass
 
-    inputs = iter(range(1_000_000))
     with pytest.raises(TimeoutError):
-        asyncio.run(read(inputs))
-    assert next(inputs) < 999_999
+        asyncio.run(read())
+
+
+def test_event_loop_gets_its_turn_between_results_of_one_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("potok.dataflow.results.TURN", 0)
+    turns = 0
+
+    def count_turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(count_turn)
+
+    async def read() -> None:
+        count_turn()
+        results = potok.map(abs, range(100), on="processes", batch=100)
+        before = [turns async for _ in results]
+        assert all(earlier < later for earlier, later in itertools.pairwise(before))
+
+    asyncio.run(read())
+
+
+def test_tasks_beside_a_reader_get_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `def` task on coroutines that finds its results at hand lets the others go on between two lots."""
+    monkeypatch.setattr("potok.dataflow.results.TURN", 0)
+    turns = 0
+
+    def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            potok.sleep(0)
+
+    def read() -> None:
+        results = potok.map(abs, range(100), on="threads", workers=1)
+        before = [turns for _ in results]
+        assert all(earlier < later for earlier, later in itertools.pairwise(before))
+
+    with potok.scope(on="coroutines") as scope:
+        scope.start(count_turns)
+        scope.start(read).join()
+        scope.cancel("all was read")
 
 
 def test_closed_by_plain_code_after_async_for() -> None:

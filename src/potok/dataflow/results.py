@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
+from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import potok
 from potok.dataflow.inline import Inline
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from potok.dataflow.auto import Adaptive
 
 __all__ = ["Results", "raisable"]
+
+TURN: Final = 0.005
+"""Seconds that results may be at hand one after the other before others on the reader's event loop have their turn."""
 
 
 class Results:
@@ -38,6 +42,7 @@ class Results:
         "_piece",
         "_plan",
         "_records",
+        "_turn",
         "_values",
         "_work",
     )
@@ -52,6 +57,7 @@ class Results:
             meter.look_at(self._work.states)
         self._piece: Any = []  # the values of the piece that was taken last
         self._values: Iterator[Any] = iter(self._piece)  # those that were not given out yet
+        self._turn = perf_counter() + TURN  # when others are to have theirs
         self._busy = False
         self._over = False
 
@@ -102,6 +108,8 @@ class Results:
 
     async def __anext__(self) -> Any:
         """The awaitable spelling of `next(results)`."""
+        if perf_counter() > self._turn:
+            await self._let_others()
         for value in self._values:
             self._count(value)
             return value
@@ -109,12 +117,24 @@ class Results:
             raise StopAsyncIteration
         return await anext(self)
 
+    async def _let_others(self) -> None:
+        """Others on the event loop have their turn, and whoever wants to cancel us."""
+        try:
+            await potok.asleep(0)
+        except BaseException:
+            self._end()
+            raise
+        self._turn = perf_counter() + TURN
+
     def _refill(self) -> bool:
         """Take the next piece. False: there is none, and nothing is left running."""
         if self._over:
             return False
         self._enter()
         try:
+            if perf_counter() > self._turn:
+                potok.sleep(0)
+                self._turn = perf_counter() + TURN
             piece = self._work.take()
             if piece is not None:
                 self._open(piece)
