@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 import potok
+from potok.dataflow.batched import Batched
 from potok.dataflow.board import Hand
 from potok.remote import crew
 from potok.testing import wait_all_parked
@@ -333,6 +334,30 @@ def test_nothing_waits_for_a_worker_that_is_yet_to_come_up(tmp_path: Path) -> No
     with potok.map(double, range(500), on=executor, workers=2) as results:
         assert list(results) == list(range(0, 1000, 2))
         (tmp_path / "gate").write_bytes(b"")
+
+
+def test_dispatcher_may_have_ended_before_it_is_told_of_the_end_of_the_input(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It sees that the input has ended, and that all is done, or lost, while its caller is about to ring."""
+    gate, ring = potok.Event(), Batched._ring
+
+    def ring_late(work: Batched) -> None:
+        if work._board.input_ended:
+            gate.set()
+            assert work._reins is not None
+            work._reins.owner.join()
+        ring(work)
+
+    def at_gate(x: int) -> int:
+        gate.wait()
+        return x
+
+    monkeypatch.setattr(Batched, "_ring", ring_late)
+    assert list(potok.map(at_gate, [1], on="processes")) == [1]
+    lock = threading.Lock()
+    with pytest.raises(potok.RemoteError, match="the function"):
+        list(potok.map(lambda x: (x, lock), [1], on="processes"))
 
 
 def test_workers_are_free_when_all_is_done_and_not_when_all_is_read() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
+import potok
 from potok.dataflow.board import Board
 from potok.dataflow.crew import Crew, Reins, hire
 from potok.dataflow.dispatch import lead
@@ -70,8 +72,10 @@ class Batched(Pooled):
             self._ring()
 
     def _ring(self) -> None:
+        """Wake the dispatcher. It may have ended meanwhile: why shows in the outcomes, once these have been read."""
         self._board.hungry = 0
-        self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
+        with suppress(potok.ClosedError):
+            self._reins.lots.send_nowait(None)  # type: ignore[union-attr]
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
