@@ -15,7 +15,8 @@ import pytest
 
 import potok
 from potok.dataflow.batched import Batched
-from potok.dataflow.board import Hand
+from potok.dataflow.board import Board, Hand
+from potok.dataflow.mapping import Options, _plan
 from potok.remote import crew
 from potok.testing import wait_all_parked
 
@@ -35,6 +36,22 @@ def test_short_items_travel_in_batches_and_come_in_order() -> None:
     assert sorted(got) == list(range(0, 10_000, 2))
     with potok.map(double, count(), on="processes", workers=2) as results:
         assert list(islice(results, 300)) == list(range(0, 600, 2))
+
+
+def test_all_items_that_wait_count() -> None:
+    """Whether they make a lot: also where the first of them are few, as they were left over or given back."""
+    options = Options("processes", 2, True, 10, "auto", 0, None, None, "raise", None)
+    board = Board(_plan(double, False, options, "map"))
+    board.add((0, list(range(12)), 0))
+    assert len(board.cut()[1]) == 10
+    assert not board.has_full_lot()
+    board.add((12, list(range(12, 20)), 0))
+    assert board.waiting() == 10
+    assert board.has_full_lot()
+    lot = board.cut()
+    assert lot == (10, list(range(10, 20)), 0)
+    board.put_back(lot)
+    assert board.waiting() == 10
 
 
 @pytest.mark.parametrize("window", [1, 2, 5])

@@ -19,11 +19,13 @@ __all__ = ["Again"]
 class Again:
     """Part of the dispatcher's state: what goes to a careful worker, and why."""
 
-    __slots__ = ("_pending", "_plan", "_tell", "alone", "unreadable")
+    __slots__ = ("_plan", "_put_back", "_tell", "alone", "unreadable")
 
-    def __init__(self, plan: Plan, pending: deque[Lot], tell: Callable[[list[Piece]], None]) -> None:
+    def __init__(
+        self, plan: Plan, put_back: Callable[[Lot], None], tell: Callable[[list[Piece]], None]
+    ) -> None:
         self._plan = plan
-        self._pending = pending
+        self._put_back = put_back
         self._tell = tell
         self.alone: deque[Lot] = deque()
         self.unreadable: potok.RemoteError | None = None  # how the last answer that could not be read failed
@@ -52,7 +54,7 @@ class Again:
         at = index - first
         for rest in ((first + at + 1, items[at + 1 :], tried), (first, items[:at], tried)):
             if rest[1]:
-                self._pending.appendleft(rest)
+                self._put_back(rest)
         self._try_again(index, items[at], tried + 1, self._plan.retries + 1, self._plan.timed_out())
 
     def _try_again(self, index: int, item: Any, attempts: int, most: int, error: BaseException) -> None:

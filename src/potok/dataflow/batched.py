@@ -61,7 +61,7 @@ class Batched(Pooled):
         return min(2 * self._board.sizing.size, LARGEST)
 
     def _send(self, first: int, items: list[Any]) -> None:
-        self._board.pending.append((first, items, 0))
+        self._board.add((first, items, 0))
         wanted = self._board.hungry
         if wanted and (len(items) > 1 or len(self._board.pending) >= wanted):
             self._ring()

@@ -15,26 +15,36 @@ __all__ = ["Board", "Hand"]
 class Board:
     """What the consumer and the dispatcher share, in one address space.
 
-    The consumer appends to `pending`, the dispatcher alone takes away. Before it waits it says in `hungry` how many
-    items would make it go on (0: none would), and looks once again; who appends the last of them rings the bell.
+    The consumer appends to `pending`, the dispatcher alone takes away, and each counts the items. Before it waits it
+    says in `hungry` how many items would make it go on (0: none would), and looks once again; who appends the last of
+    them rings the bell.
     """
 
-    __slots__ = ("facts", "hands", "hungry", "input_ended", "pending", "sizing")
+    __slots__ = ("_added", "_taken", "facts", "hands", "hungry", "input_ended", "pending", "sizing")
 
     def __init__(self, plan: Plan) -> None:
         self.pending: deque[Lot] = deque()
+        self._added = 0  # items, by the consumer
+        self._taken = 0  # items, by the dispatcher
         self.hungry = 0
         self.input_ended = False
         self.sizing = Sizing(plan)
         self.facts: Any = None  # what a worker has found out about the function, where that was asked for
         self.hands: dict[int, Hand] = {}
 
+    def add(self, lot: Lot) -> None:
+        """Have it given out. Called by the consumer."""
+        self.pending.append(lot)
+        self._added += len(lot[1])
+
+    def put_back(self, lot: Lot) -> None:
+        """It is to be given out before all others."""
+        self.pending.appendleft(lot)
+        self._taken -= len(lot[1])
+
     def waiting(self) -> int:
-        """How many items wait, at least: it is not worth it to count them all."""
-        try:
-            return len(self.pending) - 1 + len(self.pending[0][1])
-        except IndexError:
-            return 0
+        """How many items wait."""
+        return max(0, self._added - self._taken) if self.pending else 0
 
     def has_full_lot(self) -> bool:
         """Whether as many wait as make a lot."""
@@ -43,7 +53,7 @@ class Board:
     def _cut_size(self) -> int:
         if not self.input_ended:
             return self.sizing.size
-        return self.sizing.of_the_last(sum(len(lot[1]) for lot in self.pending))
+        return self.sizing.of_the_last(self.waiting())
 
     def cut(self) -> Lot:
         """Take the next lot, or what there is of it: from a longer one, or from neighbours that are shorter."""
@@ -61,6 +71,7 @@ class Board:
         if len(items) > size:
             pending.appendleft((first + size, items[size:], tried))
             items = items[:size]
+        self._taken += len(items)
         return first, items, tried
 
     def states(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
 from potok.dataflow.plan import Lot, Piece, Plan, shown
-from potok.dataflow.serving import BEGUN, DONE, FACTS, HERE, PART, aserve, serve
+from potok.dataflow.serving import BEGUN, DONE, END, FACTS, HERE, PART, aserve, serve
 
 __all__ = ["lead"]
 
@@ -55,7 +55,8 @@ def lead(
     try:
         with potok.scope(on=plan.on, on_fail="collect") as scope:
             try:
-                _Dispatcher(board, plan, name, scope, bell, outcomes, ends).run()
+                if _Dispatcher(board, plan, name, scope, bell, outcomes, ends).run():
+                    return  # the workers end by themselves, which is over sooner
             except Exception as error:  # noqa: BLE001 - whatever it is, the consumer must hear of it
                 tell_of(error, outcomes)
             scope.cancel(MAP_ENDED)
@@ -85,7 +86,7 @@ class _Dispatcher:
         self._ends = ends
         self._mail_tx, self._mail = potok.channel(potok.UNBOUNDED, name=f"{name}: mail")
         self._pending = board.pending
-        self._again = Again(plan, board.pending, self._tell)
+        self._again = Again(plan, board.put_back, self._tell)
         self._lonely: Hand | None = None  # the worker for what is tried alone
         self._hands = board.hands
         self._numbers = 0
@@ -94,16 +95,22 @@ class _Dispatcher:
         self._fruitless = 0
         self._sizing = board.sizing
 
-    def run(self) -> None:
-        """Until it is over. The one loop: take in what has come, see who has died, who is late, give out, wait."""
+    def run(self) -> bool:
+        """Until it is over: whether all was done.
+
+        The one loop: take in what has come, see who has died, who is late, give out, wait.
+        """
         try:
             while True:
                 self._take_in()
                 self._bury_dead()
                 self._kill_late()
                 self._give_out()
-                if self._over or self._has_done_all():
-                    return
+                if self._over:
+                    return False
+                if self._has_done_all():
+                    self._send_newcomers_away()
+                    return True
                 self._wait()
         finally:
             self._mail_tx.close()
@@ -113,8 +120,17 @@ class _Dispatcher:
 
     def _has_done_all(self) -> bool:
         """Whether nothing is left to be done: the workers are free for others, whenever the results are read."""
-        waits = self._pending or self._again.alone or not self._board.input_ended
-        return not waits and not any(hand.lots for hand in self._hands.values())
+        return self._has_given_all() and not any(hand.lots for hand in self._hands.values())
+
+    def _has_given_all(self) -> bool:
+        """Whether all is done or in the hands of workers, and no more will come."""
+        return self._board.input_ended and not self._pending and not self._again.alone
+
+    def _send_newcomers_away(self) -> None:
+        """Who has not come up yet is not waited for: that may take as long as an initializer does."""
+        for hand in self._hands.values():
+            if not hand.greeted:
+                hand.task.cancel(MAP_ENDED)
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,7 +208,7 @@ class _Dispatcher:
         hand.index = None
         hand.done += count
         if count < len(items):
-            self._pending.appendleft((first + count, items[count:], tried))
+            self._board.put_back((first + count, items[count:], tried))
         if count and seconds > 0:
             self._sizing.heard(seconds / count)
         self._tell_with_items(pieces, first, items)
@@ -216,9 +232,26 @@ class _Dispatcher:
             if self._can_take(new):
                 self._give(new)
         if self._pending and self._sizing.sends_ahead:
-            for hand in list(self._hands.values()):
-                if len(hand.lots) == 1 and self._board.has_full_lot():
-                    self._give(hand)
+            self._give_ahead()
+        if self._has_given_all():
+            self._say_it_was_all()
+
+    def _give_ahead(self) -> None:
+        """A second lot for whoever has one."""
+        for hand in list(self._hands.values()):
+            if len(hand.lots) == 1 and self._board.has_full_lot():
+                self._give(hand)
+
+    def _say_it_was_all(self) -> None:
+        """So that each worker ends as it has answered its last lot, and is idle when the next map is begun.
+
+        One that has died, or gives back what it got, is replaced: a task more for a worker that is there.
+        """
+        for hand in self._hands.values():
+            if hand is not self._lonely and not hand.tx.closed:
+                with suppress(potok.ClosedError):  # it has died: we shall see
+                    hand.tx.send_nowait(END)
+                hand.tx.close()
 
     def _can_take(self, hand: Hand) -> bool:
         """Whether it has come up, or is the only one, so that nobody else could take what it is sent."""
@@ -252,7 +285,8 @@ class _Dispatcher:
         if any(hand is not self._lonely for hand in idle):
             return 0 if self._again.alone and self._lonely is None else 1
         ahead = self._sizing.sends_ahead and any(
-            len(hand.lots) == 1 and hand is not self._lonely for hand in self._hands.values()
+            len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
+            for hand in self._hands.values()
         )
         return self._sizing.size if ahead else 0
 
@@ -271,7 +305,7 @@ class _Dispatcher:
         try:
             hand.tx.send_nowait(lot)
         except potok.ClosedError:  # it has died, or ended: we shall see
-            self._pending.appendleft(lot)
+            self._board.put_back(lot)
             return
         except potok.RemoteError as error:
             if len(items) == 1:
@@ -321,7 +355,7 @@ class _Dispatcher:
         if deadline is None or monotonic() < deadline:
             return
         for hand in list(self._hands.values()):
-            if hand.index is None or hand.late is not None:
+            if hand.index is None or hand.late is not None or hand.task.done():
                 continue
             if monotonic() >= hand.since + self._plan.timeout + GRACE:  # type: ignore[operator]
                 hand.late = hand.index
@@ -336,6 +370,9 @@ class _Dispatcher:
     def _bury_dead(self) -> None:
         for hand in [hand for hand in self._hands.values() if hand.task.done()]:
             self._take_in()  # what it said last comes before its end
+            if hand.task.exception() is None and self._again.unreadable is not None:
+                while hand.lots:  # it has answered all that it got
+                    self._again.unread(hand.lots.popleft())
             self._bury(hand)
 
     def _bury(self, hand: Hand) -> None:
@@ -350,16 +387,17 @@ class _Dispatcher:
         if begun is not None and hand.part:
             left = begun[1][hand.part :]
             begun = (begun[0] + hand.part, left, begun[2]) if left else None
-        self._pending.extendleft(reversed(lots))
+        for lot in reversed(lots):
+            self._board.put_back(lot)
         if begun is None:
             if not hand.greeted and error is not None and not isinstance(error, potok.TaskCancelled):
                 self._count_fruitless(error)
         elif hand.late is not None and hand.late == hand.index:
             self._again.late(begun, hand.late)
         elif error is None or isinstance(error, potok.TaskCancelled) or hand.late is not None:
-            self._pending.appendleft(begun)
+            self._board.put_back(begun)
         elif not hand.greeted:
-            self._pending.appendleft(begun)
+            self._board.put_back(begun)
             self._count_fruitless(error)
         else:
             self._again.suspect(begun, error, careful=hand.is_careful)

@@ -49,7 +49,7 @@ ENOUGH = 0.04
 OURS = (__package__, "potok.adviser")
 
 SHORTEST_STRETCH = 16
-"""Items that are worked on in one go, at least, where they are many."""
+"""Items that are worked on in one go, where they are many, once the first of a lot were quick."""
 
 
 def pause_before(attempt: int) -> float:
@@ -141,19 +141,22 @@ class Plan(NamedTuple):
         return None
 
     def work(self, lot: Lot, begin: Callable[[int | None], None]) -> Iterator[Piece]:
-        """What becomes of the items of a lot under a `def` function: piece by piece, to look up in between."""
+        """What becomes of the items of a lot under a `def` function: piece by piece, to look up in between.
+
+        The first piece is one item: who takes longer than those before should be noticed before the next.
+        """
         first, items, tried = lot
         if not self.is_plain:
             for at, item in enumerate(items):
                 yield self.attempt(first + at, item, tried, begin)
             return
-        done, stretch = 0, max(SHORTEST_STRETCH, len(items) // 16)
+        done, stretch, longest = 0, 1, max(SHORTEST_STRETCH, len(items) // 16)
         error = None
         try:
             while done < len(items):
                 values: list[Any] = []
                 error = self.apply(items[done : done + stretch], values)
-                at, done = done, done + len(values)
+                at, done, stretch = done, done + len(values), min(2 * stretch, longest)
                 if values:
                     yield first + at, values, None, tried + 1
                 if error is not None:

@@ -25,9 +25,12 @@ from potok.dataflow.calls import noted, retold
 from potok.dataflow.plan import ENOUGH, Lot, Piece, Plan, shown, unheard, without_our_frames
 from potok.dataflow.sizing import PATIENCE
 
-__all__ = ["BEGUN", "DONE", "FACTS", "HERE", "PART", "aserve", "serve"]
+__all__ = ["BEGUN", "DONE", "END", "FACTS", "HERE", "PART", "aserve", "serve"]
 
 HERE, BEGUN, DONE, PART, FACTS = range(5)
+
+END: Final[Lot] = (-2, [], 0)
+"""No lot: there are no more. Comes before the channel is closed, of which a worker hears by asking only."""
 
 MANY: Final = 256
 """Items, at most, that a probe looks on at."""
@@ -149,6 +152,8 @@ def serve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok.Sender
     server = _Server(plan, number, mail)
     with suppress(potok.ClosedError):  # the map has ended
         for lot in lots:
+            if lot[0] == END[0]:
+                return
             _work_on(lot, plan, server)
             del lot
             server.close()
@@ -181,6 +186,8 @@ async def aserve(plan: Plan, number: int, lots: potok.Receiver[Lot], mail: potok
     server = _Server(plan, number, mail)
     with suppress(potok.ClosedError):
         async for lot in lots:
+            if lot[0] == END[0]:
+                return
             await _awork_on(lot, plan, server)
             del lot
             server.close()

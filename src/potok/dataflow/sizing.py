@@ -29,7 +29,7 @@ AHEAD: Final = 1.5 * TARGET
 SHORTEST: Final = 0.001
 """Seconds that a lot should take at least, also towards the end of the input."""
 
-LARGEST: Final = 16384
+LARGEST: Final = 4096
 """Items in a lot, at most."""
 
 GROWTH: Final = 16
@@ -56,8 +56,8 @@ class Sizing:
         self._resize(seconds)
 
     def sent(self, seconds: float) -> None:
-        """It has taken so many seconds to send an item."""
-        if seconds > self._seconds:
+        """It has taken so many seconds to send an item. What the first ones take is not known by that."""
+        if self.busy and seconds > self._seconds:
             self._resize(seconds)
 
     def _resize(self, seconds: float) -> None:
@@ -67,8 +67,8 @@ class Sizing:
 
     @property
     def sends_ahead(self) -> bool:
-        """Whether a worker should have a second lot in hand."""
-        return self._seconds * self.size <= AHEAD
+        """Whether a worker should have a second lot in hand; not before it is known how long the first one may take."""
+        return self.busy > 0 and self._seconds * self.size <= AHEAD
 
     def of_the_last(self, left: int) -> int:
         """How many make a lot where so many are left, and no more will come."""
