@@ -44,10 +44,10 @@ def test_all_items_that_wait_count() -> None:
     board = Board(_plan(double, False, options, "map"))
     board.add((0, list(range(12)), 0))
     assert len(board.cut()[1]) == 10
-    assert not board.has_full_lot()
+    assert not board.can_spare_lot()
     board.add((12, list(range(12, 20)), 0))
     assert board.waiting() == 10
-    assert board.has_full_lot()
+    assert board.can_spare_lot()
     lot = board.cut()
     assert lot == (10, list(range(10, 20)), 0)
     board.put_back(lot)

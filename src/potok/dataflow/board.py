@@ -46,9 +46,17 @@ class Board:
         """How many items wait."""
         return max(0, self._added - self._taken) if self.pending else 0
 
-    def has_full_lot(self) -> bool:
-        """Whether as many wait as make a lot."""
-        return self.waiting() >= self._cut_size()
+    def can_spare_lot(self) -> bool:
+        """Whether a lot may be sent ahead, to a worker that is busy."""
+        return self.waiting() >= self.to_spare(self._cut_size())
+
+    def to_spare(self, size: int) -> int:
+        """How many items wait where a lot of this size may be sent ahead: enough for all workers.
+
+        Where few are left, or come slowly, they are for whoever has nothing to do first; but a short lot is sooner done
+        than asked for.
+        """
+        return size if self.sizing.is_short(size) else size * len(self.hands)
 
     def _cut_size(self) -> int:
         if not self.input_ended:

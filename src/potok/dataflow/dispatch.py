@@ -239,7 +239,7 @@ class _Dispatcher:
     def _give_ahead(self) -> None:
         """A second lot for whoever has one."""
         for hand in list(self._hands.values()):
-            if len(hand.lots) == 1 and self._board.has_full_lot():
+            if len(hand.lots) == 1 and self._board.can_spare_lot():
                 self._give(hand)
 
     def _say_it_was_all(self) -> None:
@@ -288,7 +288,7 @@ class _Dispatcher:
             len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
             for hand in self._hands.values()
         )
-        return self._sizing.size if ahead else 0
+        return self._board.to_spare(self._sizing.size) if ahead else 0
 
     def _give(self, hand: Hand) -> None:
         """Send it the next lot, if there is one. A careful worker ends when nothing is left to be tried."""

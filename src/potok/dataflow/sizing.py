@@ -70,6 +70,10 @@ class Sizing:
         """Whether a worker should have a second lot in hand; not before it is known how long the first one may take."""
         return self.busy > 0 and self._seconds * self.size <= AHEAD
 
+    def is_short(self, count: int) -> bool:
+        """Whether a lot of so many items is sooner done than asked for, about."""
+        return self._seconds * count <= 2 * SHORTEST
+
     def of_the_last(self, left: int) -> int:
         """How many make a lot where so many are left, and no more will come."""
         if self._batch is not None:
