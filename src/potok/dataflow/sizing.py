@@ -14,10 +14,10 @@ from potok.dataflow.plan import Plan
 
 __all__ = ["LARGEST", "PATIENCE", "TYPICAL", "Sizing"]
 
-TARGET: Final = 0.02
+TARGET: Final = 0.04
 """Seconds that a lot should take."""
 
-TYPICAL: Final = TARGET / 4
+TYPICAL: Final = TARGET / 8
 """Seconds that a lot takes over a whole map, with the short ones at its beginning and end: what is reckoned with."""
 
 PATIENCE: Final = 1.5 * TARGET
