@@ -2,7 +2,7 @@
 
 from potok.dataflow.mapping import Options, _plan
 from potok.dataflow.plan import Plan, unheard
-from potok.dataflow.sizing import GROWTH, TARGET, Sizing
+from potok.dataflow.sizing import GROWTH, SENDING, TARGET, Sizing
 
 
 def plan_of(workers: int = 2) -> Plan:
@@ -19,23 +19,34 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     assert sizing.size == 1
     assert sizing.of_the_last(100) == 1
     assert not sizing.sends_ahead
-    sizing.heard(0.0001)
-    assert sizing.size == GROWTH
+    sizing.heard(1e-6)
+    assert sizing.size == int(SENDING / 0.0001)
     assert sizing.sends_ahead
 
 
 def test_sizes_follow_what_takes_longer() -> None:
     sizing = Sizing(plan_of())
-    for _ in range(5):
-        sizing.heard(0.0001)
-    assert sizing.size == TARGET / 0.0001
-    sizing.sent(0.001)
-    assert sizing.size == TARGET / 0.001
+    sizing.heard(1e-6)
+    assert sizing.size == GROWTH
+    sizing.heard(0.0001)
+    assert sizing.size == int(TARGET / 0.0001)
     sizing.heard(TARGET)
     assert sizing.size == 1
     assert sizing.sends_ahead
     sizing.heard(10 * TARGET)
     assert not sizing.sends_ahead
+
+
+def test_a_lot_is_soon_sent() -> None:
+    """Though its items are big: so there are few in memory. That sending was interrupted once does no harm."""
+    sizing = Sizing(plan_of())
+    sizing.sent(0.001)
+    sizing.heard(1e-6)
+    assert sizing.size == int(SENDING / 0.001)
+    sizing.sent(0.0001)
+    assert sizing.size == int(SENDING / 0.0001)
+    sizing.sent(SENDING)
+    assert sizing.size == int(SENDING / 0.0002)
 
 
 def test_a_lot_is_looked_up_from_after_its_first_item() -> None:

@@ -21,6 +21,9 @@ __all__ = ["Batched"]
 LOOK: Final = 0.0002
 """Seconds between two looks at what has come from the workers, while the input is pulled."""
 
+AT_ONCE: Final = 512
+"""Items to pull in one go, at least, of an input that is at hand."""
+
 
 class Batched(Pooled):
     """The caller's side."""
@@ -35,7 +38,11 @@ class Batched(Pooled):
         return hire(self.plan, awaiting, Crew, lead=functools.partial(lead, self._board), on="threads")
 
     def _reach(self) -> int:
-        return self.plan.window * (self._board.sizing.size if self.plan.stretches else 1)
+        return self.plan.window * (self._pull_size() if self.plan.stretches else 1)
+
+    def _pull_size(self) -> int:
+        """As many items as make a lot; more where that makes no difference to anybody, so that they are there in time."""
+        return max(self._board.sizing.size, AT_ONCE if self._intake.at_hand else 1)
 
     def _fill(self, awaiting: bool) -> None:
         """As there; an input that is not at hand is pulled item by item, each on its way at once.
@@ -58,7 +65,7 @@ class Batched(Pooled):
                 return
 
     def _lot_size(self) -> int:
-        return min(2 * self._board.sizing.size, LARGEST)
+        return min(2 * self._pull_size(), LARGEST)
 
     def _send(self, first: int, items: list[Any]) -> None:
         self._board.add((first, items, 0))

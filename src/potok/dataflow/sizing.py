@@ -32,14 +32,17 @@ SHORTEST: Final = 0.001
 LARGEST: Final = 4096
 """Items in a lot, at most."""
 
-GROWTH: Final = 16
+GROWTH: Final = 256
 """Times as many items as before, at most: what turns out to take longer than was thought is given back."""
+
+SENDING: Final = 0.005
+"""Seconds that it should take to send a lot, at most: big items would fill the memory, and keep all others waiting."""
 
 
 class Sizing:
     """Kept by the dispatcher; the consumer reads `size`, and `busy`."""
 
-    __slots__ = ("_batch", "_largest", "_seconds", "_workers", "busy", "size")
+    __slots__ = ("_batch", "_largest", "_seconds", "_sending", "_workers", "busy", "size")
 
     def __init__(self, plan: Plan) -> None:
         self._batch = plan.batch
@@ -47,23 +50,25 @@ class Sizing:
         most = max(1, plan.window // (2 * plan.workers))
         self._largest = plan.batch or (LARGEST if plan.stretches else min(LARGEST, most))
         self._seconds = 0.0  # that an item takes, or to send it, where that takes longer
+        self._sending = 0.0  # seconds that it takes to send an item
         self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
         self.size = plan.batch or 1
 
     def heard(self, seconds: float) -> None:
         """A worker has taken so many seconds for an item."""
         self.busy = seconds
-        self._resize(seconds)
+        self._resize()
 
     def sent(self, seconds: float) -> None:
-        """It has taken so many seconds to send an item. What the first ones take is not known by that."""
-        if self.busy and seconds > self._seconds:
-            self._resize(seconds)
+        """It has taken so many seconds to send an item; a single one may have been interrupted at that."""
+        self._sending = min(seconds, 2 * self._sending) if self._sending else seconds
+        self._resize()
 
-    def _resize(self, seconds: float) -> None:
-        self._seconds = seconds
-        if self._batch is None:
-            self.size = max(1, min(int(TARGET / seconds), GROWTH * self.size, self._largest))
+    def _resize(self) -> None:
+        self._seconds = max(self.busy, self._sending)
+        if self._batch is None and self.busy:  # before that, nothing is known of what the first ones take
+            most = min(TARGET / self._seconds, SENDING / self._sending if self._sending else LARGEST)
+            self.size = max(1, min(int(most), GROWTH * self.size, self._largest))
 
     @property
     def sends_ahead(self) -> bool:
