@@ -41,7 +41,7 @@ class Batched(Pooled):
         return self.plan.window * (self._pull_size() if self.plan.stretches else 1)
 
     def _pull_size(self) -> int:
-        """As many items as make a lot; more where that makes no difference to anybody, so that they are there in time."""
+        """As many items as make a lot; more where that makes no difference to anybody: they are there in time."""
         return max(self._board.sizing.size, AT_ONCE if self._intake.at_hand else 1)
 
     def _fill(self, awaiting: bool) -> None:
