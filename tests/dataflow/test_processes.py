@@ -307,6 +307,14 @@ def test_no_more_workers_than_the_executor_allows(monkeypatch: pytest.MonkeyPatc
     assert asked < 20
 
 
+def test_room_is_made_for_items_that_are_tried_alone() -> None:
+    """Where the executor allows no more workers than there are, also if that shows only now."""
+    on = potok.processes(workers=2, max_workers=1)
+    with potok.map(pid_unless_odd, range(6), on=on, on_error="return", batch=2, window=2) as results:
+        got = list(results)
+    assert [at for at in range(6) if not isinstance(got[at], int)] == [3]
+
+
 def test_no_more_workers_than_asked_for_where_results_cannot_be_read() -> None:
     """Items that are tried alone are tried by a worker that is there."""
     results = potok.map(pid_unless_odd, range(40), on="processes", workers=1, on_error="return", batch=20)
@@ -351,6 +359,39 @@ def test_nothing_waits_for_a_worker_that_is_yet_to_come_up(tmp_path: Path) -> No
     with potok.map(double, range(500), on=executor, workers=2) as results:
         assert list(results) == list(range(0, 1000, 2))
         (tmp_path / "gate").write_bytes(b"")
+
+
+def answer(hold: potok.Event, done: potok.Event) -> None:
+    hold.wait()
+    done.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the gate is a named pipe")
+def test_idle_worker_is_given_what_comes_while_another_one_comes_up(tmp_path: Path) -> None:
+    """The newcomer was started for an item that the first worker could take before it."""
+    os.mkfifo(tmp_path / "gate")
+    executor = potok.processes(initializer=partial(come_up, str(tmp_path)))
+    with potok.map(double, range(3), on=executor, workers=1) as first:
+        assert list(first) == [0, 2, 4]
+    hold, free = potok.Event(), potok.Event()
+    free.set()
+
+    def inputs() -> Iterator[tuple[potok.Event, potok.Event]]:
+        done = [potok.Event() for _ in range(10)]
+        yield hold, done[0]
+        yield free, done[1]
+        hold.set()
+        done[1].wait()
+        for event in done[2:]:
+            yield free, event
+            with potok.timeout(10):
+                event.wait()
+
+    with potok.starmap(answer, inputs(), on=executor, workers=3) as results:
+        try:
+            assert list(results) == [None] * 10
+        finally:
+            (tmp_path / "gate").write_bytes(b"")
 
 
 def test_dispatcher_may_have_ended_before_it_is_told_of_the_end_of_the_input(

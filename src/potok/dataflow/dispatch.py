@@ -259,13 +259,15 @@ class _Dispatcher:
 
     def _coming(self) -> int:
         """How many workers are to come up, and will then want something to do."""
-        return sum(not hand.lots and not self._can_take(hand) for hand in self._hands.values())
+        return sum(
+            not hand.lots and not hand.tx.closed and not self._can_take(hand) for hand in self._hands.values()
+        )
 
     def _give_alone(self) -> None:
         """To a careful worker; where there can be none more, one that has nothing to do makes room for it."""
         if self._lonely is None and len(self._hands) < self._most:
             self._lonely = self._start(careful=True)
-        elif self._lonely is None and not any(hand.tx.closed for hand in self._hands.values()):
+        if self._lonely is None and not any(hand.tx.closed for hand in self._hands.values()):
             for hand in self._hands.values():
                 if not hand.lots:
                     hand.tx.close()
@@ -275,8 +277,6 @@ class _Dispatcher:
 
     def _appetite(self) -> int:
         """How many items could be given out as soon as they come: one, where a worker has nothing to do."""
-        if len(self._hands) < self._most:
-            return 1 + self._coming()
         idle = [
             hand
             for hand in self._hands.values()
@@ -284,6 +284,8 @@ class _Dispatcher:
         ]
         if any(hand is not self._lonely for hand in idle):
             return 0 if self._again.alone and self._lonely is None else 1
+        if len(self._hands) < self._most:
+            return 1 + self._coming()
         ahead = self._sizing.sends_ahead and any(
             len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
             for hand in self._hands.values()
