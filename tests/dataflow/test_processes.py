@@ -426,3 +426,15 @@ def test_workers_are_free_when_all_is_done_and_not_when_all_is_read() -> None:
         wait_all_parked()
         assert list(potok.map(double, range(6), on=executor)) == [0, 2, 4, 6, 8, 10]
         assert list(results) == [10]
+
+
+def test_workers_are_free_where_the_input_ends_while_results_are_at_hand() -> None:
+    """The workers are told at once, and not when the reader has to wait next."""
+    executor = potok.processes(workers=2, max_workers=2)
+    with potok.map(double, iter(range(5)), on=executor, batch=1, window=4) as results:
+        assert next(results) == 0
+        wait_all_parked()
+        assert list(islice(results, 2)) == [2, 4]
+        wait_all_parked()
+        assert list(potok.map(double, range(6), on=executor)) == [0, 2, 4, 6, 8, 10]
+        assert list(results) == [6, 8]

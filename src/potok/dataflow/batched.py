@@ -73,7 +73,7 @@ class Batched(Pooled):
         if wanted and (len(items) > 1 or len(self._board.pending) >= wanted):
             self._ring()
 
-    def _send_rest(self) -> None:
+    def _tell_if_all(self) -> None:
         if (self._stopped or not self._intake.is_open) and not self._board.input_ended:
             self._board.input_ended = True
             self._ring()

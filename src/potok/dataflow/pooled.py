@@ -106,6 +106,8 @@ class Pooled(Led):
             self._admit(*left, awaiting)
         if not self._stopped:
             self._fill(awaiting)
+        if self._reins is not None:
+            self._tell_if_all()
         piece = self._ready.pop(self._due(), None)
         if piece is not None:
             count = len(piece[1]) if piece[2] is None else 1
@@ -115,7 +117,6 @@ class Pooled(Led):
         if self._lost is not None:
             raise self._lost
         if self._held:
-            self._send_rest()
             return WAIT
         if self._intake.awaited is not None:
             return WAIT
@@ -189,8 +190,8 @@ class Pooled(Led):
         """Give them to the workers, now or soon."""
         self._reins.lots.send_nowait((first, items, 0))  # type: ignore[union-attr]
 
-    def _send_rest(self) -> None:
-        """Give them what was kept back: the caller is about to wait."""
+    def _tell_if_all(self) -> None:
+        """Tell the workers where no more will come: they are free for others, whenever the results are read."""
 
     def _has_due(self) -> bool:
         """Whether the next piece is there, counting those that nobody looked at yet."""
