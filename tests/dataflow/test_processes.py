@@ -16,6 +16,7 @@ import pytest
 import potok
 from potok.dataflow.batched import Batched
 from potok.dataflow.board import Board, Hand
+from potok.dataflow.intake import Intake
 from potok.dataflow.mapping import Options, _plan
 from potok.remote import crew
 from potok.testing import wait_all_parked
@@ -52,6 +53,19 @@ def test_all_items_that_wait_count() -> None:
     assert lot == (10, list(range(10, 20)), 0)
     board.put_back(lot)
     assert board.waiting() == 10
+
+
+def test_who_appends_the_last_item_that_was_wanted_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of those that wait with it are together, as they were left over or given back."""
+    rung: list[int] = []
+    monkeypatch.setattr(Batched, "_ring", lambda work: rung.append(work._board.waiting()))
+    options = Options("processes", 2, True, "auto", "auto", 0, None, None, "raise", None)
+    work = Batched(_plan(double, False, options, "map"), Intake(iter(())))
+    work._board.add((0, list(range(12)), 0))
+    work._board.hungry = 16
+    for first in (12, 14):
+        work._send(first, [first, first + 1])
+    assert rung == [16]
 
 
 @pytest.mark.parametrize("window", [1, 2, 5])
@@ -359,6 +373,19 @@ def test_nothing_waits_for_a_worker_that_is_yet_to_come_up(tmp_path: Path) -> No
     with potok.map(double, range(500), on=executor, workers=2) as results:
         assert list(results) == list(range(0, 1000, 2))
         (tmp_path / "gate").write_bytes(b"")
+
+
+def meet(barrier: potok.Barrier | None) -> None:
+    if barrier is not None:
+        barrier.wait()
+
+
+@pytest.mark.parametrize("before", [1, 3, 100])
+def test_the_last_items_go_to_all_workers_whatever_those_before_them_took(before: int) -> None:
+    """Here each waits for the other: one worker that had both would wait for ever."""
+    barrier = potok.Barrier(2)
+    inputs = [None] * before + [barrier] * 2
+    assert list(potok.map(meet, inputs, on="processes", workers=2)) == [None] * len(inputs)
 
 
 def answer(hold: potok.Event, done: potok.Event) -> None:

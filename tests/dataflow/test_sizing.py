@@ -49,6 +49,14 @@ def test_a_lot_is_soon_sent() -> None:
     assert sizing.size == int(SENDING / 0.0002)
 
 
+def test_the_last_items_are_shared_out() -> None:
+    """However quick those before them were: no worker gets more than its share of what is left."""
+    sizing = Sizing(plan_of())
+    sizing.heard(0.000001)
+    assert sizing.size == GROWTH
+    assert [sizing.of_the_last(left) for left in (100, 20, 10, 3, 2, 1)] == [50, 10, 5, 2, 1, 1]
+
+
 def test_a_lot_is_looked_up_from_after_its_first_item() -> None:
     """Then after ever more of them: the first ones tell whether they take longer than was thought."""
     lengths = [len(values) for _, values, _, _ in plan_of().work((0, list(range(100)), 0), unheard)]

@@ -70,7 +70,7 @@ class Batched(Pooled):
     def _send(self, first: int, items: list[Any]) -> None:
         self._board.add((first, items, 0))
         wanted = self._board.hungry
-        if wanted and (len(items) > 1 or len(self._board.pending) >= wanted):
+        if wanted and self._board.waiting() >= wanted:
             self._ring()
 
     def _tell_if_all(self) -> None:

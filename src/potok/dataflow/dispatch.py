@@ -237,10 +237,17 @@ class _Dispatcher:
             self._say_it_was_all()
 
     def _give_ahead(self) -> None:
-        """A second lot for whoever has one."""
+        """A second lot for whoever has one, as far as others would not miss it."""
         for hand in list(self._hands.values()):
-            if len(hand.lots) == 1 and self._board.can_spare_lot():
+            if len(hand.lots) == 1 and self._board.waiting() > self._kept() and self._board.can_spare_lot():
                 self._give(hand)
+
+    def _kept(self) -> int:
+        """How many items are not sent ahead: one for each worker that is to come up, and at the end for each of all.
+
+        A worker that has nothing to do is not to see the last of them wait behind one that takes long.
+        """
+        return len(self._hands) if self._board.input_ended else self._coming()
 
     def _say_it_was_all(self) -> None:
         """So that each worker ends as it has answered its last lot, and is idle when the next map is begun.
@@ -290,7 +297,7 @@ class _Dispatcher:
             len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
             for hand in self._hands.values()
         )
-        return self._board.to_spare(self._sizing.size) if ahead else 0
+        return max(self._board.to_spare(self._sizing.size), self._kept() + 1) if ahead else 0
 
     def _give(self, hand: Hand) -> None:
         """Send it the next lot, if there is one. A careful worker ends when nothing is left to be tried."""

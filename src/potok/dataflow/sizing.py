@@ -80,8 +80,12 @@ class Sizing:
         return self._seconds * count <= 2 * SHORTEST
 
     def of_the_last(self, left: int) -> int:
-        """How many make a lot where so many are left, and no more will come."""
+        """How many make a lot where so many are left, and no more will come: never more than one worker's share.
+
+        They may take much longer than those before, and would wait behind each other while a worker has nothing to do.
+        """
         if self._batch is not None:
             return self.size
         least = int(SHORTEST / self._seconds) if self._seconds else 1
-        return max(1, min(self.size, max(least, left // (2 * self._workers))))
+        share = -(-left // self._workers)
+        return max(1, min(self.size, share, max(least, left // (2 * self._workers))))
