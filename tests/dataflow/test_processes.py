@@ -321,6 +321,30 @@ def test_no_more_workers_than_the_executor_allows(monkeypatch: pytest.MonkeyPatc
     assert asked < 20
 
 
+def hold_on(hold: potok.Event | None) -> None:
+    if hold is not None:
+        with potok.shield():
+            hold.wait()
+
+
+def test_map_waits_for_workers_of_one_that_is_over() -> None:
+    """Where the executor allows no more, and they are about to end: no map fails as another has just been read."""
+    executor = potok.processes(workers=1, max_workers=1)
+    hold = potok.Event()
+    for _ in potok.map(hold_on, [None, hold], on=executor, batch=1):
+        wait_all_parked()
+        break
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        wait_all_parked()
+        hold.set()
+
+    assert list(potok.map(double, inputs(), on=executor)) == [2]
+    for _ in range(20):
+        assert list(potok.map(double, range(3), on=executor, workers=2)) == [0, 2, 4]
+
+
 def test_room_is_made_for_items_that_are_tried_alone() -> None:
     """Where the executor allows no more workers than there are, also if that shows only now."""
     on = potok.processes(workers=2, max_workers=1)

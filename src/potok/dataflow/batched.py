@@ -86,6 +86,7 @@ class Batched(Pooled):
 
     def let_go(self) -> None:
         """Cancel the rest. Idempotent, never waits, safe from finalizers."""
+        self._board.let_go = True
         super().let_go()
         self._board.pending.clear()
 

@@ -9,7 +9,10 @@ import potok
 from potok.dataflow.plan import Lot, Plan
 from potok.dataflow.sizing import Sizing
 
-__all__ = ["Board", "Hand"]
+__all__ = ["Board", "Hand", "leaving", "open_boards"]
+
+open_boards: set[Board] = set()
+"""Those of maps whose workers have not all ended; their dispatchers add and discard them."""
 
 
 class Board:
@@ -20,9 +23,22 @@ class Board:
     them rings the bell.
     """
 
-    __slots__ = ("_added", "_taken", "facts", "hands", "hungry", "input_ended", "pending", "sizing")
+    __slots__ = (
+        "_added",
+        "_taken",
+        "crew",
+        "facts",
+        "hands",
+        "hungry",
+        "input_ended",
+        "let_go",
+        "pending",
+        "sizing",
+    )
 
     def __init__(self, plan: Plan) -> None:
+        self.crew = _crew(plan.on)
+        self.let_go = False  # the consumer wants no more: what the workers have to do is to end
         self.pending: deque[Lot] = deque()
         self._added = 0  # items, by the consumer
         self._taken = 0  # items, by the dispatcher
@@ -85,6 +101,18 @@ class Board:
     def states(self) -> tuple[str, ...]:
         """A line for each worker."""
         return tuple(hand.describe() for hand in list(self.hands.values()))
+
+
+def leaving(on: Any) -> list[potok.Task[None]]:
+    """Workers of maps on this executor that are over: they are about to be free for others."""
+    over = [board for board in open_boards.copy() if board.let_go and board.crew == _crew(on)]
+    tasks = [hand.task for board in over for hand in list(board.hands.values())]
+    return [task for task in tasks if not task.done()]
+
+
+def _crew(on: Any) -> Any:
+    """What executors that share their workers have in common."""
+    return getattr(on, "options", on)
 
 
 class Hand:

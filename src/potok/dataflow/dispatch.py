@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import potok
 from potok.dataflow.again import Again
-from potok.dataflow.board import Board, Hand
+from potok.dataflow.board import Board, Hand, leaving, open_boards
 from potok.dataflow.calls import retold
 from potok.dataflow.crew import DONE as MAP_ENDED
 from potok.dataflow.crew import tell_of
@@ -52,6 +52,7 @@ def lead(
     *ends: Any,
 ) -> None:
     """Be the dispatcher until one of the `ends` comes about, or the workers are lost. A park point."""
+    open_boards.add(board)
     try:
         with potok.scope(on=plan.on, on_fail="collect") as scope:
             try:
@@ -62,6 +63,8 @@ def lead(
             scope.cancel(MAP_ENDED)
     except* Exception:  # noqa: BLE001, S110 - how workers failed was dealt with, one by one
         pass
+    finally:
+        open_boards.discard(board)
 
 
 class _Dispatcher:
@@ -91,6 +94,7 @@ class _Dispatcher:
         self._hands = board.hands
         self._numbers = 0
         self._most = plan.workers  # or as many as there were when the executor refused one more
+        self._leaving: list[potok.Task[None]] = []  # those for whose end we wait to ask it again
         self._over = False
         self._fruitless = 0
         self._sizing = board.sizing
@@ -225,7 +229,7 @@ class _Dispatcher:
         for hand in list(self._hands.values()):
             if not hand.lots and self._can_take(hand):
                 self._give(hand)
-        while self._board.waiting() > self._coming() and not self._over and len(self._hands) < self._most:
+        while self._board.waiting() > self._coming() and not self._over and self._may_start():
             new = self._start()
             if new is None:
                 return
@@ -272,7 +276,7 @@ class _Dispatcher:
 
     def _give_alone(self) -> None:
         """To a careful worker; where there can be none more, one that has nothing to do makes room for it."""
-        if self._lonely is None and len(self._hands) < self._most:
+        if self._lonely is None and self._may_start():
             self._lonely = self._start(careful=True)
         if self._lonely is None and not any(hand.tx.closed for hand in self._hands.values()):
             for hand in self._hands.values():
@@ -291,7 +295,7 @@ class _Dispatcher:
         ]
         if any(hand is not self._lonely for hand in idle):
             return 0 if self._again.alone and self._lonely is None else 1
-        if len(self._hands) < self._most:
+        if self._may_start():
             return 1 + self._coming()
         ahead = self._sizing.sends_ahead and any(
             len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
@@ -327,12 +331,22 @@ class _Dispatcher:
         hand.lots.append(lot)
         self._sizing.sent((perf_counter() - began) / len(items))
 
+    def _may_start(self) -> bool:
+        """Whether there may be a worker more."""
+        if self._leaving and any(task.done() for task in self._leaving):
+            self._leaving = []
+        return len(self._hands) < self._most and not self._leaving
+
     def _start(self, careful: bool = False) -> Hand | None:
-        """One worker more; None if there can be none: then those that are there have to do, or it is over."""
+        """One worker more; None if there can be none: then those that are there have to do, or it is over.
+
+        But where the executor refuses it, and workers of a map before are about to end, it is asked again after that.
+        """
         self._numbers += 1
         number = self._numbers
         tx, rx = potok.channel(potok.UNBOUNDED, name=f"{self._name}.{number}: lots")
         work = aserve if self._plan.is_async else serve
+        about_to_end = leaving(self._plan.on)  # looked up first: who ends meanwhile has made room
         try:
             plan = self._plan._replace(
                 on="elsewhere", careful=careful, probes=self._plan.probes and not careful
@@ -343,6 +357,9 @@ class _Dispatcher:
         except potok.PotokError as error:  # the function can't be pickled; no more workers are allowed
             tx.close()
             rx.close()
+            if about_to_end and not isinstance(error, potok.RemoteError):
+                self._leaving = about_to_end
+                return None
             if isinstance(error, potok.RemoteError) or not self._hands:
                 self._lose(retold(error, f"the function {self._plan.name}", "[1][0][0]"))
             self._most = len(self._hands)
@@ -428,7 +445,7 @@ class _Dispatcher:
             return
         deadline = self._deadline()
         timeout = None if deadline is None else max(0.0, deadline - monotonic())
-        tasks = [hand.task for hand in self._hands.values()]
+        tasks = [*(hand.task for hand in self._hands.values()), *self._leaving]
         try:
             got = potok.select(self._mail, self._bell, *self._ends, *tasks, timeout=timeout)
         except potok.Cancelled:
