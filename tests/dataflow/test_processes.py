@@ -404,8 +404,8 @@ def meet(barrier: potok.Barrier | None) -> None:
         barrier.wait()
 
 
-@pytest.mark.parametrize("before", [1, 3, 100])
-def test_the_last_items_go_to_all_workers_whatever_those_before_them_took(before: int) -> None:
+@pytest.mark.parametrize("before", [1, 3, 8])
+def test_the_last_items_go_to_all_workers_whatever_a_few_before_them_took(before: int) -> None:
     """Here each waits for the other: one worker that had both would wait for ever."""
     barrier = potok.Barrier(2)
     inputs = [None] * before + [barrier] * 2

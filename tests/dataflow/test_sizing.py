@@ -50,11 +50,13 @@ def test_a_lot_is_soon_sent() -> None:
 
 
 def test_the_last_items_are_shared_out() -> None:
-    """However quick those before them were: no worker gets more than its share of what is left."""
+    """However quick a few before them were: no worker gets more than its share of what is left."""
     sizing = Sizing(plan_of())
     sizing.heard(0.000001)
     assert sizing.size == GROWTH
     assert [sizing.of_the_last(left) for left in (100, 20, 10, 3, 2, 1)] == [50, 10, 5, 2, 1, 1]
+    sizing.heard(0.000001, 1000)
+    assert sizing.of_the_last(100) == 100 + 25
 
 
 def test_a_lot_is_looked_up_from_after_its_first_item() -> None:

@@ -214,7 +214,7 @@ class _Dispatcher:
         if count < len(items):
             self._board.put_back((first + count, items[count:], tried))
         if count and seconds > 0:
-            self._sizing.heard(seconds / count)
+            self._sizing.heard(seconds / count, count)
         self._tell_with_items(pieces, first, items)
 
     def _tell(self, pieces: list[Piece]) -> None:

@@ -38,24 +38,29 @@ GROWTH: Final = 256
 SENDING: Final = 0.005
 """Seconds that it should take to send a lot, at most: big items would fill the memory, and keep all others waiting."""
 
+TRUST: Final = 8
+"""How many items must have been heard of, for each that is taken to be like them."""
+
 
 class Sizing:
     """Kept by the dispatcher; the consumer reads `size`, and `busy`."""
 
-    __slots__ = ("_batch", "_largest", "_seconds", "_sending", "_workers", "busy", "size")
+    __slots__ = ("_batch", "_heard", "_largest", "_seconds", "_sending", "_workers", "busy", "size")
 
     def __init__(self, plan: Plan) -> None:
         self._batch = plan.batch
         self._workers = plan.workers
         most = max(1, plan.window // (2 * plan.workers))
         self._largest = plan.batch or (LARGEST if plan.stretches else min(LARGEST, most))
+        self._heard = 0  # of how many items
         self._seconds = 0.0  # that an item takes, or to send it, where that takes longer
         self._sending = 0.0  # seconds that it takes to send an item
         self.busy = 0.0  # seconds that a worker takes for an item, by the last lot
         self.size = plan.batch or 1
 
-    def heard(self, seconds: float) -> None:
-        """A worker has taken so many seconds for an item."""
+    def heard(self, seconds: float, items: int = 1) -> None:
+        """A worker has taken so many seconds for each of so many items."""
+        self._heard += items
         self.busy = seconds
         self._resize()
 
@@ -80,12 +85,13 @@ class Sizing:
         return self._seconds * count <= 2 * SHORTEST
 
     def of_the_last(self, left: int) -> int:
-        """How many make a lot where so many are left, and no more will come: never more than one worker's share.
+        """How many make a lot where so many are left, and no more will come.
 
-        They may take much longer than those before, and would wait behind each other while a worker has nothing to do.
+        Never more than one worker's share, unless they are few beside those that were heard of: they may take much
+        longer, and would wait behind each other while a worker has nothing to do.
         """
         if self._batch is not None:
             return self.size
         least = int(SHORTEST / self._seconds) if self._seconds else 1
-        share = -(-left // self._workers)
-        return max(1, min(self.size, share, max(least, left // (2 * self._workers))))
+        trusted = max(-(-left // self._workers), self._heard // TRUST)
+        return max(1, min(self.size, trusted, max(least, left // (2 * self._workers))))
