@@ -10,9 +10,13 @@ A task elsewhere holds the lock, but what it wants done with the object is done 
 lock is lent to that one meanwhile: it may come back to the object while it has it in hand, and if the task is lost with
 its whole address space, it brings to an end what it began.
 
+Somebody elsewhere may have copies of what is in the object. They are good while the lock is free, or held by one who
+only reads: so whoever takes it in any other way ends them first.
+
 Invariants
     Only the holder of the lock touches `content`.
     While it is lent, the lock is never abandoned: who acts for a task lives here.
+    No copy is good while the lock is held by one who may change the object, nor while such a one waits for it.
 
 What can be done with an object is a *step*, known by name everywhere; anything else is a function that is sent.
 """
@@ -27,11 +31,24 @@ from types import SimpleNamespace
 from typing import Any, Final, Generic, TypeVar
 
 from potok.machines.lock import RLockMachine
+from potok.machines.waiting import Party
 
-__all__ = ["NOT_HELD", "STEPS", "Box", "CellMachine", "Names", "is_plain", "kind_of", "methods_of"]
+__all__ = [
+    "MISSING",
+    "NOT_HELD",
+    "READING",
+    "STEPS",
+    "Box",
+    "CellMachine",
+    "Names",
+    "is_plain",
+    "kind_of",
+    "methods_of",
+]
 
 T = TypeVar("T")
 
+MISSING: Final = object()  # there is no copy of what was asked for
 NOT_HELD: Final = (
     "what `with shared.locked() as proxy` gives is for the task that holds the lock, inside that block; outside of it, "
     "or in another task, use the shared object itself"
@@ -41,15 +58,31 @@ NOT_HELD: Final = (
 class CellMachine(RLockMachine):
     """An RLock, and what it guards."""
 
-    __slots__ = ("content",)
+    __slots__ = ("content", "copies")
 
     def __init__(self, content: Any) -> None:
         super().__init__()
         self.content = content
+        self.copies: Any = None  # what has an `end()`, while somebody elsewhere may have some
+
+    def restore(self, party: Party | None, owner: Any, depth: int) -> Any:
+        """Take the lock `depth` times at once: True, or park."""
+        self._end_copies()
+        return super().restore(party, owner, depth)
+
+    def acquire_to_read(self, party: Party | None, owner: Any) -> Any:
+        """As `acquire`, for a step that changes nothing: copies stay good."""
+        return super().restore(party, owner, 1)
+
+    def _end_copies(self) -> None:
+        copies, self.copies = self.copies, None
+        if copies is not None:
+            copies.end()
 
     def lend(self, owner: Any, to: Any) -> int:
         """From now on `to` holds the lock that `owner` holds; how often that one does."""
         self._refuse_stranger(owner)
+        self._end_copies()
         self.holder = to
         return self.depth
 
@@ -150,6 +183,9 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "apply": _apply,
 }
 """What is done with the object, by its name on the way; called with the object and the arguments."""
+
+READING: Final = frozenset({"get item", "in", "len", "bool", "get"})
+"""Those that change nothing, where they are plain."""
 
 _ALWAYS = {"get item", "set item", "del item", "len", "bool", "get", "set", "del"}
 _PLAIN: Final[dict[type, set[str]]] = {

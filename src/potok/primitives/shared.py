@@ -31,7 +31,7 @@ from potok.kernel.isolation import copied
 from potok.kernel.parking import aperform, attend, perform
 from potok.kernel.task import ASYNC, Task
 from potok.links.packing import opened
-from potok.machines.cell import NOT_HELD, STEPS, Box, CellMachine, Names, methods_of
+from potok.machines.cell import MISSING, NOT_HELD, STEPS, Box, CellMachine, Names, methods_of
 from potok.primitives.tasks import current_task
 
 __all__ = ["Namespace", "Shared", "Value", "share"]
@@ -127,6 +127,10 @@ class Shared(_Operated[T]):
     to the object, in the same way. Whether a name is a method is looked up in the object's class, once.
 
     A Shared that goes to another address space keeps the object alive; when its home process ends, the object is gone.
+    A worker that has read a number or a short string of it reads it again without asking, as long as nobody has taken
+    the lock meanwhile: looking often at what seldom changes costs next to nothing. (Of a dict, list, Namespace or Value
+    to which nobody at home refers besides, as `share({...})` makes it: what another variable refers to may be changed
+    past the lock.)
     """
 
     __slots__ = ()
@@ -149,6 +153,9 @@ class Shared(_Operated[T]):
         if task.trap:
             attend(task, call, instead)
         if machine.away:
+            known = machine.look(task, name, args)
+            if known is not MISSING:
+                return known
             return opened(perform(machine, machine.step, task, name, args, call="atomic"))
         perform(machine, machine.acquire, task, call="atomic")
         try:

@@ -32,7 +32,7 @@ from potok.links.packing import PLAIN, Packed, is_simple
 from potok.links.parts import CONTAINERS
 from potok.machines.mailbox import granted_by, shown
 
-__all__ = ["LANES", "LANE_SIZE", "LANE_WORDS", "Lane"]
+__all__ = ["LANES", "LANE_SIZE", "LANE_WORDS", "Lane", "barrier"]
 
 # In each direction. (`platform` would tell the same, and takes a millisecond to import.)
 LANES: Final = 2 if hasattr(os, "uname") and os.uname().machine in ("x86_64", "amd64", "i686") else 0
@@ -57,7 +57,7 @@ HEAD: Final = Struct("<cI")
 _lock = threading.Lock()
 
 
-def _barrier() -> None:
+def barrier() -> None:
     """Order this process's stores before its later loads, as other processes see them.
 
     (`kernel.build.fence` is for threads, which a GIL keeps in order.)
@@ -95,7 +95,7 @@ class Lane:
             return False
         if not self.write(epoch, item):
             return False
-        with _lock:  # see `_barrier`
+        with _lock:  # see `barrier`
             pass
         return True if self._words[WATCHED] == epoch else None
 
@@ -215,7 +215,7 @@ class Lane:
         """It does so no more; what is there by now, it can see."""
         if self._words[WATCHED]:
             self._words[WATCHED] = 0
-            _barrier()
+            barrier()
 
     def tell_heard(self, epoch: int, count: int) -> None:
         """Items have come by a message; in this epoch so many in all."""

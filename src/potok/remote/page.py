@@ -1,6 +1,7 @@
 """Memory that a worker and the program both have: what the worker's tasks have taken, and sent, even once it is dead.
 
-    | items that each inbox has taken, by slot | room for each outbox | lanes | what one outbox has gathered |
+    | items that each inbox has taken, by slot | room for each outbox | lanes | which copies are good | notes: what
+    one outbox has gathered |
 
 A task that takes an item counts it here, with one store. So the home of a channel can see what was taken without being
 told, and a worker that is killed leaves no doubt: what is counted was taken by one of its tasks, the rest goes back.
@@ -31,8 +32,9 @@ NUMBERS: Final = 4096  # slots; the last ones are the notebook's
 HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they are, from which on, how many
 GRANTS: Final = 1024  # slots
 HEARD: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS  # see `Link.acts`
-RUNS: Final = HEARD + 1  # the last word: tasks that the worker has begun
-WORDS: Final = RUNS + 1
+RUNS: Final = HEARD + 1  # tasks that the worker has begun
+COPIES: Final = RUNS + 1  # the last words: which copies of shared objects are good, see `copies`
+WORDS: Final = COPIES + 256
 NOTES: Final = WORDS * 8 + 2 * LANES * LANE_SIZE  # where they begin
 SIZE: Final = NOTES + (1 << 15)  # bytes
 NONE: Final = b"-"
@@ -53,8 +55,9 @@ class Page:
         self.grants: Any = words[NUMBERS : NUMBERS + GRANTS] or [0]
         self.heard: Any = words[HEARD:RUNS] or [0]
         """How much of what the worker has said is done, for it to see."""
-        self.runs: Any = words[RUNS:] or [0]
+        self.runs: Any = words[RUNS:COPIES] or [0]
         """How many tasks the worker has begun, the one that it runs included."""
+        self.copies: Any = words[COPIES:] or [0]
         lanes = () if memory is None else tuple(_lanes(words, memory))
         self.lanes_home: tuple[Lane, ...] = lanes[:LANES]
         """From the worker to the program; the others the other way."""
@@ -143,7 +146,8 @@ class Page:
 
     def close(self) -> None:
         """Leave it; somebody may be looking at it just now."""
-        self._memory, self.numbers, self.grants, self.heard, self.runs = None, [0], [0], [0], [0]
+        self._memory = None
+        self.numbers, self.grants, self.heard, self.runs, self.copies = [0], [0], [0], [0], [0]
         self.lanes_home = self.lanes_there = ()
         self._free_lanes.clear()
 

@@ -32,14 +32,16 @@ from potok.kernel.root import root
 from potok.kernel.starting import withdraw_task
 from potok.kernel.task import Task
 from potok.links.packing import PLAIN, Ref, all_plain, opened, pack, pack_error
-from potok.machines.cell import NOT_HELD, STEPS, CellMachine, is_plain, kind_of, methods_of
+from potok.machines.cell import MISSING, NOT_HELD, READING, STEPS, CellMachine, is_plain, kind_of, methods_of
 from potok.machines.waiting import PARKED
 from potok.remote import code, sync
 from potok.remote.board import board
 from potok.remote.calling import ask, park_for
+from potok.remote.copies import Shelf, is_small, show
 from potok.remote.home import Home, Owner, home, me_as_owner
 from potok.remote.link import Link
 from potok.remote.parties import PARKED_TOLD, RECALLED_TOLD, Party, told_of
+from potok.remote.spinning import spins
 from potok.remote.sync import RemoteLock
 
 __all__ = ["RemoteCell"]
@@ -51,12 +53,21 @@ CALLER_GONE = "whoever asked for it was cancelled, is out of time, or is no more
 class RemoteCell(RemoteLock):
     """What stands here for a shared object elsewhere."""
 
-    __slots__ = ("_methods", "_user")
+    __slots__ = ("_methods", "_shelf", "_user")
 
     def __init__(self, ref: Ref, *spec: Any) -> None:
         super().__init__(ref, *spec)
         self._methods: frozenset[str] | None = None
         self._user: Owner | None = None
+        self._shelf = Shelf(ref[1]) if home.space and not ref[0] and home.page.tells else None
+
+    def look(self, owner: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
+        """What a step gives, where that is known here; or MISSING.
+
+        For a task with a thread to itself: others in the thread of one that only looks would not get their turn.
+        """
+        shelf = self._shelf
+        return MISSING if shelf is None or not spins(owner) else shelf.look(name, args)
 
     def step(self, party: Any, owner: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
         """Have it done at home: parks; what it gave, maybe packed."""
@@ -75,9 +86,14 @@ class RemoteCell(RemoteLock):
         user = self._user
         if user is None or user[1] != owner.id:  # mostly it is the same task again
             user = self._user = me_as_owner(owner)
-        request = (*self.ref, op, party is not None, (user, name, given))
+        shelf, well, slot = self._shelf, None, -1
+        if shelf is not None and op == "step" and spins(owner):
+            well = shelf.keeps(name, args)
+            if well is not None:
+                slot = shelf.slot
+        request = (*self.ref, op, party is not None, (user, name, given, slot))
         if party is not None:
-            return park_for(self, party, _TOLD.get(name, name), request)
+            return park_for(self, party, _TOLD.get(name, name), request, None, well)
         return ask(request)
 
     @property
@@ -97,9 +113,11 @@ class RemoteCell(RemoteLock):
 class Step(Party):
     """One step that was asked for from elsewhere."""
 
-    __slots__ = ("cell", "depth", "errand", "given", "name", "owner", "recalled")
+    __slots__ = ("cell", "depth", "errand", "given", "name", "owner", "recalled", "slot")
 
-    def __init__(self, link: Link, number: int, cell: CellMachine, owner: Any, name: str, given: Any) -> None:
+    def __init__(
+        self, link: Link, number: int, cell: CellMachine, owner: Any, name: str, given: Any, slot: int
+    ) -> None:
         super().__init__(link, number)
         self.cell = cell
         self.owner = owner
@@ -108,6 +126,13 @@ class Step(Party):
         self.errand: Task[Any] | None = None
         self.depth = 0  # how often the owner has the lock that it has lent to the errand
         self.recalled = False
+        self.slot = slot  # for a copy of what it gives, see `copies`; -1: none is wanted
+
+    def acquire(self, wait: bool) -> Any:
+        """Take the lock for the owner."""
+        cell = self.cell
+        acquire = cell.acquire_to_read if self.name in READING and self._is_plain() else cell.acquire
+        return cell.guard.run(carrier(), acquire, self if wait else None, self.owner)
 
     def reply(self) -> None:
         """It was woken: it has the lock now, or the lock is abandoned."""
@@ -138,7 +163,10 @@ class Step(Party):
             self._release()
             self.link.fail(self.number, told_of(error))
             return
-        if type(value) in PLAIN:
+        if self.slot >= 0 and is_small(value):
+            shown = self.cell.guard.run(carrier(), show, self.cell, self.owner, self.link.space, self.slot)
+            self.link.answer(self.number, (value, shown) if shown else value)
+        elif type(value) in PLAIN:
             self._release()
             self.link.answer(self.number, value)
         else:
@@ -209,13 +237,12 @@ _threads = PooledThreads()
 def serve(at: Home, link: Link, number: int, cell: Any, op: str, wait: bool, args: tuple[Any, ...]) -> None:
     """An operation of another address space on a shared object of ours."""
     if op in ("step", "held"):
-        known, name, given = args
-        step = Step(link, number, cell, at.owner(known), name, given)
-        me = carrier()
-        if op == "held" and not cell.guard.run(me, cell.held_by, step.owner):
+        known, name, given, slot = args
+        step = Step(link, number, cell, at.owner(known), name, given, slot)
+        if op == "held" and not cell.guard.run(carrier(), cell.held_by, step.owner):
             raise RuntimeError(NOT_HELD)
         link.serving[number] = step
-        got = cell.guard.run(me, cell.acquire, step if wait else None, step.owner)
+        got = step.acquire(wait)
         if got is not PARKED:
             step.go()
         elif not wait:
