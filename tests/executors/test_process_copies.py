@@ -1,5 +1,7 @@
 """Copies that a worker has of what is in a shared object: read without asking, but never once they are outdated."""
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ from potok.testing import wait_all_parked
 TESTED = potok.processes(preload=("pytest",))
 
 
-def add(counts: Any, key: Any = "x") -> int:
+def add(counts: Any, key: Any = "x") -> Any:
+    """One that only computes: without even an `int()` around it."""
     counts[key] += 1
-    return int(counts[key])
+    return counts[key]
 
 
 def is_known(shared: Any, name: str, *args: Any) -> bool:
@@ -194,3 +197,165 @@ def test_many_objects_in_few_slots() -> None:
 
 def reads_all(many: list[Any]) -> list[int]:
     return [shared["x"] for _ in range(2) for shared in many]
+
+
+# ── leases ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def adds_by_itself(shared: Any) -> tuple[int, bool, Any]:
+    first = shared.atomic(add)
+    before = shared._machine._shelf._leased
+    shared["x"] = shared["x"] + 1
+    last = shared.atomic(add)
+    return first, before is not None and before is shared._machine._shelf._leased, last
+
+
+def test_what_a_worker_writes_is_there_at_home() -> None:
+    """Also where it did that by itself, as nobody else was at it."""
+    shared = potok.share({"x": 0})
+    with potok.scope(on=TESTED) as s:
+        for n in range(3):
+            assert s.start(adds_by_itself, shared).result() == (3 * n + 1, True, 3 * n + 3)
+            assert shared["x"] == 3 * n + 3
+
+
+def adds_in_all_ways(shared: Any, n: int) -> int:
+    """The sum of what was added."""
+    for number in range(n):
+        shared.atomic(add)
+        shared.atomic(add_slowly)
+        shared.atomic(add, "y" if number % 3 else "x")
+        if not number % 5:
+            with shared.locked() as it:
+                it["x"] += 1
+        shared["mine"] = number
+    return 3 * n + (n + 4) // 5
+
+
+def add_slowly(counts: Any) -> None:
+    """Not one that only computes."""
+    counts.update(x=counts["x"] + 1)
+
+
+def adds_in_threads(shared: Any, n: int) -> int:
+    with potok.scope(on="threads") as s:
+        return sum(task.result() for task in [s.start(adds_in_all_ways, shared, n) for _ in range(2)])
+
+
+@pytest.mark.stress
+def test_nothing_is_lost() -> None:
+    """Whoever adds in whatever way: tasks of two workers, threads of another one, and the program itself."""
+    shared = potok.share({"x": 0, "y": 0, "mine": 0})
+    with potok.scope(on=TESTED) as s:
+        tasks = [s.start(adds_in_all_ways, shared, 40), s.start(adds_in_all_ways, shared, 40)]
+        tasks.append(s.start(adds_in_threads, shared, 20))
+        mine = adds_in_all_ways(shared, 20)
+        total = mine + sum(task.result() for task in tasks)
+        with shared.locked() as it:
+            assert it["x"] + it["y"] == total
+
+
+def adds_and_tells(shared: Any, tx: Any) -> None:
+    with tx:
+        while True:
+            tx.send(shared.atomic(add))
+
+
+@pytest.mark.stress
+def test_worker_that_is_killed_has_done_what_it_has_told() -> None:
+    """Whenever it dies: what it had added is there, and at most one more that it could not tell of."""
+    shared = potok.share({"x": 0})
+    told = 0
+    with pytest.raises(ExceptionGroup), potok.scope(on=TESTED, on_fail="collect") as s:
+        tx, rx = potok.channel(16)
+        victim = s.start(adds_and_tells, shared, tx)
+        for _ in range(50):
+            told = rx.recv()
+        os.kill(victim.pid, signal.SIGKILL)
+        with pytest.raises(potok.WorkerDied):
+            for number in rx:
+                told = number
+        assert told <= shared["x"] <= told + 1
+        assert s.start(add_through, shared).result() == shared["x"]
+
+
+def add_through(shared: Any) -> Any:
+    return shared.atomic(add)
+
+
+def writes_until_told(shared: Any, stop: Any, tx: Any) -> None:
+    number = 0
+    while not stop.is_set():
+        number += 1
+        shared["x"] = number
+    tx.send(number)
+
+
+def test_what_is_written_without_pause_is_read() -> None:
+    """At home, and by another worker: no number comes after a greater one, and the last is the last."""
+    shared = potok.share({"x": 0})
+    stop = potok.Event()
+    tx, rx = potok.channel(1)
+    with potok.scope(on=TESTED) as s:
+        s.start(writes_until_told, shared, stop, tx)
+        reader = s.start(reads_until, shared, 100)
+        seen = reads_until(shared, 100)
+        stop.set()
+        last = rx.recv()
+        assert shared["x"] == last
+        shared["x"] = max(last, 100)
+        assert seen == sorted(seen)
+        assert reader.result() == sorted(reader.result())
+
+
+def test_a_long_text_is_read() -> None:
+    """It has no copy."""
+    shared = potok.share({"x": "long" * 1000})
+    with potok.scope(on=TESTED) as s:
+        assert s.start(reads_twice, shared).result() == ("long" * 1000, False, "long" * 1000)
+
+
+def times_out_then_adds(shared: Any, go_on: Any) -> int:
+    shared.atomic(add)
+    go_on.wait()
+    try:
+        with potok.timeout(0.05):
+            shared.atomic(add)
+    except TimeoutError:
+        return shared._machine._shelf.look("get item", ("x",)) is MISSING
+    return False
+
+
+def test_whoever_gives_up_waiting_has_written_nothing() -> None:
+    """The lock is somebody's: the lease is over, and a step that is not begun in time is not done."""
+    shared, go_on = potok.share({"x": 0}), potok.Event()
+    with potok.scope(on=TESTED) as s:
+        task = s.start(times_out_then_adds, shared, go_on)
+        wait_all_parked()
+        with shared.locked() as it:
+            go_on.set()
+            assert task.result()
+            assert it["x"] == 1
+
+
+def test_a_forked_child_has_what_was_written() -> None:
+    """And what it does with it is its own."""
+    shared = potok.share({"x": 0})
+    stay = potok.Event()
+    with potok.scope(on=TESTED) as s:
+        task = s.start(adds_by_itself_and_stays, shared, stay)
+        wait_all_parked()
+        pid = os.fork()
+        if not pid:
+            os._exit(shared["x"] * 10 + int(shared.atomic(add)))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 34
+        stay.set()
+        assert task.result() == 4
+    assert shared["x"] == 4
+
+
+def adds_by_itself_and_stays(shared: Any, stay: Any) -> int:
+    for _ in range(3):
+        shared.atomic(add)
+    stay.wait()
+    return int(shared.atomic(add))

@@ -10,8 +10,8 @@ A task elsewhere holds the lock, but what it wants done with the object is done 
 lock is lent to that one meanwhile: it may come back to the object while it has it in hand, and if the task is lost with
 its whole address space, it brings to an end what it began.
 
-Somebody elsewhere may have copies of what is in the object. They are good while the lock is free, or held by one who
-only reads: so whoever takes it in any other way ends them first.
+Somebody elsewhere may have copies of what is in the object, or may change it there. That goes on while the lock is
+free, or held by one who only reads: so whoever takes it in any other way ends that first.
 
 Invariants
     Only the holder of the lock touches `content`.
@@ -63,7 +63,7 @@ class CellMachine(RLockMachine):
     def __init__(self, content: Any) -> None:
         super().__init__()
         self.content = content
-        self.copies: Any = None  # what has an `end()`, while somebody elsewhere may have some
+        self.copies: Any = None  # who elsewhere has some, once somebody had: see `remote.copies`
 
     def restore(self, party: Party | None, owner: Any, depth: int) -> Any:
         """Take the lock `depth` times at once: True, or park."""
@@ -72,12 +72,13 @@ class CellMachine(RLockMachine):
 
     def acquire_to_read(self, party: Party | None, owner: Any) -> Any:
         """As `acquire`, for a step that changes nothing: copies stay good."""
+        if self.copies is not None:
+            self.copies.look(self.content, getattr(owner, "space", 0))
         return super().restore(party, owner, 1)
 
     def _end_copies(self) -> None:
-        copies, self.copies = self.copies, None
-        if copies is not None:
-            copies.end()
+        if self.copies is not None:
+            self.copies.end(self.content)
 
     def lend(self, owner: Any, to: Any) -> int:
         """From now on `to` holds the lock that `owner` holds; how often that one does."""

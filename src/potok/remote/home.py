@@ -72,6 +72,7 @@ class Home(References):
         self.settle: Callable[[Link, BaseException], object] = (
             _nobody_cares  # what was under way, see `flows`
         )
+        self.leaving: list[Callable[[Link], object]] = []  # told then, before that
         self.on_cut_off: Callable[[PotokError], object] = lambda error: None  # told in a forked child
         self.tasks: WeakValueDictionary[int, Task[Any]] = WeakValueDictionary()  # that others know as holders
         self.locks: WeakSet[Any] = WeakSet()  # that others know
@@ -243,6 +244,8 @@ class Home(References):
     def ends(self, link: Link, error: BaseException) -> None:
         """Nobody is left at the other side: what was under way is settled before anybody hears of it."""
         self.links.pop(link.space, None)
+        for leave in self.leaving:
+            leave(link)
         self.settle(link, error)
 
     def ended(self, link: Link, error: BaseException) -> None:

@@ -1,7 +1,7 @@
 """Memory that a worker and the program both have: what the worker's tasks have taken, and sent, even once it is dead.
 
-    | items that each inbox has taken, by slot | room for each outbox | lanes | which copies are good | notes: what
-    one outbox has gathered |
+    | items that each inbox has taken, by slot | room for each outbox | lanes | copies and leases | what one outbox has
+    gathered |
 
 A task that takes an item counts it here, with one store. So the home of a channel can see what was taken without being
 told, and a worker that is killed leaves no doubt: what is counted was taken by one of its tasks, the rest goes back.
@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from potok.remote.lanes import LANE_SIZE, LANE_WORDS, LANES, Lane
+from potok.remote.leases import LEASE_SIZE, LEASE_WORDS, LEASES, Place
 
 __all__ = ["Page", "receive_page", "send_page"]
 
@@ -33,9 +34,11 @@ HOME, CHANNEL, EPOCH, FIRST, COUNT = range(NUMBERS - 5, NUMBERS)  # whose they a
 GRANTS: Final = 1024  # slots
 HEARD: Final = NUMBERS + GRANTS + 2 * LANES * LANE_WORDS  # see `Link.acts`
 RUNS: Final = HEARD + 1  # tasks that the worker has begun
-COPIES: Final = RUNS + 1  # the last words: which copies of shared objects are good, see `copies`
-WORDS: Final = COPIES + 256
-NOTES: Final = WORDS * 8 + 2 * LANES * LANE_SIZE  # where they begin
+COPIES: Final = RUNS + 1  # which copies of shared objects are good, see `copies`
+LEASED: Final = COPIES + 256  # see `leases`
+WORDS: Final = LEASED + LEASES * LEASE_WORDS
+BUFFERS: Final = WORDS * 8 + 2 * LANES * LANE_SIZE  # where those of leases begin
+NOTES: Final = BUFFERS + LEASES * LEASE_SIZE  # where they begin
 SIZE: Final = NOTES + (1 << 15)  # bytes
 NONE: Final = b"-"
 ONE: Final = b"+"
@@ -57,13 +60,17 @@ class Page:
         """How much of what the worker has said is done, for it to see."""
         self.runs: Any = words[RUNS:COPIES] or [0]
         """How many tasks the worker has begun, the one that it runs included."""
-        self.copies: Any = words[COPIES:] or [0]
+        self.copies: Any = words[COPIES:LEASED] or [0]
+        """Numbers of copies that are good."""
+        self.leases: tuple[Place, ...] = () if memory is None else tuple(_places(words, memory))
+        """For the program to lease objects to the worker."""
         lanes = () if memory is None else tuple(_lanes(words, memory))
         self.lanes_home: tuple[Lane, ...] = lanes[:LANES]
         """From the worker to the program; the others the other way."""
         self.lanes_there: tuple[Lane, ...] = lanes[LANES:]
         self._free = [] if memory is None else list(range(HOME - 1, 0, -1))
         self._free_grants = [] if memory is None else list(range(GRANTS - 1, 0, -1))
+        self._free_leases = list(range(len(self.leases)))
         self._free_lanes = {way: list(range(len(way))) for way in (self.lanes_home, self.lanes_there) if way}
 
     @property
@@ -95,6 +102,13 @@ class Page:
     def free_lane(self, way: tuple[Lane, ...], number: int) -> None:
         if number >= 0 and self.tells:
             self._free_lanes[way].append(number)
+
+    def allocate_lease(self) -> int:
+        """A place for what the worker changes of an object; -1 if all are taken."""
+        return _one_of(self._free_leases, -1)
+
+    def free_lease(self, number: int) -> None:
+        self._free_leases.append(number)
 
     # ── the notebook: for one outbox at a time, whose guard is held ──────────────────────────────────────────
 
@@ -149,6 +163,8 @@ class Page:
         self._memory = None
         self.numbers, self.grants, self.heard, self.runs, self.copies = [0], [0], [0], [0], [0]
         self.lanes_home = self.lanes_there = ()
+        self.leases = ()
+        self._free_leases = []
         self._free_lanes.clear()
 
 
@@ -164,6 +180,13 @@ def _lanes(words: Any, memory: Any) -> Iterator[Lane]:
     for number in range(2 * LANES):
         first, begin = NUMBERS + GRANTS + number * LANE_WORDS, WORDS * 8 + number * LANE_SIZE
         yield Lane(words[first : first + LANE_WORDS], bytes_of[begin : begin + LANE_SIZE])
+
+
+def _places(words: Any, memory: Any) -> Iterator[Place]:
+    bytes_of = memoryview(memory)
+    for number in range(LEASES):
+        first, begin = LEASED + number * LEASE_WORDS, BUFFERS + number * LEASE_SIZE
+        yield Place(words[first : first + LEASE_WORDS], bytes_of[begin : begin + LEASE_SIZE])
 
 
 def _inode(fd: int) -> int:

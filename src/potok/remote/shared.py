@@ -35,12 +35,14 @@ from potok.links.packing import PLAIN, Ref, all_plain, opened, pack, pack_error
 from potok.machines.cell import MISSING, NOT_HELD, READING, STEPS, CellMachine, is_plain, kind_of, methods_of
 from potok.machines.waiting import PARKED
 from potok.remote import code, sync
+from potok.remote.arithmetic import is_small
 from potok.remote.board import board
-from potok.remote.calling import ask, park_for
-from potok.remote.copies import Shelf, is_small, show
+from potok.remote.calling import Asked, ask, park_for
+from potok.remote.copies import TAKEN, lease, show, was_taken
 from potok.remote.home import Home, Owner, home, me_as_owner
 from potok.remote.link import Link
 from potok.remote.parties import PARKED_TOLD, RECALLED_TOLD, Party, told_of
+from potok.remote.shelves import Shelf, Turn, Wish
 from potok.remote.spinning import spins
 from potok.remote.sync import RemoteLock
 
@@ -70,14 +72,48 @@ class RemoteCell(RemoteLock):
         return MISSING if shelf is None or not spins(owner) else shelf.look(name, args)
 
     def step(self, party: Any, owner: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
-        """Have it done at home: parks; what it gave, maybe packed."""
+        """Have it done, mostly at home: parks; what it gave, maybe packed."""
+        shelf = self._shelf
+        if shelf is None or party is None or not spins(owner):
+            return self._do("step", party, owner, name, args)
+        well = shelf.keeps(name, args)
+        if well is not None:
+            return self._do("step", party, owner, name, args, shelf.slot, well=well)
+        if shelf.may_write(name, args) and (turn := Turn()):
+            return self._write(shelf, turn, party, owner, name, args)
         return self._do("step", party, owner, name, args)
+
+    def _write(
+        self, shelf: Shelf, turn: Turn, party: Any, owner: Task[Any], name: str, args: tuple[Any, ...]
+    ) -> Any:
+        """Do it here, or have it done at home, and wish for a lease. Ends the turn, now or as that is answered."""
+        wish = None
+        try:
+            written, value = shelf.write(name, args)
+            if written == 0:
+                return value
+            wish = Wish(turn, partial(shelf.adopt, value))
+            return self._do("step", party, owner, name, args, shelf.slot, written, wish.of)
+        finally:
+            if wish is None or not wish.was_sent():
+                turn.end()
 
     def held_step(self, party: Any, owner: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
         """The same, where `owner` holds the lock already, or else it is refused."""
         return self._do("held", party, owner, name, args)
 
-    def _do(self, op: str, party: Any, owner: Task[Any], name: str, args: tuple[Any, ...]) -> Any:
+    def _do(
+        self,
+        op: str,
+        party: Any,
+        owner: Task[Any],
+        name: str,
+        args: tuple[Any, ...],
+        slot: int = -1,
+        written: Any = None,
+        kind: Callable[..., Asked] = Asked,
+        well: Any = None,
+    ) -> Any:
         given: Any = args
         if name == "apply" and (data := code.data(args[0])) is not None:
             name, given = "code", (data, *args[1:])
@@ -86,14 +122,9 @@ class RemoteCell(RemoteLock):
         user = self._user
         if user is None or user[1] != owner.id:  # mostly it is the same task again
             user = self._user = me_as_owner(owner)
-        shelf, well, slot = self._shelf, None, -1
-        if shelf is not None and op == "step" and spins(owner):
-            well = shelf.keeps(name, args)
-            if well is not None:
-                slot = shelf.slot
-        request = (*self.ref, op, party is not None, (user, name, given, slot))
+        request = (*self.ref, op, party is not None, (user, name, given, slot, written))
         if party is not None:
-            return park_for(self, party, _TOLD.get(name, name), request, None, well)
+            return park_for(self, party, _TOLD.get(name, name), request, None, well, kind)
         return ask(request)
 
     @property
@@ -126,7 +157,7 @@ class Step(Party):
         self.errand: Task[Any] | None = None
         self.depth = 0  # how often the owner has the lock that it has lent to the errand
         self.recalled = False
-        self.slot = slot  # for a copy of what it gives, see `copies`; -1: none is wanted
+        self.slot = slot  # for a copy of what it gives, or a lease, see `copies`; -1: neither is wanted
 
     def acquire(self, wait: bool) -> Any:
         """Take the lock for the owner."""
@@ -163,12 +194,12 @@ class Step(Party):
             self._release()
             self.link.fail(self.number, told_of(error))
             return
-        if self.slot >= 0 and is_small(value):
-            shown = self.cell.guard.run(carrier(), show, self.cell, self.owner, self.link.space, self.slot)
+        if self.slot >= 0 and self.name in READING and is_small(value):
+            shown = self.cell.guard.run(carrier(), show, self.cell, self.owner, self.link, self.slot)
             self.link.answer(self.number, (value, shown) if shown else value)
         elif type(value) in PLAIN:
-            self._release()
-            self.link.answer(self.number, value)
+            leased = self._give_back(self.cell.release, self.owner)
+            self.link.answer(self.number, (value, *leased) if leased else value)
         else:
             self._send_out(partial(pack, value))
 
@@ -177,6 +208,14 @@ class Step(Party):
 
     def _release(self) -> None:
         self.cell.guard.run(carrier(), self.cell.release, self.owner)
+
+    def _give_back(self, release: Callable[..., None], *args: Any) -> tuple[Any, ...]:
+        """Release the lock; what is told of a lease, if who has asked for this gets one."""
+        return self.cell.guard.run(carrier(), self._release_and_lease, release, args)  # type: ignore[no-any-return]
+
+    def _release_and_lease(self, release: Callable[..., None], args: tuple[Any, ...]) -> tuple[Any, ...]:
+        release(*args)
+        return () if self.slot < 0 or self.name in READING else lease(self.cell, self.link, self.slot)
 
     # ── errands ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -224,9 +263,11 @@ class Step(Party):
 
     def _end(self, told: Any, value: Any = None) -> None:
         """Give the lock back, then answer."""
-        self.cell.guard.run(carrier(), self.cell.take_back, self.owner, self.depth)
+        if told is not None or type(value) not in PLAIN:
+            self.slot = -1
+        leased = self._give_back(self.cell.take_back, self.owner, self.depth)
         if told is None:
-            self.link.answer(self.number, value)
+            self.link.answer(self.number, (value, *leased) if leased else value)
         else:
             self.link.fail(self.number, told)
 
@@ -237,7 +278,10 @@ _threads = PooledThreads()
 def serve(at: Home, link: Link, number: int, cell: Any, op: str, wait: bool, args: tuple[Any, ...]) -> None:
     """An operation of another address space on a shared object of ours."""
     if op in ("step", "held"):
-        known, name, given, slot = args
+        known, name, given, slot, written = args
+        if written is not None and cell.guard.run(carrier(), was_taken, cell, link, written):
+            link.answer(number, TAKEN)
+            return
         step = Step(link, number, cell, at.owner(known), name, given, slot)
         if op == "held" and not cell.guard.run(carrier(), cell.held_by, step.owner):
             raise RuntimeError(NOT_HELD)
