@@ -24,7 +24,7 @@ def takes(ns: Any, n: int) -> bool:
     if ns.left < n or n is None:
         return False
     ns.left -= n
-    ns.taken = -n if ns.left == 7 else +n
+    ns.taken = -n if ns.left == 7 else n
     return not (ns.left and ns.taken)
 
 

@@ -65,6 +65,12 @@ class CellMachine(RLockMachine):
         self.content = content
         self.copies: Any = None  # who elsewhere has some, once somebody had: see `remote.copies`
 
+    def acquire(self, party: Party | None, owner: Any) -> Any:
+        """Take the lock for `owner`, once more if it has it: True, or park."""
+        if self.copies is not None:
+            self.copies.end(self.content)
+        return RLockMachine.restore(self, party, owner, 1)
+
     def restore(self, party: Party | None, owner: Any, depth: int) -> Any:
         """Take the lock `depth` times at once: True, or park."""
         self._end_copies()

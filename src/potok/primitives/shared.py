@@ -128,9 +128,10 @@ class Shared(_Operated[T]):
 
     A Shared that goes to another address space keeps the object alive; when its home process ends, the object is gone.
     A worker that has read a number or a short string of it reads it again without asking, as long as nobody has taken
-    the lock meanwhile: looking often at what seldom changes costs next to nothing. (Of a dict, list, Namespace or Value
-    to which nobody at home refers besides, as `share({...})` makes it: what another variable refers to may be changed
-    past the lock.)
+    the lock meanwhile: looking often at what seldom changes costs next to nothing. Where a worker is the only one that
+    writes to it, it sets such items, and runs simple functions (see `atomic`), without asking either; the home has it
+    as soon as anybody looks. All that with a dict, list, Namespace or Value to which nobody at home refers besides, as
+    `share({...})` makes it: what another variable refers to may be changed past the lock.
     """
 
     __slots__ = ()
@@ -180,6 +181,9 @@ class Shared(_Operated[T]):
 
         Executors: the same on all. Called from another address space, `fn` runs once, as a task of the home's, on a
             thread of its own, and to its end even if the caller's process dies meanwhile (unless it waits: see above).
+            One that only computes (numbers, strings, items and attributes; no call, no loop, no global name), with an
+            object of a few items to which the caller's worker alone has written, runs there instead, which nobody can
+            tell: its changes are the object's as soon as it ends.
         """
         _check(fn, "atomic")
         return self._do("atomic()", "aatomic()", "apply", (fn, *args))  # type: ignore[no-any-return]

@@ -29,13 +29,12 @@ KEYS: Final = frozenset({str, int})  # of exactly these: True is 1, and 1.0 is, 
 LONG: Final = 1024  # characters or bytes
 INSTRUCTIONS: Final = 200  # of a function that is short
 
-NESTED: Final = (
-    0x04 | 0x08 | 0x20 | 0x80 | 0x200
-)  # flags: *args, **kwargs, generators, coroutines, both of it
+NESTED: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
+"""Flags: *args, **kwargs, generators, coroutines, both of it."""
 SIMPLE: Final = frozenset(
     """
     RESUME NOP CACHE EXTENDED_ARG NOT_TAKEN POP_TOP COPY SWAP RETURN_VALUE RETURN_CONST
-    LOAD_CONST LOAD_SMALL_INT LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_BORROW STORE_FAST
+    LOAD_CONST LOAD_SMALL_INT LOAD_COMMON_CONSTANT LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_BORROW STORE_FAST
     LOAD_FAST_LOAD_FAST LOAD_FAST_BORROW_LOAD_FAST_BORROW STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST
     BINARY_SUBSCR STORE_SUBSCR LOAD_ATTR STORE_ATTR
     BINARY_OP UNARY_NEGATIVE UNARY_POSITIVE UNARY_INVERT UNARY_NOT COMPARE_OP IS_OP TO_BOOL

@@ -66,9 +66,7 @@ class Lease:
         self.space = space
         self._page = page
         self._index = index
-        self._place: Place = page.leases[
-            index
-        ]  # to be read also when the worker, and the page with it, is gone
+        self._place: Place = page.leases[index]  # to be read also when the page has gone with the worker
         self.times = self._place.times()
 
     def __del__(self) -> None:
