@@ -143,6 +143,21 @@ def test_what_may_be_changed_is_not_copied_twice() -> None:
         assert s.start(changes_what_it_reads, potok.share({"x": []})).result() == ([], False, [])
 
 
+def writes_what_it_has_read(shared: Any) -> Any:
+    before = shared["x"]
+    shared["x"] = [before]
+    shared.update({"y": [shared["x"]]})
+    shared.setdefault("z", {})
+    return shared["y"], shared.get("z"), len(shared)
+
+
+def test_what_is_written_may_be_anything() -> None:
+    """Whatever is known of the object."""
+    shared = potok.share({"x": 1})
+    with potok.scope(on=TESTED) as s:
+        assert s.start(writes_what_it_has_read, shared).result() == ([[1]], {}, 3)
+
+
 def reads_by_what_equals(shared: Any) -> list[Any]:
     got = [shared[1], shared[True]]
     with pytest.raises(TypeError):

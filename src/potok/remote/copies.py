@@ -98,13 +98,12 @@ class Copies:
         self.number = 0  # that stands in all these places, or 0: there are none
         self.places: set[tuple[int, int]] = set()  # spaces, each with the slot in its page
         self.lease: Lease | None = None
-        self.taken: dict[
-            int, tuple[int, int]
-        ] = {}  # of its last lease to each space: the number, what was seen
+        # By space, of the last lease that was ended there: its number, and what was seen.
+        self.taken: dict[int, tuple[int, int]] = {}
 
     def end(self, content: Any) -> None:
         """They are good no more: nobody sees what is done next, and one of them after it."""
-        if not self.number:
+        if not (self.number or self.lease):
             return
         for space, slot in self.places:
             _put(space, slot, 0)
@@ -149,9 +148,7 @@ def show(cell: CellMachine, owner: Any, link: Link, slot: int) -> int:
 
 def lease(cell: CellMachine, link: Link, slot: int) -> tuple[Any, ...]:
     """A worker has changed something, and released the lock. Lease it the object, if that can be: what it is told."""
-    _leased.add(
-        cell
-    )  # first: who sees to it that the worker is gone finds it there, or we find the worker gone
+    _leased.add(cell)  # first: as the worker goes, either it is found there, or we find the worker gone
     copies = _copies(cell, link)
     items = None if copies is None or copies.number else _items(cell.content)
     index = link.page.allocate_lease() if items else -1

@@ -24,7 +24,7 @@ __all__ = ["Shelf", "Turn", "Wish"]
 
 MANY: Final = 64  # copies of one object
 VERSION: Final = 2  # of marshal: without references
-NAMES: Final = READING - {"in"}
+NAMES: Final = READING - {"in"}  # of what it gives there may be copies; they have one argument at most
 WRITES: Final = frozenset({"set item", "set"})
 GONE: Final = -1  # no number
 
@@ -131,10 +131,7 @@ class Shelf:
     def __init__(self, number: int) -> None:
         self._words = home.page.copies
         self._slot = number % len(self._words)
-        self._kept: tuple[int, dict[Any, Any]] = (
-            GONE,
-            {},
-        )  # the number, and what is good while it stands there
+        self._kept: tuple[int, dict[Any, Any]] = GONE, {}  # a number, and what is good while it stands there
         self._leased: Leased | None = None
         _shelves.add(self)
 
@@ -149,6 +146,8 @@ class Shelf:
 
     def look(self, name: str, args: tuple[Any, ...]) -> Any:
         """What this step would give, if that is known; or MISSING."""
+        if name not in NAMES:
+            return MISSING
         standing = self._words[self._slot]
         number, known = self._kept
         if standing == number:
