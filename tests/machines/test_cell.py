@@ -223,3 +223,48 @@ def test_methods_are_the_public_callables_of_the_class():
             raise AssertionError("looked at")
 
     assert methods_of(Thing) == {"grow"}
+
+
+class Told:
+    """Who has copies, as far as the cell knows: what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def end(self, content):
+        self.told.append(("end", content))
+
+    def look(self, content, space):
+        self.told.append(("look", space))
+
+
+class Elsewhere(Party):
+    """A party of another address space."""
+
+    space = 7
+
+
+def test_who_takes_the_lock_ends_copies_first():
+    """Also who has to wait for it, and who only reads no longer, as another is to act for him."""
+    cell = guarded(CellMachine(["it"]))
+    cell.copies = copies = Told()
+    mine, theirs = Party(), Elsewhere()
+    assert cell.acquire(None, mine) is True
+    assert copies.told == [("end", ["it"])]
+    cell.acquire(Party(), theirs)
+    cell.restore(Party(), theirs, 2)
+    assert copies.told == [("end", ["it"])] * 3
+    cell.release(mine)
+    cell.lend(theirs, Party())
+    assert copies.told == [("end", ["it"])] * 4
+
+
+def test_who_only_reads_leaves_copies_good():
+    """What was changed elsewhere is done to the object before."""
+    cell = guarded(CellMachine(["it"]))
+    cell.copies = copies = Told()
+    theirs = Elsewhere()
+    assert cell.acquire_to_read(None, theirs) is True
+    cell.acquire_to_read(Party(), Party())
+    cell.release(theirs)
+    assert copies.told == [("look", 7), ("look", 0)]
