@@ -1,5 +1,7 @@
 """Shared objects in other address spaces, and how their home serves them: one call, one answer for each step.
 
+(But for those that a worker can do by itself: see `copies` and `shelves`.)
+
     shared[k] = v  there ── CALL "step" (who, "set item", (k, v)) ──▶ home: takes the object's lock for that task,
                          ◀── ANSWER: what it gave, or raised ──            does it, releases the lock
 
