@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from typing import Final
 
 import potok
 from potok.adviser.costs import DEFAULT_COSTS, EXECUTORS, Costs, Machine
@@ -30,14 +31,24 @@ def why_not(executor: str, *, trying: bool = False) -> str | None:
     return None
 
 
-def this_machine(costs: Costs = DEFAULT_COSTS, warm: tuple[str, ...] = ()) -> Machine:
-    """What there is here. The first time it imports the executors (4 ms), but starts nothing."""
-    return Machine(find_cores().usable, not gil_is_on(), _executors(), costs, warm)
+def this_machine(costs: Costs = DEFAULT_COSTS, warm: tuple[str, ...] = (), *, asking: bool = True) -> Machine:
+    """What there is here.
+
+    Args:
+        costs: what they cost here.
+        warm: those that have idle workers.
+        asking: see which executors work here; the first time it imports them (4 ms), but starts nothing. Else all are
+            taken to work, as they do nearly everywhere: enough to find out that none of them is wanted.
+    """
+    return Machine(find_cores().usable, not gil_is_on(), _executors() if asking else KNOWN, costs, warm)
+
+
+KNOWN: Final = tuple(name for name in EXECUTORS if name != "interpreters" or sys.version_info >= (3, 14))
+"""The executors that there are in this version of Python."""
 
 
 @cache
 def _executors() -> tuple[str, ...]:
     """Those that need nothing but this process are not asked: to import coroutines takes as long as the others."""
-    asked = {"threads", "processes"} | ({"interpreters"} if sys.version_info >= (3, 14) else set())
-    there = {"inline", "coroutines"} | {name for name in asked if why_not(name) is None}
-    return tuple(name for name in EXECUTORS if name in there)
+    there = {"inline", "coroutines"}
+    return tuple(name for name in KNOWN if name in there or why_not(name) is None)

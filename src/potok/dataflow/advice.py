@@ -10,7 +10,7 @@ from potok.adviser.choice import Decision, Verdict, choose, observed, seconds_to
 from potok.adviser.costs import Machine
 from potok.adviser.facts import Facts
 from potok.adviser.here import this_machine
-from potok.adviser.model import Found, predict, workers_for
+from potok.adviser.model import Found, Prediction, predict, workers_for
 from potok.dataflow.intake import Intake
 from potok.dataflow.plan import Plan
 
@@ -47,6 +47,7 @@ class Advice:
         self._begun = perf_counter()
         self._log: list[str] = []
         self._machine: Machine | None = None
+        self._asked = False  # whether that is known to be there, and not only taken to be
         self._found: dict[str, Found] = {}
         self.given = 0  # results
 
@@ -56,14 +57,14 @@ class Advice:
 
     # ── deciding ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def machine(self) -> Machine:
-        """What there is here."""
-        if self._machine is None:
-            machine = this_machine(warm=tuple(_warm))
+    def machine(self, asking: bool = True) -> Machine:
+        """What there is here; see `this_machine`."""
+        if self._machine is None or (asking and not self._asked):
+            machine = this_machine(warm=tuple(_warm), asking=asking)
             if _is_nested():
-                self.say("inside of a worker: the cores have work already")
+                self.say("inside of a worker: the cores have work already", once="inside of a worker")
                 machine = machine._replace(cores=1, executors=("inline", "threads"))
-            self._machine = machine
+            self._machine, self._asked = machine, asking
         costs = self._machine.costs
         for name in ("processes", "interpreters"):  # while they come up the loop goes on
             cold = costs.of(name).cold * HIDDEN
@@ -71,13 +72,17 @@ class Advice:
         return self._machine._replace(costs=costs, warm=tuple(_warm))
 
     def decide(self, facts: Facts, current: str = "inline") -> Decision:
-        """Where to go on."""
+        """Where to go on. The executors are asked for (4 ms) only once it seems to pay to leave for one of them."""
         if current != "inline":
             facts = facts._replace(items=self.given)
-        return choose(
-            predict(facts, self.machine(), self._intake.left, self._plan.workers or None, self._found),
-            current,
-        )
+        decision = choose(self._predict(facts, asking=self._asked), current)
+        if decision.executor not in ("inline", current) and not self._asked:
+            decision = choose(self._predict(facts), current)
+        return decision
+
+    def _predict(self, facts: Facts, asking: bool = True) -> list[Prediction]:
+        machine = self.machine(asking)
+        return predict(facts, machine, self._intake.left, self._plan.workers or None, self._found)
 
     def workers(self, decision: Decision) -> int:
         """As many as it was decided on; where nobody knows how many items are to come, as many as suit the function."""
@@ -101,8 +106,7 @@ class Advice:
         loop = decision.loop.seconds_per_item if busy is None else busy
         self._found[decision.executor] = Found(measured, loop)
         facts = decision.expected.facts._replace(items=self.given)
-        others = predict(facts, self.machine(), self._intake.left, self._plan.workers or None, self._found)
-        return observed(decision, measured, busy, others)
+        return observed(decision, measured, busy, self._predict(facts))
 
     # ── words ───────────────────────────────────────────────────────────────────────────────────────────────
 

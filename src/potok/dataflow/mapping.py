@@ -132,7 +132,8 @@ def _results(
     from potok.dataflow.results import Results
 
     at_hand = all(is_at_hand(iterable) for iterable in iterables)
-    intake = Intake(items, at_hand, _records(options.journal, plan.fn), _length(iterables))
+    row = iterables[0] if len(iterables) == 1 and type(iterables[0]) is list else None
+    intake = Intake(items, at_hand, _records(options.journal, plan.fn), _length(iterables), row)
     return Results(plan, intake, meter_of(progress, iterables))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import starmap
 from time import monotonic
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any, NamedTuple, TypeAlias
 
 import potok
@@ -115,9 +115,15 @@ class Plan(NamedTuple):
 
         The values of those before it are in `into`, whose length thus says which one it was.
         """
-        before = len(into)
+        before, fn = len(into), self.fn
         try:
-            into.extend(starmap(self.fn, items) if self.star else map(self.fn, items))
+            if self.star:
+                into.extend(starmap(fn, items))
+            elif type(fn) is FunctionType:  # which the interpreter calls without leaving its own loop
+                for item in items:
+                    into.append(fn(item))  # noqa: PERF401 - keeps the values of those before one that fails
+            else:
+                into.extend(map(fn, items))
         except BaseException as error:  # noqa: BLE001 - data from here on: the consumer decides
             return without_our_frames(error)
         if len(into) - before < len(items):  # `extend` takes it for the end of the items
