@@ -382,3 +382,28 @@ def test_large_results_are_made_one_by_one(monkeypatch: pytest.MonkeyPatch) -> N
     with potok.map(fill, range(200)) as results:
         for at, _ in zip(range(60), results, strict=False):
             assert len(made) - at <= 2 or at < 2
+
+
+def test_nothing_is_made_of_the_first_large_results(warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them may be in memory that is new, which says nothing of those to come."""
+    Elsewhere(monkeypatch, "threads")
+
+    def fill(x: int) -> tuple[bytes, int]:
+        count(x)
+        return bytes(2 << 20), threading.get_ident()
+
+    threads = [thread for _, thread in potok.map(fill, range(60), workers=2)]
+    assert set(threads[:8]) == {threading.get_ident()}
+    assert set(threads) > {threading.get_ident()}
+
+
+def test_list_may_grow_and_shrink_as_it_is_mapped() -> None:
+    """As under the plain loop, where that is not among the items that are pulled already."""
+    items = list(range(20_000))
+    results = potok.map(abs, items)
+    got = [next(results) for _ in range(10_000)]
+    items.extend(range(20_000, 30_000))
+    got += [next(results) for _ in range(10_000)]
+    del items[25_000:]
+    got += results
+    assert got == list(range(25_000))

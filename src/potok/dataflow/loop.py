@@ -183,6 +183,8 @@ class Loop:
     def is_due(self) -> bool:
         """Whether it is time to consider a move: there is enough to go by, and it does not become less each time."""
         few = FEW if self._recent < LONG else 2 if self._recent < VERY_LONG else 1
+        if few == FEW and self._probe.result_bytes > CACHE:
+            few = 2 * FEW  # all of the first four may be in memory that is new
         if self._seconds < self._due or self._items < few:
             return False
         return self._items > 2 * FEW or self._recent * CHANGED > self._seconds / self._items
