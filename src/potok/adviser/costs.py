@@ -68,10 +68,13 @@ DEFAULT_COSTS: Final = Costs(
     coroutines=Cost(cold=0.022, warm=0.0003, item=7.8e-6),
     threads=Cost(cold=0.006, warm=0.0002, item=8e-6, batch=6e-5),
     interpreters=Cost(cold=0.22, warm=0.002, item=0.3e-6, batch=3.5e-4, byte=0.03e-9),
-    processes=Cost(cold=0.21, warm=0.002, item=0.3e-6, batch=3.5e-4, byte=0.03e-9),
+    processes=Cost(cold=0.12, warm=0.002, item=0.3e-6, batch=3.5e-4, byte=0.03e-9),
 )
 """Source: `benchmarks/auto_costs.py` on 2 cores, Python 3.11.7; the least of a few runs, on a machine that others used
 as well. Interpreters: on 3.14, where but for `cold` they were as good as processes, within the noise.
+
+Processes are there after 0.07 s on a quiet machine, 0.03 more for a function that goes by value, and 0.2 on a busy one:
+`cold` is between them. Twice as much has kept what has some 0.3 s left in the loop, where the quiet machine does better.
 
 What the plain loop takes is taken off. `byte`: 0.43 ns were measured there and back; 0.4 are in `Facts.pickle`.
 """
