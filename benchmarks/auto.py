@@ -10,18 +10,25 @@ The best is not known before, so a goal stands against each of them: against tho
 
 What was found: to import and to find out takes some milliseconds, which shows where all items together take only some.
 
-tiny           An item of 25 ns takes 40 on auto, as its result has to be given out: 26 by `map` alone, 31 by a
-               generator, 34 from lists of a thousand, 38 from longer ones, whose memory is new each time. It is lists:
-               between them the clock can be looked at, and an error be told of.
-big arrays     8 to 40 ms in all, for the loop, too: each 8 MB that are alive at a time come from the system once, for
-               12 ms. A loop that drops each result at once has one array, any consumer two, who works ahead more: so
-               auto makes large results one by one.
+tiny           An item of 25 ns takes 43 on auto, as its result has to be given out (49 before a list was sliced, and a
+               Python function called by the interpreter itself, not by `map`). What else there is, where the plain loop
+               takes 24.5 an item: `map` alone, which can tell nobody whose error it was, 29; a generator 43; `yield
+               from` a `map` 51; lists of 2048 that are filled and given out, with a look at the clock at each 256th
+               item, 37 to 38. So 1.05 is out of reach for whoever gives out results. It is lists: between them the
+               clock can be looked at, and an error be told of; longer ones are in memory that is new each time.
+numpy small    An item of 1.2 µs takes 20 ns more, as above; in the first 40 ms (twice that, as a BLAS spins then, see
+               below) 90 more, for the probe looks on: 170 before it timed such items by groups.
+big arrays     10 ms in all, of which 2 to find out. Each 8 MB that are alive at a time come from the system once, for
+               1 ms where the machine has the memory, for 12 where its own host has yet to give it: whichever row came
+               first paid for that, three times what all the others took. A loop that drops each result at once has one
+               array, any consumer two, who works ahead more: so auto makes large results one by one.
 numpy large    After `import numpy` a thread of its BLAS spins for a tenth of a second, as if the function had threads
                of its own. So threads are tried, and do more than twice as well: by memory of their own, it seems.
 sha256, zlib   Short items that release the GIL: threads, once the GIL was looked at eight times (10 ms). Where the
                machine has one core free, neither threads nor processes pay, and it goes back to the loop.
-changing       What changes when worker processes were started already, as it was expected to go on, is a start for
-               nothing: that can't be foreseen.
+changing       Noticed after 10 ms, and moved then: processes are expected in 0.12 s. When that was 0.21 it stayed in
+               the loop. What changes back when worker processes were started already, as it was expected to go on, is a
+               start for nothing: that can't be foreseen.
 
 While worker processes come up the loop goes on, but with two cores in turns with them: they pay off from about twice
 their start-up on.

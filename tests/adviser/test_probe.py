@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from clockwork import Beating, Time
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from potok.adviser.heartbeat import Watch
 from potok.adviser.probe import FEW, HIDDEN, WORTH_A_HEARTBEAT, WORTH_TELLING, Probe
 
-MS = 0.001
+MS, US = 0.001, 0.000001
 
 
 def probing(fn, time, star=False):
@@ -100,6 +100,31 @@ def test_runs_add_up():
     assert facts.items == 4
     assert facts.wall == pytest.approx(2 * MS)
     assert facts.spread == pytest.approx((2 / 3) ** 0.5 / 2)
+
+
+@pytest.mark.parametrize("star", [False, True])
+def test_short_items_that_are_timed_together_are_counted_each(star):
+    """Also where one of them fails, and takes longer: those after it in its group were not called."""
+    time, called = Time(), []
+
+    def fn(x):
+        called.append(x)
+        time.work(4 * US if x < 60 else 400 * US)
+        if x == 60:
+            raise ValueError
+        return x
+
+    probe = probing(fn, time, star)
+    values = []
+    probe.run([(0,)] if star else [0], into=values)
+    with pytest.raises(ValueError):  # noqa: PT011 - made above
+        probe.run([(x,) if star else x for x in range(1, 100)], into=values)
+    facts = probe.facts()
+    assert called == list(range(61))
+    assert values == called[:-1]
+    assert facts.items == 61
+    assert facts.wall == pytest.approx((59 * 4 * US + 400 * US) / 60)
+    assert facts.spread > 1
 
 
 def test_the_first_item_is_left_out_once_there_are_others():
@@ -287,6 +312,7 @@ def test_real_waiting_and_real_work_are_told_apart():
     st.lists(st.lists(st.floats(0, 10), max_size=5), max_size=5),
     st.lists(st.booleans(), min_size=25, max_size=25),
 )
+@example([[5e-324, 0.0]], [False] * 25)
 def test_whatever_is_run_the_figures_make_sense(runs, waits):
     time = Time()
     waits = iter(waits)

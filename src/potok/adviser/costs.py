@@ -74,7 +74,7 @@ DEFAULT_COSTS: Final = Costs(
 as well. Interpreters: on 3.14, where but for `cold` they were as good as processes, within the noise.
 
 Processes are there after 0.07 s on a quiet machine, 0.03 more for a function that goes by value, and 0.2 on a busy one:
-`cold` is between them. Twice as much has kept what has some 0.3 s left in the loop, where the quiet machine does better.
+`cold` is between them. Twice as much has kept in the loop what has 0.3 s left, where the quiet machine does better.
 
 What the plain loop takes is taken off. `byte`: 0.43 ns were measured there and back; 0.4 are in `Facts.pickle`.
 """
