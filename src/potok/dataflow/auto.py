@@ -175,7 +175,7 @@ class Adaptive:
             return
         if here.is_little(left):
             here.considered()
-            self._advice.say(here.why_little(left or 0), once="the plain loop")
+            self._advice.say(here.why_little(left or 0), once="the plain loop: what is left")
             return
         decision = self._advice.decide(here.facts())
         if decision.executor in ELSEWHERE and here.learns_of_gil(decision.expected.facts):
