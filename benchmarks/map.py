@@ -15,6 +15,11 @@ With two cores and two workers all of that is taken from the workers; so lots ta
 30, six times, *even* is 0.99 x Pool.map so (0.94 with 20 ms) and *primes* 0.97 (0.94). Several workers that receive
 from one channel have to ask for each lot; a channel to each worker, and a lot sent ahead, took that away.
 
+What a function takes is not guessed: each worker gets one item first, and what comes after that is as long as the first
+answers say. So 4 to 5 ms pass until both have a long lot, most of them for waking two idle processes: a thirtieth of
+*primes*, a quarter of *trivial*. Guessing from what it takes to send an item was sooner there; but it put everything
+that was left behind a first item of half a second.
+
 A worker is a new process where the workers of the map before have not ended yet, and comes up in some 30 ms, twice
 what *trivial* takes in all: so each worker is told of the end with its last lot and ends by itself, some
 milliseconds sooner than if it were cancelled, and nothing is sent to one that is yet to come up.
