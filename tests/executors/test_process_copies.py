@@ -325,6 +325,24 @@ def test_what_is_written_without_pause_is_read() -> None:
         assert reader.result() == sorted(reader.result())
 
 
+def returns_one(total: Any) -> int:
+    return 1
+
+
+def uses_what_has_no_value(total: Any) -> Any:
+    total.value = 2
+    del total.value
+    got = total.atomic(returns_one), hasattr(total, "value")
+    total.value = 3
+    return *got, total.atomic(returns_one), total.value
+
+
+def test_a_value_that_was_deleted() -> None:
+    """There is nothing to lease, and no step goes unanswered."""
+    with potok.scope(on=TESTED) as s:
+        assert s.start(uses_what_has_no_value, potok.Value(1)).result() == (1, False, 1, 3)
+
+
 def test_a_long_text_is_read() -> None:
     """It has no copy."""
     shared = potok.share({"x": "long" * 1000})

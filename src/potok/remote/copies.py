@@ -186,7 +186,8 @@ def _items(content: Any) -> dict[Any, Any] | None:
     """What of it may be changed elsewhere."""
     kind = type(content)
     if kind is Box:
-        return {"value": content.value} if is_small(content.value) else None
+        value = getattr(content, "value", content)  # it may be deleted
+        return {"value": value} if is_small(value) else None
     if kind is not dict and kind is not list and kind is not Names:
         return None
     inner = vars(content) if kind is Names else content
