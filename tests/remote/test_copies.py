@@ -10,7 +10,7 @@ import pytest
 from potok.kernel.current import carrier
 from potok.kernel.guard import Guard
 from potok.machines.cell import MISSING, Box, CellMachine, Names
-from potok.remote import copies, shelves
+from potok.remote import copies, shared, shelves
 from potok.remote.home import home
 from potok.remote.leases import LEASES, ROOM, Place
 from potok.remote.page import SIZE, Page
@@ -274,6 +274,31 @@ def test_what_another_thread_of_the_worker_reads(links: Any) -> None:
     turn.end()
     turn.end()
     assert shelf.look("get item", ("x",)) == 1
+
+
+def test_what_is_done_to_it_while_it_is_read(links: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody comes for the lock, has the lease ended, and gives up: what was read before is no copy."""
+    shelf = leased(links, cell := cell_of({"x": 1}))
+
+    def reads_slowly(content: Any, key: Any) -> Any:
+        value = content[key]
+        assert shelf.write("set item", (key, 3)) == (0, None)
+        party = SimpleNamespace(waiter=None, spare=None, waiter_type=_Waiter)
+        cell.acquire(party, "the program")  # type: ignore[arg-type]
+        assert cell.withdraw(party.waiter)
+        return value
+
+    monkeypatch.setitem(shared.STEPS, "get item", reads_slowly)
+    answers: list[Any] = []
+    link = links[OTHER]
+    link.answer = lambda number, value: answers.append(value)
+    assert shelf.write("set item", ("x", 2)) == (0, None)  # else the lease ends as others look
+    step = shared.Step(link, 1, cell, NEIGHBOUR, "get item", ("x",), SLOT)
+    assert step.acquire(True) is True
+    step.go()
+    assert answers == [2]
+    assert not link.page.copies[SLOT]
+    assert cell.content == {"x": 3}
 
 
 def test_worker_that_has_gone_leaves_what_it_has_written(links: Any) -> None:

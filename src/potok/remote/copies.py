@@ -47,7 +47,7 @@ from potok.remote.leases import Place
 from potok.remote.link import Link
 from potok.remote.page import Page
 
-__all__ = ["TAKEN", "lease", "show", "was_taken"]
+__all__ = ["TAKEN", "is_leased", "lease", "show", "was_taken"]
 
 FEW: Final = 16  # items of one that is leased
 TAKEN: Final = ()
@@ -137,13 +137,22 @@ def _put(space: int, slot: int, number: int) -> None:
 
 
 def show(cell: CellMachine, owner: Any, link: Link, slot: int) -> int:
-    """Release the lock, under which a worker has read something; the number of its copy, or 0: it shall have none."""
+    """Release the lock, under which a worker has read something; the number of its copy, or 0: it shall have none.
+
+    Not where it was leased as that was read: what the lessee has changed may have been done since.
+    """
     cell.release(owner)
     copies = _copies(cell, link)
     if copies is None or copies.lease is not None:
         return 0
     copies.show(link.space, slot, copies.number or next(_numbers))
     return int(copies.number)
+
+
+def is_leased(cell: CellMachine) -> bool:
+    """Whether it may change while its lock is held by one who reads. That ends at any moment, and does not begin."""
+    copies = cell.copies
+    return copies is not None and copies.lease is not None
 
 
 def lease(cell: CellMachine, link: Link, slot: int) -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ from potok.remote import code, sync
 from potok.remote.arithmetic import is_small
 from potok.remote.board import board
 from potok.remote.calling import Asked, ask, park_for
-from potok.remote.copies import TAKEN, lease, show, was_taken
+from potok.remote.copies import TAKEN, is_leased, lease, show, was_taken
 from potok.remote.home import Home, Owner, home, me_as_owner
 from potok.remote.link import Link
 from potok.remote.parties import PARKED_TOLD, RECALLED_TOLD, Party, told_of
@@ -190,13 +190,14 @@ class Step(Party):
         if not self._is_plain():
             self._send_out(self._whole)
             return
+        shows = self.slot >= 0 and self.name in READING and not is_leased(self.cell)  # before it is read
         try:
             value = STEPS[self.name](self.cell.content, *self.given)
         except Exception as error:
             self._release()
             self.link.fail(self.number, told_of(error))
             return
-        if self.slot >= 0 and self.name in READING and is_small(value):
+        if shows and is_small(value):
             shown = self.cell.guard.run(carrier(), show, self.cell, self.owner, self.link, self.slot)
             self.link.answer(self.number, (value, shown) if shown else value)
         elif type(value) in PLAIN:
