@@ -1,6 +1,7 @@
 """Copies and leases of a shared object: what a worker does by itself, against a home that is at it at the same time."""
 
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -299,6 +300,17 @@ def test_what_is_done_to_it_while_it_is_read(links: Any, monkeypatch: pytest.Mon
     assert answers == [2]
     assert not link.page.copies[SLOT]
     assert cell.content == {"x": 3}
+
+
+@pytest.mark.parametrize("content", [Names, set])
+def test_of_what_is_known_weakly_there_is_no_copy(links: Any, content: Any) -> None:
+    """Whoever comes to it that way does not take the lock."""
+    cell = cell_of(content())
+    assert copies._is_alone(cell)
+    known = weakref.ref(cell.content)
+    assert not copies._is_alone(cell)
+    del known
+    assert copies._is_alone(cell)
 
 
 def test_worker_that_has_gone_leaves_what_it_has_written(links: Any) -> None:

@@ -35,7 +35,7 @@ import os
 import sys
 from marshal import loads
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, getweakrefcount
 
 from potok.kernel.current import carrier
 from potok.kernel.weakly import members_of
@@ -217,7 +217,8 @@ _ALONE_BOX: Final = _references(CellMachine(Box(None)))
 
 def _is_alone(cell: CellMachine) -> bool:
     """Whether nobody refers to the object but its cell."""
-    return _references(cell) == _ALONE.get(type(cell.content), _ALONE_BOX)
+    known = _ALONE.get(type(cell.content), _ALONE_BOX)
+    return _references(cell) == known and not getweakrefcount(cell.content)
 
 
 # ── when a worker ends ──────────────────────────────────────────────────────────────────────────────────────
