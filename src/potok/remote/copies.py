@@ -107,9 +107,9 @@ class Copies:
             return
         for space, slot in self.places:
             _put(space, slot, 0)
+        barrier()
         lease = self.lease
         if lease is not None:
-            barrier()
             lease.collect(content)
             self.taken[lease.space] = lease.number, lease.times
             self.lease = None
