@@ -1,5 +1,6 @@
 """Copies and leases of a shared object: what a worker does by itself, against a home that is at it at the same time."""
 
+import gc
 import os
 import weakref
 from collections.abc import Callable, Iterator
@@ -311,6 +312,19 @@ def test_of_what_is_known_weakly_there_is_no_copy(links: Any, content: Any) -> N
     assert not copies._is_alone(cell)
     del known
     assert copies._is_alone(cell)
+
+
+def test_turn_that_nobody_has_in_hand(links: Any) -> None:
+    """A signal handler has raised just after it was taken: it is given back all the same."""
+    turns = [Turn()]
+    assert turns[0]
+    assert not Turn()
+    turns.clear()
+    gc.collect()
+    turn = Turn()
+    assert turn
+    turn.end()
+    assert not turn
 
 
 def test_worker_that_has_gone_leaves_what_it_has_written(links: Any) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from functools import partial
 from marshal import dumps
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from potok.kernel.weakly import members_of
 from potok.machines.cell import MISSING, READING
@@ -29,25 +28,34 @@ WRITES: Final = frozenset({"set item", "set"})
 GONE: Final = -1  # no number
 
 
-_turn = threading.Lock()
+_turn: dict[str, Any] = {}  # whose it is, by a weak reference
 
 
 class Turn:
-    """Of the one who writes, or asks for a lease; given back once. True if it is one's own; nobody waits for it."""
+    """Of the one who writes, or asks for a lease; given back once. True if it is one's own; nobody waits for it.
 
-    __slots__ = ("_lock",)
+    A signal handler may raise before anybody has it in hand: then it is given back as this is collected.
+    """
+
+    __slots__ = ("__weakref__", "_mark")
 
     def __init__(self) -> None:
-        lock = _turn
-        self._lock = lock if lock.acquire(False) else None
+        mark = ref(self, _left)
+        self._mark = mark if _turn.setdefault("of", mark) is mark else None
 
     def __bool__(self) -> bool:
-        return self._lock is not None
+        return self._mark is not None
 
     def end(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            _turn.clear()
+
+
+def _left(mark: Any) -> None:
+    """It was not given back. Not a `__del__`: that is called always, and swallows what a signal handler raises."""
+    if _turn.get("of") is mark:
+        _turn.clear()
 
 
 class Wish(Asked):
@@ -218,8 +226,7 @@ _shelves: WeakSet[Shelf] = WeakSet()
 
 def _forsake() -> None:
     """In a forked child of a worker: nothing of this is its own."""
-    global _turn
-    _turn = threading.Lock()
+    _turn.clear()
     for shelf in members_of(_shelves):
         shelf.clear()
 
