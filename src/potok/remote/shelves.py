@@ -37,19 +37,21 @@ class Turn:
     A signal handler may raise before anybody has it in hand: then it is given back as this is collected.
     """
 
-    __slots__ = ("__weakref__", "_mark")
+    __slots__ = ("__weakref__", "_marks")
 
     def __init__(self) -> None:
         mark = ref(self, _left)
-        self._mark = mark if _turn.setdefault("of", mark) is mark else None
+        self._marks = [mark] if _turn.setdefault("of", mark) is mark else []
 
     def __bool__(self) -> bool:
-        return self._mark is not None
+        return bool(self._marks)
 
     def end(self) -> None:
-        mark, self._mark = self._mark, None
-        if mark is not None:
-            _turn.clear()
+        try:
+            self._marks.pop()  # one only gets it: who has asked and who hears the answer may come at the same time
+        except IndexError:
+            return
+        _turn.clear()
 
 
 def _left(mark: Any) -> None:
