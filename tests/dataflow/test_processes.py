@@ -387,14 +387,23 @@ def come_up(folder: str) -> None:
         Path(folder, "gate").read_bytes()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the gate is a named pipe")
-def test_nothing_waits_for_a_worker_that_is_yet_to_come_up(tmp_path: Path) -> None:
-    """Another one takes it all."""
+needs_gate = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the gate is a named pipe")
+
+
+@pytest.fixture
+def one_is_up(tmp_path: Path) -> Any:
+    """An executor of which one worker has come up; others do when something is written to the gate in `tmp_path`."""
     os.mkfifo(tmp_path / "gate")
     executor = potok.processes(initializer=partial(come_up, str(tmp_path)))
     with potok.map(double, range(3), on=executor, workers=1) as first:
         assert list(first) == [0, 2, 4]
-    with potok.map(double, range(500), on=executor, workers=2) as results:
+    return executor
+
+
+@needs_gate
+def test_nothing_waits_for_a_worker_that_is_yet_to_come_up(tmp_path: Path, one_is_up: Any) -> None:
+    """Another one takes it all."""
+    with potok.map(double, range(500), on=one_is_up, workers=2) as results:
         assert list(results) == list(range(0, 1000, 2))
         (tmp_path / "gate").write_bytes(b"")
 
@@ -417,13 +426,9 @@ def answer(hold: potok.Event, done: potok.Event) -> None:
     done.set()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the gate is a named pipe")
-def test_idle_worker_is_given_what_comes_while_another_one_comes_up(tmp_path: Path) -> None:
+@needs_gate
+def test_idle_worker_is_given_what_comes_while_another_one_comes_up(tmp_path: Path, one_is_up: Any) -> None:
     """The newcomer was started for an item that the first worker could take before it."""
-    os.mkfifo(tmp_path / "gate")
-    executor = potok.processes(initializer=partial(come_up, str(tmp_path)))
-    with potok.map(double, range(3), on=executor, workers=1) as first:
-        assert list(first) == [0, 2, 4]
     hold, free = potok.Event(), potok.Event()
     free.set()
 
@@ -438,7 +443,7 @@ def test_idle_worker_is_given_what_comes_while_another_one_comes_up(tmp_path: Pa
             with potok.timeout(10):
                 event.wait()
 
-    with potok.starmap(answer, inputs(), on=executor, workers=3) as results:
+    with potok.starmap(answer, inputs(), on=one_is_up, workers=3) as results:
         try:
             assert list(results) == [None] * 10
         finally:
