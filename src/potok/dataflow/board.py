@@ -62,17 +62,17 @@ class Board:
         """How many items wait."""
         return max(0, self._added - self._taken) if self.pending else 0
 
-    def can_spare_lot(self) -> bool:
+    def can_spare_lot(self, kept: int = 0) -> bool:
         """Whether a lot may be sent ahead, to a worker that is busy."""
-        return self.waiting() >= self.to_spare(self._cut_size())
+        return self.waiting() >= self.to_spare(self._cut_size(), kept)
 
-    def to_spare(self, size: int) -> int:
-        """How many items wait where a lot of this size may be sent ahead: enough for all workers.
+    def to_spare(self, size: int, kept: int) -> int:
+        """How many items wait where a lot of this size may be sent ahead: enough for all workers, and more than `kept`.
 
         Where few are left, or come slowly, they are for whoever has nothing to do first; but a short lot is sooner done
         than asked for.
         """
-        return size if self.sizing.is_short(size) else size * len(self.hands)
+        return max(size if self.sizing.is_short(size) else size * len(self.hands), kept + 1)
 
     def _cut_size(self) -> int:
         if not self.input_ended:

@@ -243,7 +243,7 @@ class _Dispatcher:
     def _give_ahead(self) -> None:
         """A second lot for whoever has one, as far as others would not miss it."""
         for hand in list(self._hands.values()):
-            if len(hand.lots) == 1 and self._board.waiting() > self._kept() and self._board.can_spare_lot():
+            if len(hand.lots) == 1 and self._board.can_spare_lot(self._kept()):
                 self._give(hand)
 
     def _kept(self) -> int:
@@ -301,7 +301,7 @@ class _Dispatcher:
             len(hand.lots) == 1 and not hand.tx.closed and hand is not self._lonely
             for hand in self._hands.values()
         )
-        return max(self._board.to_spare(self._sizing.size), self._kept() + 1) if ahead else 0
+        return self._board.to_spare(self._sizing.size, self._kept()) if ahead else 0
 
     def _give(self, hand: Hand) -> None:
         """Send it the next lot, if there is one. A careful worker ends when nothing is left to be tried."""
